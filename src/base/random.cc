@@ -1,0 +1,58 @@
+#include "base/random.h"
+
+#include <cmath>
+#include <numbers>
+
+namespace hadal {
+
+namespace {
+
+struct Product {
+  std::uint32_t high, low;
+};
+
+Product multiply(std::uint32_t a, std::uint32_t b) {
+  const std::uint64_t product = std::uint64_t{a} * b;
+  return {static_cast<std::uint32_t>(product >> 32), static_cast<std::uint32_t>(product)};
+}
+
+}  // namespace
+
+PhiloxCounter philox(PhiloxCounter counter, PhiloxKey key) {
+  for (int round = 0; round < 10; ++round) {
+    const Product first = multiply(0xD2511F53u, counter[0]);
+    const Product second = multiply(0xCD9E8D57u, counter[2]);
+    counter = {second.high ^ counter[1] ^ key[0], second.low, first.high ^ counter[3] ^ key[1], first.low};
+    key[0] += 0x9E3779B9u;
+    key[1] += 0xBB67AE85u;
+  }
+  return counter;
+}
+
+RandomSequence::RandomSequence(std::uint64_t seed, RandomUse use, std::uint32_t index) : index_(index) {
+  const PhiloxCounter mixed = philox({static_cast<std::uint32_t>(use), 0, 0, 0},
+                                     {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
+  key_ = {mixed[0], mixed[1]};
+}
+
+PhiloxCounter RandomSequence::bits(std::uint32_t a, std::uint32_t b, std::uint32_t c) const {
+  return philox({a, b, c, index_}, key_);
+}
+
+std::uint32_t RandomSequence::bits(std::uint64_t i) const {
+  const std::uint64_t block = i / 4;
+  return bits(static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32), 0)[i % 4];
+}
+
+float RandomSequence::uniform(std::uint64_t i) const { return static_cast<float>(bits(i) >> 8) * 0x1p-24f; }
+
+float RandomSequence::normal(std::uint64_t i) const {
+  const double radius = std::sqrt(-2 * std::log((bits(2 * i) + 0.5) * 0x1p-32));
+  return static_cast<float>(radius * std::cos(2 * std::numbers::pi * (bits(2 * i + 1) * 0x1p-32)));
+}
+
+std::uint32_t RandomSequence::below(std::uint64_t i, std::uint64_t bound) const {
+  return static_cast<std::uint32_t>((std::uint64_t{bits(i)} * bound) >> 32);
+}
+
+}  // namespace hadal

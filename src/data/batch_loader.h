@@ -1,0 +1,114 @@
+#pragma once
+// Batches staged ahead of the training loop by a thread of their own.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/bounded_queue.h"
+#include "base/owned_thread.h"
+#include "data/dataset.h"
+#include "data/sample_order.h"
+
+namespace hadal {
+
+struct BatchLoaderOptions {
+  std::int64_t batch = 0;  // samples; the last batch of an epoch may be shorter
+  std::uint64_t seed = 0;
+  SampleOrder order = SampleOrder::shuffled;
+  std::int64_t epochs = 1;                     // the job's: the last one is epochs - 1
+  std::int64_t first_epoch = 0;                // where to begin, for a resumed job;
+  std::int64_t first_batch = 0;                // past the epoch's last batch means in the next epoch
+  int buffers = 4;                             // staged batches and the one in use
+  std::chrono::milliseconds timeout{120'000};  // of next()
+};
+
+// What summary.json says of a stage of the input.
+struct InputCounters {
+  std::string name = "decode";
+  double busy_seconds = 0;           // making batches
+  double wait_seconds = 0;           // waiting for a free buffer
+  double queue_mean = 0;             // batches that lay ready when one was asked for
+  double consumer_wait_seconds = 0;  // in next()
+};
+
+class BatchLoader;
+
+// A batch in host memory, as one piece: rows * sample elements fp32, then rows int32 labels. Gives its buffer back when
+// it ends; ends before its loader.
+class StagedBatch {
+ public:
+  StagedBatch(StagedBatch&& other) noexcept;
+  StagedBatch& operator=(StagedBatch&&) = delete;
+  ~StagedBatch();
+
+  const std::byte* data() const { return data_; }
+  std::size_t labels_offset() const { return static_cast<std::size_t>(rows_ * sample_elements_) * sizeof(float); }
+  std::span<const float> samples() const;
+  std::span<const std::int32_t> labels() const;
+
+  std::int64_t rows() const { return rows_; }
+  std::int64_t epoch() const { return epoch_; }
+  std::int64_t first() const { return first_; }  // place of its first sample in the epoch's order
+
+ private:
+  friend class BatchLoader;
+  StagedBatch() = default;
+
+  BatchLoader* loader_ = nullptr;
+  std::byte* data_ = nullptr;
+  std::int64_t rows_ = 0, sample_elements_ = 0, epoch_ = 0, first_ = 0;
+};
+
+// Reads the batches of a job in their order, which depends on the options alone. One thread calls next() and ends
+// batches; counters() may be called by any. All buffers are made in the constructor, and staging a batch allocates
+// nothing. The dataset outlives the loader.
+class BatchLoader {
+ public:
+  BatchLoader(const Dataset& dataset, const BatchLoaderOptions& options);
+  ~BatchLoader();  // may be before the last batch
+
+  // The next batch, or nothing after the last one. Rethrows what the dataset threw, after the batches before it. Throws
+  // DeviceError where none came within the timeout: also when the caller holds every buffer.
+  [[nodiscard]] std::optional<StagedBatch> next();
+
+  std::int64_t batches_per_epoch() const { return batches_per_epoch_; }
+  InputCounters counters() const;
+
+ private:
+  friend class StagedBatch;
+  struct Staged {
+    std::byte* data = nullptr;
+    std::int64_t rows = 0, epoch = 0, first = 0;
+  };
+  struct Free {
+    void operator()(std::byte* memory) const;
+  };
+
+  void stage_all();
+  bool stage(std::int64_t epoch, std::int64_t batch);
+  void give_back(std::byte* buffer);
+
+  const Dataset& dataset_;
+  const BatchLoaderOptions options_;
+  const std::int64_t sample_elements_, batches_per_epoch_;
+  std::vector<std::uint32_t> order_;  // of the epoch that is being staged
+  std::unique_ptr<std::byte, Free> memory_;
+  BoundedQueue<std::byte*> free_;
+  BoundedQueue<Staged> ready_;
+
+  mutable std::mutex mutex_;  // of what follows
+  InputCounters counters_;
+  std::int64_t asked_ = 0;  // calls of next() that queue_sum_ counts
+  std::uint64_t queue_sum_ = 0;
+
+  OwnedThread thread_;  // begins when all else is there
+};
+
+}  // namespace hadal

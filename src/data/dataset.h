@@ -1,0 +1,47 @@
+#pragma once
+// Labelled samples that are read by number.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "base/error.h"
+#include "spec/job.h"
+#include "tensor/tensor.h"
+
+namespace hadal {
+
+// Immutable: any thread may call any function.
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+
+  virtual const Shape& sample_shape() const = 0;  // the network's input
+  virtual std::int64_t size() const = 0;          // >= 1
+  virtual std::int64_t classes() const = 0;       // every label is in [0, classes)
+
+  // 0 <= i < size().
+  virtual std::int32_t label(std::int64_t i) const = 0;
+
+  // Writes sample i as fp32, row-major: elements(sample_shape()) values. Pixels of 8 bits become x / 255.
+  virtual void copy_sample(std::int64_t i, std::span<float> values) const = 0;
+
+  // The error that says where label(i) stands and that a network of so many classes cannot have it.
+  virtual DataError bad_label(std::int64_t i, std::int64_t network_classes) const = 0;
+};
+
+enum class Split { train, test };
+
+// Opens the data that a job names, for a network of this input. Random data follow from `seed`, and differ between
+// splits. Throws ConfigError where a file cannot be opened, DataError where what it holds is wrong or does not fit the
+// input. Labels are checked by validate() alone.
+std::unique_ptr<Dataset> make_dataset(const DataSource& source, const Shape& input, std::uint64_t seed, Split split);
+
+// Throws DataError for the first label that a network of so many classes cannot have.
+void validate(const Dataset& dataset, std::int64_t classes);
+
+// The samples of `dataset` that validate() has nothing against, in its order (on_bad_sample: skip). Their number is
+// what size() lost. Throws DataError where none is left.
+std::unique_ptr<Dataset> without_bad_samples(std::unique_ptr<Dataset> dataset, std::int64_t classes);
+
+}  // namespace hadal

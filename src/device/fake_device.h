@@ -1,0 +1,21 @@
+#pragma once
+// CPU devices behind an asynchronous driver, each with memory of its own (device.h).
+//
+// submit() refuses a program whose kernels are given other memory than the device's own, or whose copies do not go from
+// there, or from the staged batch, to a fake device made in the same call. A copy is a single memcpy at the end of the
+// time that its link takes, and each stream is one link: who does not wait for a copy sees what was there before.
+
+#include <memory>
+#include <vector>
+
+#include "device/device.h"
+
+namespace hadal {
+
+// As make_devices(), with names that are all of this kind.
+std::vector<std::unique_ptr<Device>> make_fake_devices(const DeviceOptions& options);
+
+// Whether stream number `stream` is late with this seed (device.h).
+bool is_late(int fake_delay_seed, int stream);
+
+}  // namespace hadal

@@ -1,0 +1,85 @@
+#pragma once
+// What a user writes of a network: layers with their options, before shapes are known.
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/error.h"
+#include "tensor/tensor.h"
+
+namespace hadal {
+
+// How a parameter starts. fan_in and fan_out count a unit's inputs and outputs (times the kernel's area).
+struct Initializer {
+  enum class Kind {
+    constant,  // value
+    gaussian,  // normal, mean 0, deviation `value`
+    xavier,    // uniform in +-sqrt(6 / (fan_in + fan_out)): Glorot and Bengio 2010
+    msra,      // normal, deviation sqrt(2 / fan_in): He et al. 2015
+  };
+  Kind kind = Kind::constant;
+  float value = 0;
+
+  bool operator==(const Initializer&) const = default;
+};
+
+struct InitOptions {
+  Initializer weight{Initializer::Kind::xavier, 0};
+  Initializer bias{Initializer::Kind::constant, 0};
+
+  bool operator==(const InitOptions&) const = default;
+};
+
+struct ConvOptions {
+  std::int64_t out = 0, kernel = 0, stride = 1, pad = 0, groups = 1;
+  InitOptions init;
+};
+
+enum class PoolKind { max, average };
+
+// average_pool divides by the window's elements inside the image (PyTorch's count_include_pad=False).
+struct PoolOptions {
+  PoolKind kind = PoolKind::max;
+  std::int64_t kernel = 0, stride = 1, pad = 0;
+  bool ceil = false;
+};
+
+struct FullyConnectedOptions {
+  std::int64_t out = 0;
+  InitOptions init;
+};
+
+enum class ActivationKind { relu, sigmoid, tanh };
+
+struct ActivationOptions {
+  ActivationKind kind = ActivationKind::relu;
+};
+
+struct DropoutOptions {
+  float p = 0.5f;
+};
+
+struct FlattenOptions {};
+struct ConcatOptions {};  // along the first dimension of a sample
+struct AddOptions {};
+
+using LayerOptions = std::variant<ConvOptions, PoolOptions, FullyConnectedOptions, ActivationOptions, DropoutOptions,
+                                  FlattenOptions, ConcatOptions, AddOptions>;
+
+struct LayerSpec {
+  std::string type;               // as in job.yaml: "conv", "max_pool", ...
+  std::string name;               // unique; "conv1" where the user gave none
+  std::vector<std::string> from;  // names of layers, or "input"; empty: the layer above
+  LayerOptions options;
+  Position where;                 // of the layer's type in the job file
+};
+
+struct NetworkSpec {
+  Shape input;  // of one sample
+  std::vector<LayerSpec> layers;
+  Position where;
+};
+
+}  // namespace hadal

@@ -1,0 +1,229 @@
+#include "nn/network.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "base/random.h"
+#include "nn/op.h"
+
+namespace hadal {
+
+namespace {
+
+// Infers the layers of one network, one after another.
+class Builder {
+ public:
+  explicit Builder(const NetworkSpec& spec) : spec_(spec) {
+    network_.input = spec.input;
+    names_["input"] = kNetworkInput;
+  }
+
+  Network build() {
+    if (spec_.layers.empty()) throw ConfigError(spec_.where, "the network has no layers");
+    for (const LayerSpec& layer : spec_.layers) add(layer);
+    check_all_used();
+    return std::move(network_);
+  }
+
+ private:
+  void add(const LayerSpec& spec) {
+    spec_layer_ = &spec;
+    layer_ = Layer{.name = spec.name, .type = spec.type, .options = spec.options};
+    find_inputs(spec);
+    std::visit([this](const auto& options) { infer(options); }, spec.options);
+    layer_.learns = layer_.weight >= 0 || std::any_of(layer_.inputs.begin(), layer_.inputs.end(),
+                                                      [this](int source) { return network_.learns(source); });
+    const int index = static_cast<int>(network_.layers.size());
+    if (!names_.emplace(spec.name, index).second) fail("the name '" + spec.name + "' is used twice");
+    network_.layers.push_back(std::move(layer_));
+  }
+
+  void find_inputs(const LayerSpec& spec) {
+    if (spec.from.empty()) layer_.inputs.push_back(static_cast<int>(network_.layers.size()) - 1);
+    for (const std::string& name : spec.from) {
+      const auto found = names_.find(name);
+      if (found == names_.end()) {
+        fail("'" + spec.name + "' takes its input from '" + name + "', which is not a layer above it");
+      }
+      layer_.inputs.push_back(found->second);
+    }
+  }
+
+  const Shape& input(std::size_t i = 0) const { return network_.shape_of(layer_.inputs[i]); }
+
+  [[noreturn]] void fail(const std::string& message) const { throw ConfigError(spec_layer_->where, message); }
+
+  void need_one_input() const {
+    if (layer_.inputs.size() != 1) fail(layer_.type + " takes one input, not " + std::to_string(layer_.inputs.size()));
+  }
+
+  void need_image() const {
+    need_one_input();
+    if (input().size() != 3) {
+      fail(layer_.name + " needs an input of [channels, height, width]; it gets " + to_string(input()));
+    }
+  }
+
+  // Output size of a window that moves over `size` elements.
+  std::int64_t window(std::int64_t size, std::int64_t kernel, std::int64_t stride, std::int64_t pad, bool ceil) const {
+    if (size + 2 * pad < kernel) {
+      fail(layer_.name + ": a kernel of " + std::to_string(kernel) + " does not fit its input " + to_string(input()) +
+           (pad ? " padded by " + std::to_string(pad) : ""));
+    }
+    const std::int64_t span = size + 2 * pad - kernel;
+    std::int64_t out = span / stride + 1;
+    // As PyTorch: the last window must begin inside the image or its left padding.
+    if (ceil && span % stride != 0 && out * stride < size + pad) ++out;
+    return out;
+  }
+
+  void add_parameters(const Shape& weight_shape, const InitOptions& init, std::int64_t fan_in, std::int64_t fan_out) {
+    const int layer = static_cast<int>(network_.layers.size());
+    layer_.weight = static_cast<int>(network_.parameters.size());
+    layer_.bias = layer_.weight + 1;
+    network_.parameters.push_back({layer_.name + ".weight", layer, weight_shape, init.weight, fan_in, fan_out});
+    network_.parameters.push_back({layer_.name + ".bias", layer, {weight_shape[0]}, init.bias, fan_in, fan_out});
+    if (elements(weight_shape) > (std::int64_t{1} << 40)) fail(layer_.name + " has more than 2^40 parameters");
+  }
+
+  void infer(const ConvOptions& o) {
+    need_image();
+    const std::int64_t channels = input()[0];
+    if (channels % o.groups != 0 || o.out % o.groups != 0) {
+      fail(layer_.name + ": groups: " + std::to_string(o.groups) + " must divide its " + std::to_string(channels) +
+           " input channels and its " + std::to_string(o.out) + " output channels");
+    }
+    const std::int64_t height = window(input()[1], o.kernel, o.stride, o.pad, false);
+    const std::int64_t width = window(input()[2], o.kernel, o.stride, o.pad, false);
+    layer_.output = {o.out, height, width};
+    const std::int64_t area = o.kernel * o.kernel;
+    const std::int64_t fan_in = channels / o.groups * area;
+    layer_.forward_flops = 2 * o.out * height * width * fan_in;
+    add_parameters({o.out, channels / o.groups, o.kernel, o.kernel}, o.init, fan_in, o.out / o.groups * area);
+  }
+
+  void infer(const PoolOptions& o) {
+    need_image();
+    if (2 * o.pad > o.kernel) {
+      fail(layer_.name + ": pad: " + std::to_string(o.pad) + " is more than half of kernel: " + std::to_string(o.kernel));
+    }
+    layer_.output = {input()[0], window(input()[1], o.kernel, o.stride, o.pad, o.ceil),
+                     window(input()[2], o.kernel, o.stride, o.pad, o.ceil)};
+  }
+
+  void infer(const FullyConnectedOptions& o) {
+    need_one_input();
+    const std::int64_t in = elements(input());
+    layer_.output = {o.out};
+    layer_.forward_flops = 2 * in * o.out;
+    add_parameters({o.out, in}, o.init, in, o.out);
+  }
+
+  void infer(const ActivationOptions&) { same_as_input(); }
+  void infer(const DropoutOptions&) { same_as_input(); }
+
+  void same_as_input() {
+    need_one_input();
+    layer_.output = input();
+  }
+
+  void infer(const FlattenOptions&) {
+    need_one_input();
+    layer_.output = {elements(input())};
+  }
+
+  void infer(const ConcatOptions&) {
+    layer_.output = input();
+    for (std::size_t i = 1; i < layer_.inputs.size(); ++i) {
+      const Shape& other = input(i);
+      if (other.size() != input().size() || !std::equal(other.begin() + 1, other.end(), input().begin() + 1)) {
+        fail(layer_.name + ": cannot join " + to_string(input()) + " and " + to_string(other) +
+             ": only their first dimensions may differ");
+      }
+      layer_.output[0] += other[0];
+    }
+  }
+
+  void infer(const AddOptions&) {
+    if (layer_.inputs.size() < 2) fail(layer_.name + ": add needs at least two inputs; name them with from: [a, b]");
+    layer_.output = input();
+    for (std::size_t i = 1; i < layer_.inputs.size(); ++i) {
+      if (input(i) != input()) {
+        fail(layer_.name + ": cannot add " + to_string(input()) + " and " + to_string(input(i)));
+      }
+    }
+  }
+
+  void check_all_used() const {
+    std::vector<bool> used(network_.layers.size());
+    used.back() = true;
+    for (const Layer& layer : network_.layers) {
+      for (const int source : layer.inputs) {
+        if (source != kNetworkInput) used[source] = true;
+      }
+    }
+    for (std::size_t i = 0; i < used.size(); ++i) {
+      if (!used[i]) {
+        throw ConfigError(spec_.layers[i].where, "nothing uses the output of '" + network_.layers[i].name +
+                                                     "'; only the last layer may end the network");
+      }
+    }
+  }
+
+  const NetworkSpec& spec_;
+  const LayerSpec* spec_layer_ = nullptr;
+  Network network_;
+  Layer layer_;
+  std::map<std::string, int> names_;
+};
+
+}  // namespace
+
+Network build_network(const NetworkSpec& spec) { return Builder(spec).build(); }
+
+std::int64_t Network::parameter_elements() const {
+  std::int64_t sum = 0;
+  for (const Parameter& parameter : parameters) sum += elements(parameter.shape);
+  return sum;
+}
+
+std::int64_t Network::training_flops() const {
+  std::int64_t sum = 0;
+  for (const Layer& layer : layers) {
+    const bool data_gradient = std::any_of(layer.inputs.begin(), layer.inputs.end(),
+                                           [this](int source) { return learns(source); });
+    sum += layer.forward_flops * (data_gradient ? 3 : 2);
+  }
+  return sum;
+}
+
+std::vector<float> initial_values(const Network& network, int index, std::uint64_t seed) {
+  const Parameter& parameter = network.parameters[index];
+  const RandomSequence random(seed, RandomUse::initialise, static_cast<std::uint32_t>(index));
+  std::vector<float> values(static_cast<std::size_t>(elements(parameter.shape)));
+  const auto fill = [&](auto&& value_at) {
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = value_at(i);
+  };
+  switch (parameter.init.kind) {
+    case Initializer::Kind::constant:
+      fill([&](std::size_t) { return parameter.init.value; });
+      break;
+    case Initializer::Kind::gaussian:
+      fill([&](std::size_t i) { return parameter.init.value * random.normal(i); });
+      break;
+    case Initializer::Kind::xavier: {
+      const auto limit = static_cast<float>(std::sqrt(6.0 / static_cast<double>(parameter.fan_in + parameter.fan_out)));
+      fill([&](std::size_t i) { return limit * (2 * random.uniform(i) - 1); });
+      break;
+    }
+    case Initializer::Kind::msra: {
+      const auto deviation = static_cast<float>(std::sqrt(2.0 / static_cast<double>(parameter.fan_in)));
+      fill([&](std::size_t i) { return deviation * random.normal(i); });
+      break;
+    }
+  }
+  return values;
+}
+
+}  // namespace hadal

@@ -1,0 +1,54 @@
+#pragma once
+// A network: a DAG of layers with inferred shapes. Data only; knows no device and no batch.
+
+#include <span>
+
+#include "nn/layer.h"
+
+namespace hadal {
+
+inline constexpr int kNetworkInput = -1;
+
+// One array of learned numbers, [out, ...]: [out, in] for fully_connected, [out, in/groups, kernel, kernel] for conv,
+// [out] for biases: as PyTorch has them.
+struct Parameter {
+  std::string name;  // "conv1.weight"
+  int layer = 0;
+  Shape shape;
+  Initializer init;
+  std::int64_t fan_in = 1, fan_out = 1;
+};
+
+struct Layer {
+  std::string name, type;
+  LayerOptions options;
+  std::vector<int> inputs;  // layers, or kNetworkInput
+  Shape output;             // of one sample
+  int weight = -1, bias = -1;       // indices into Network::parameters, -1: none
+  std::int64_t forward_flops = 0;   // of one sample: 2 for each multiply-add
+  bool learns = false;              // something at or below it has parameters: a gradient must reach its output
+};
+
+// Layers stand in an order in which each comes after its inputs. The last layer gives the logits.
+struct Network {
+  Shape input;
+  std::vector<Layer> layers;
+  std::vector<Parameter> parameters;
+
+  const Shape& shape_of(int layer) const { return layer == kNetworkInput ? input : layers[layer].output; }
+  std::int64_t parameter_elements() const;
+
+  // FLOPs of one sample in a training step: forward, weight gradient, and data gradient where something below learns.
+  std::int64_t training_flops() const;
+
+  bool learns(int layer) const { return layer != kNetworkInput && layers[layer].learns; }
+};
+
+// Infers shapes. Throws ConfigError at the layer's position: an unknown `from`, shapes that do not fit, a kernel larger
+// than its padded image, groups that do not divide, a layer whose output is used by nothing.
+Network build_network(const NetworkSpec& spec);
+
+// The starting values of parameter `index`, canonical: a function of the seed and the index alone.
+std::vector<float> initial_values(const Network& network, int index, std::uint64_t seed);
+
+}  // namespace hadal

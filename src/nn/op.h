@@ -1,0 +1,198 @@
+#pragma once
+// Operators: what a kernel is asked to do, as data. A plan holds them; a backend (src/ops) binds each to a kernel.
+//
+// Every operator names its arguments in the order in which a kernel gets them: first what it reads, then what it
+// writes. All are fp32 unless said otherwise; N is rows.count. "diff" is the gradient of the loss.
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "nn/layer.h"
+
+namespace hadal {
+
+// Rows (samples) of the global batch. `units` are the fixed pieces, in rows, on which a result is defined under
+// `reproducible`: the kernel must give the bits that running unit by unit gives (docs/reproducible.md). Empty: free.
+struct Rows {
+  std::int64_t first = 0;  // index in the global batch: the counter of random numbers
+  std::int64_t count = 0;
+  std::vector<std::int64_t> units;
+};
+
+struct ConvShape {
+  std::int64_t channels = 0, height = 0, width = 0;  // of the source
+  std::int64_t out = 0, kernel = 0, stride = 1, pad = 0, groups = 1;
+
+  std::int64_t out_height() const { return (height + 2 * pad - kernel) / stride + 1; }
+  std::int64_t out_width() const { return (width + 2 * pad - kernel) / stride + 1; }
+};
+
+// reads source [N, channels, height, width], weight [out, channels/groups, kernel, kernel], bias [out];
+// writes destination [N, out, out_height, out_width].
+struct ConvForward {
+  ConvShape shape;
+  Rows rows;
+  Layout source = Layout::canonical, destination = Layout::canonical;
+};
+
+// reads diff_destination, weight; writes diff_source.
+struct ConvBackwardData {
+  ConvShape shape;
+  Rows rows;
+  Layout source = Layout::canonical, destination = Layout::canonical;
+};
+
+// reads source, diff_destination; writes diff_weight, diff_bias: sums over the rows. Its rows are always one unit.
+struct ConvBackwardWeights {
+  ConvShape shape;
+  Rows rows;
+  Layout source = Layout::canonical, destination = Layout::canonical;
+};
+
+struct PoolShape {
+  PoolKind kind = PoolKind::max;
+  std::int64_t channels = 0, height = 0, width = 0;
+  std::int64_t kernel = 0, stride = 1, pad = 0;
+  std::int64_t out_height = 0, out_width = 0;
+};
+
+// reads source; writes destination, and for max pooling in training a workspace of 4 bytes for each output element, whose
+// contents are the backend's own.
+struct PoolForward {
+  PoolShape shape;
+  Rows rows;
+  Layout source = Layout::canonical, destination = Layout::canonical;
+  bool training = false;
+};
+
+// reads diff_destination, and for max pooling the workspace; writes diff_source. A maximum that several elements share
+// goes to the first in row-major order of the window.
+struct PoolBackward {
+  PoolShape shape;
+  Rows rows;
+  Layout source = Layout::canonical, destination = Layout::canonical;
+};
+
+// reads source; writes destination. Both in one layout, which does not matter.
+struct ActivationForward {
+  ActivationKind kind = ActivationKind::relu;
+  std::int64_t row_elements = 0;
+  Rows rows;
+};
+
+// reads destination, diff_destination; writes diff_source.
+struct ActivationBackward {
+  ActivationKind kind = ActivationKind::relu;
+  std::int64_t row_elements = 0;
+  Rows rows;
+};
+
+// reads source; writes destination = source * mask / (1 - p). Serves backward too, on diffs. The mask of element e of
+// row r is drawn at counter (step, rows.first + r, e / 4) of RandomSequence{seed, dropout, layer}, number e % 4: kept
+// where the number is at least p * 2^32. Canonical layout.
+struct Dropout {
+  float p = 0.5f;
+  std::int64_t row_elements = 0;
+  Rows rows;
+  std::uint64_t seed = 0;
+  std::uint32_t layer = 0;
+};
+
+// reads source [N, in], weight [out, in], bias [out]; writes destination [N, out].
+struct FullyConnectedForward {
+  std::int64_t in = 0, out = 0;
+  Rows rows;
+};
+
+// reads diff_destination [N, out], weight; writes diff_source [N, in].
+struct FullyConnectedBackwardData {
+  std::int64_t in = 0, out = 0;
+  Rows rows;
+};
+
+// reads source [N, in], diff_destination [N, out]; writes diff_weight [outputs, in] and diff_bias [outputs] of the outputs
+// first_output ... first_output + outputs - 1: sums over the rows in their order. `output_units`: pieces of the outputs
+// that define the result under `reproducible`, as Rows::units; the rows are one unit.
+struct FullyConnectedBackwardWeights {
+  std::int64_t in = 0, out = 0, first_output = 0, outputs = 0;
+  std::vector<std::int64_t> output_units;
+  Rows rows;
+};
+
+// reads inputs of [N, row_elements[i]]...; writes [N, sum of row_elements]. Canonical layout.
+struct ConcatForward {
+  std::vector<std::int64_t> row_elements;
+  Rows rows;
+};
+
+// reads diff_destination; writes each input's diff.
+struct ConcatBackward {
+  std::vector<std::int64_t> row_elements;
+  Rows rows;
+};
+
+// reads `inputs` arrays of [N, row_elements]; writes their sum, added from left to right.
+struct Add {
+  int inputs = 2;
+  std::int64_t row_elements = 0;
+  Rows rows;
+};
+
+// reads logits [N, classes], labels [N] (i32); writes loss [N] (-log softmax of the label), rank [N] (i32: the number of
+// classes that come before the label: with a larger logit, or the same logit and a lower number; a NaN anywhere in a row
+// makes its loss NaN), and in training diff_logits = (softmax - one hot) / global_batch.
+struct SoftmaxCrossEntropy {
+  std::int64_t classes = 0;
+  Rows rows;
+  std::int64_t global_batch = 0;
+  bool training = false;
+};
+
+// reads logits [N, classes]; writes probabilities.
+struct Softmax {
+  std::int64_t classes = 0;
+  Rows rows;
+};
+
+// reads `parts` arrays of `elements`; writes their sum, by halves: sum(0..n) = sum(0..ceil(n/2)) + sum(ceil(n/2)..n).
+struct SumParts {
+  int parts = 1;
+  std::int64_t elements = 0;
+};
+
+// w -= rate v; v = momentum v + g, where g = scale (sum of the parts, as SumParts) + decay w. Rounded after each
+// operation, never fused.
+// reads the parts, and with `scaled` a scale [1]; writes (in place) w, and with momentum v.
+struct SgdUpdate {
+  int parts = 1;
+  std::int64_t elements = 0;
+  float momentum = 0, weight_decay = 0;
+  bool scaled = false;
+};
+
+// reads a gradient; writes the sum of squares (f64) of each of its pieces, added in order, in double precision.
+struct SquaredNorms {
+  std::vector<std::int64_t> pieces;
+};
+
+// reads sums of squares [count] (f64); writes scale [1] = min(1, max_norm / (norm + 1e-6)), norm [1] (PyTorch's
+// clip_grad_norm_).
+struct ClipScale {
+  std::int64_t count = 0;
+  double max_norm = 0;
+};
+
+using Op = std::variant<ConvForward, ConvBackwardData, ConvBackwardWeights, PoolForward, PoolBackward, ActivationForward,
+                        ActivationBackward, Dropout, FullyConnectedForward, FullyConnectedBackwardData,
+                        FullyConnectedBackwardWeights, ConcatForward, ConcatBackward, Add, SoftmaxCrossEntropy, Softmax,
+                        SumParts, SgdUpdate, SquaredNorms, ClipScale>;
+
+// "conv_forward", ...
+std::string op_name(const Op& op);
+
+// Multiply-adds count 2; 0 for what is not a matrix product or a convolution.
+std::int64_t op_flops(const Op& op);
+
+}  // namespace hadal

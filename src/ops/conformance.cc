@@ -1,0 +1,324 @@
+#include "ops/conformance.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "base/random.h"
+#include "ops/arguments.h"
+
+namespace hadal {
+
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+constexpr std::byte kUntouched{
+    0xFF};  // fills results, guards and scratch before a run; as fp32 a NaN that no kernel makes
+constexpr std::chrono::seconds kDeadline{60};
+
+using Bytes = std::vector<std::byte>;
+
+template <class T>
+T element(const Bytes& bytes, std::size_t i) {
+  T value;
+  std::memcpy(&value, bytes.data() + i * sizeof(T), sizeof(T));
+  return value;
+}
+
+template <class T>
+void set_element(Bytes& bytes, std::size_t i, T value) {
+  std::memcpy(bytes.data() + i * sizeof(T), &value, sizeof(T));
+}
+
+// ---- inputs
+
+float number(Numbers kind, const RandomSequence& random, std::uint64_t i) {
+  switch (kind) {
+    case Numbers::normal:
+      return random.normal(i);
+    case Numbers::ties:
+      return static_cast<float>(random.below(i, 5)) - 2;
+    case Numbers::huge:
+      return random.normal(i) * 2e4f;
+    case Numbers::nans:
+      return random.below(i + (1u << 20), 8) == 0 ? std::numeric_limits<float>::quiet_NaN() : random.normal(i);
+  }
+  return 0;
+}
+
+// What an activation can have given.
+float activation_result(ActivationKind kind, float normal) {
+  switch (kind) {
+    case ActivationKind::relu:
+      return normal > 0 ? normal : 0;
+    case ActivationKind::sigmoid:
+      return 1 / (1 + std::exp(-normal));
+    case ActivationKind::tanh:
+      return std::tanh(normal);
+  }
+  return 0;
+}
+
+Bytes make_input(const ConformanceCase& which, const OpArgument& argument, std::uint32_t index) {
+  const RandomSequence random(1, RandomUse::self_test, index);
+  const auto* loss = std::get_if<SoftmaxCrossEntropy>(&which.op);
+  const auto* activation = std::get_if<ActivationBackward>(&which.op);
+  Bytes bytes(argument.bytes());
+  for (std::size_t i = 0; i < static_cast<std::size_t>(argument.elements); ++i) {
+    if (argument.name == "labels") {
+      set_element(bytes, i, static_cast<std::int32_t>(random.below(i, static_cast<std::uint64_t>(loss->classes))));
+    } else if (argument.name == "squares") {
+      set_element(bytes, i, double{random.uniform(i)} * 10);
+    } else if (argument.name == "scale") {
+      set_element(bytes, i, random.uniform(i));
+    } else if (argument.name == "destination") {
+      set_element(bytes, i, activation_result(activation->kind, random.normal(i)));
+    } else {
+      set_element(bytes, i, number(which.numbers, random, i));
+    }
+  }
+  return bytes;
+}
+
+// ---- runs
+
+// A kernel with its addresses on a device.
+class BoundKernel final : public Work {
+ public:
+  BoundKernel(Kernel& kernel, std::vector<std::byte*> pointers, std::byte* scratch, std::byte* arena, std::size_t bytes)
+      : kernel_(kernel), pointers_(std::move(pointers)), scratch_(scratch), arena_{arena, bytes} {}
+
+  void run(const StepValues& values) override { kernel_.run(pointers_, scratch_, values); }
+  std::span<const Argument> arguments() const override { return {&arena_, 1}; }
+
+ private:
+  Kernel& kernel_;
+  std::vector<std::byte*> pointers_;
+  std::byte* scratch_;
+  Argument arena_;
+};
+
+void run_on(Device& device, Work& work) {
+  Program program;
+  program.items.push_back({.kind = Item::Kind::run, .step = 0, .work = &work, .copy = {}, .event = nullptr});
+  StepValues values;
+  values.round = 1;
+  values.step = 7;
+  values.rate = 0.05f;
+  Abort abort;
+  Stream& stream = device.stream(StreamKind::compute);
+  stream.submit(program, values, Clock::now() + kDeadline, abort, {});
+  stream.synchronize();
+}
+
+// Where the arguments and the scratch of one run lie: each is aligned, and followed by a guard.
+struct Arena {
+  std::vector<std::size_t> offsets;
+  std::size_t scratch = 0, bytes = kAlignment;
+
+  Arena(const std::vector<OpArgument>& arguments, std::size_t scratch_bytes) {
+    for (const OpArgument& argument : arguments) offsets.push_back(place(argument.bytes()));
+    scratch = place(scratch_bytes);
+  }
+
+ private:
+  std::size_t place(std::size_t size) {
+    const std::size_t offset = bytes;
+    bytes = (offset + size + kAlignment - 1) / kAlignment * kAlignment + kAlignment;
+    return offset;
+  }
+};
+
+struct Run {
+  std::vector<Bytes> arrays;  // all arguments after the run
+  std::string implementation;
+  std::string problem;  // what the kernel did besides writing its results
+};
+
+// Whether something outside the arguments and the scratch was written.
+bool guards_touched(const Arena& arena, const std::vector<OpArgument>& arguments, std::size_t scratch_bytes,
+                    Bytes image) {
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    std::fill_n(image.begin() + static_cast<std::ptrdiff_t>(arena.offsets[i]), arguments[i].bytes(), kUntouched);
+  }
+  std::fill_n(image.begin() + static_cast<std::ptrdiff_t>(arena.scratch), scratch_bytes, kUntouched);
+  return std::any_of(image.begin(), image.end(), [](std::byte b) { return b != kUntouched; });
+}
+
+// `inputs`: an array for each argument; those of results are empty.
+Run run_kernel(Backend& backend, Device& device, const Op& op, const std::vector<Bytes>& inputs) {
+  const std::vector<OpArgument> arguments = arguments_of(op);
+  const std::unique_ptr<Kernel> kernel = backend.bind(op, device.threads());
+  const Arena arena(arguments, kernel->scratch_bytes());
+
+  Bytes image(arena.bytes, kUntouched);
+  std::byte* base = device.allocate(arena.bytes);
+  std::vector<std::byte*> pointers;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    std::copy(inputs[i].begin(), inputs[i].end(), image.begin() + static_cast<std::ptrdiff_t>(arena.offsets[i]));
+    pointers.push_back(base + arena.offsets[i]);
+  }
+  device.upload(base, image.data(), image.size());
+  BoundKernel work(*kernel, pointers, base + arena.scratch, base, arena.bytes);
+  run_on(device, work);
+  device.download(image.data(), base, image.size());
+
+  Run run;
+  run.implementation = kernel->implementation();
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const auto begin = image.begin() + static_cast<std::ptrdiff_t>(arena.offsets[i]);
+    run.arrays.emplace_back(begin, begin + static_cast<std::ptrdiff_t>(arguments[i].bytes()));
+    if (arguments[i].access == Access::read && run.arrays[i] != inputs[i]) {
+      run.problem = fmt::format("changes its input {}", arguments[i].name);
+    }
+  }
+  if (guards_touched(arena, arguments, kernel->scratch_bytes(), image)) run.problem = "writes beside its arguments";
+  return run;
+}
+
+// Inputs of `which`. A workspace is what the forward pass of the same backend leaves, and so belongs to one backend.
+std::vector<Bytes> make_inputs(const ConformanceCase& which, Backend& backend, Device& device) {
+  const std::vector<OpArgument> arguments = arguments_of(which.op);
+  std::vector<Bytes> inputs(arguments.size());
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i].access == Access::write) continue;
+    if (arguments[i].name != "workspace") {
+      inputs[i] = make_input(which, arguments[i], static_cast<std::uint32_t>(i));
+      continue;
+    }
+    const auto& backward = std::get<PoolBackward>(which.op);
+    const Op forward = PoolForward{.shape = backward.shape,
+                                   .rows = backward.rows,
+                                   .source = backward.source,
+                                   .destination = backward.destination,
+                                   .training = true};
+    const ConformanceCase before{which.name, forward, which.numbers};
+    inputs[i] = run_kernel(backend, device, forward, make_inputs(before, backend, device)).arrays.back();
+  }
+  return inputs;
+}
+
+// ---- comparison
+
+template <class T>
+bool untouched(const Bytes& bytes, std::size_t i) {
+  const auto begin = bytes.begin() + static_cast<std::ptrdiff_t>(i * sizeof(T));
+  return std::all_of(begin, begin + sizeof(T), [](std::byte b) { return b == kUntouched; });
+}
+
+template <class T>
+double root_mean_square(const Bytes& bytes) {
+  double sum = 0, count = 0;
+  for (std::size_t i = 0; i < bytes.size() / sizeof(T); ++i) {
+    const auto value = static_cast<double>(element<T>(bytes, i));
+    if (!std::isfinite(value)) continue;
+    sum += value * value;
+    ++count;
+  }
+  return count > 0 ? std::sqrt(sum / count) : 0;
+}
+
+double relative_error(double actual, double expected, double scale) {
+  if (actual == expected || (std::isnan(actual) && std::isnan(expected))) return 0;
+  const double error = std::abs(actual - expected) / std::max(std::abs(expected), scale);
+  return std::isfinite(error) ? error : std::numeric_limits<double>::infinity();
+}
+
+template <class T>
+void compare(const std::string& name, const Bytes& actual, const Bytes& expected, ConformanceResult& result) {
+  const double scale = root_mean_square<T>(expected);
+  for (std::size_t i = 0; i < expected.size() / sizeof(T); ++i) {
+    if (untouched<T>(actual, i) || untouched<T>(expected, i)) {
+      result.problem = fmt::format("does not write element {} of {}", i, name);
+      return;
+    }
+    const auto got = static_cast<double>(element<T>(actual, i)), want = static_cast<double>(element<T>(expected, i));
+    const double error = relative_error(got, want, scale);
+    if (error > result.tolerance && error > result.error) {
+      result.problem = fmt::format("element {} of {} is {:.9g} instead of {:.9g}", i, name, got, want);
+    }
+    result.error = std::max(result.error, error);
+  }
+}
+
+void compare_results(const Op& op, const Run& actual, const Run& expected, ConformanceResult& result) {
+  const std::vector<OpArgument> arguments = arguments_of(op);
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const OpArgument& argument = arguments[i];
+    if (argument.access == Access::read || argument.name == "workspace") continue;
+    if (argument.type == DType::f64) {
+      compare<double>(argument.name, actual.arrays[i], expected.arrays[i], result);
+    } else if (argument.type == DType::i32) {
+      compare<std::int32_t>(argument.name, actual.arrays[i], expected.arrays[i], result);
+    } else {
+      compare<float>(argument.name, actual.arrays[i], expected.arrays[i], result);
+    }
+  }
+}
+
+// ---- tolerance
+
+constexpr double kRounding = 0x1p-24;  // the largest relative error of one fp32 operation
+
+// Of `terms` products added in fp32 in whatever order: rounding errors add up like a random walk.
+double sum_tolerance(std::int64_t terms) { return kRounding * (8 + 4 * std::sqrt(static_cast<double>(terms))); }
+
+std::int64_t kernel_area(const ConvShape& s) { return s.kernel * s.kernel; }
+
+struct Tolerance {
+  double operator()(const ConvForward& o) const {
+    return sum_tolerance(o.shape.channels / o.shape.groups * kernel_area(o.shape));
+  }
+  double operator()(const ConvBackwardData& o) const {
+    return sum_tolerance(o.shape.out / o.shape.groups * kernel_area(o.shape));
+  }
+  double operator()(const ConvBackwardWeights& o) const {
+    return sum_tolerance(o.rows.count * o.shape.out_height() * o.shape.out_width());
+  }
+  double operator()(const PoolForward& o) const {
+    return o.shape.kind == PoolKind::max ? 0 : sum_tolerance(o.shape.kernel * o.shape.kernel);
+  }
+  double operator()(const PoolBackward& o) const { return sum_tolerance(o.shape.kernel * o.shape.kernel); }
+  double operator()(const ActivationForward& o) const { return o.kind == ActivationKind::relu ? 0 : 16 * kRounding; }
+  double operator()(const ActivationBackward& o) const { return o.kind == ActivationKind::relu ? 0 : 8 * kRounding; }
+  double operator()(const Dropout&) const { return 4 * kRounding; }
+  double operator()(const FullyConnectedForward& o) const { return sum_tolerance(o.in); }
+  double operator()(const FullyConnectedBackwardData& o) const { return sum_tolerance(o.out); }
+  double operator()(const FullyConnectedBackwardWeights& o) const { return sum_tolerance(o.rows.count); }
+  double operator()(const SoftmaxCrossEntropy& o) const { return sum_tolerance(o.classes) + 16 * kRounding; }
+  double operator()(const Softmax& o) const { return sum_tolerance(o.classes) + 16 * kRounding; }
+  template <class Exact>  // ConcatForward, ConcatBackward, Add, SumParts, SgdUpdate, SquaredNorms, ClipScale
+  double operator()(const Exact&) const {
+    return 0;
+  }
+};
+
+}  // namespace
+
+double conformance_tolerance(const Op& op) { return std::visit(Tolerance{}, op); }
+
+ConformanceResult check_conformance(const ConformanceCase& which, Backend& backend, Backend& reference,
+                                    Device& device) {
+  ConformanceResult result;
+  result.name = which.name;
+  result.op = op_name(which.op);
+  result.tolerance = conformance_tolerance(which.op);
+  try {
+    const Run expected = run_kernel(reference, device, which.op, make_inputs(which, reference, device));
+    const Run actual = run_kernel(backend, device, which.op, make_inputs(which, backend, device));
+    result.implementation = actual.implementation;
+    compare_results(which.op, actual, expected, result);
+    if (result.problem.empty()) result.problem = actual.problem;
+  } catch (const std::exception& error) {
+    result.problem = error.what();
+  }
+  result.ok = result.problem.empty();
+  return result;
+}
+
+}  // namespace hadal

@@ -1,0 +1,270 @@
+// The table of cases that every backend must pass: the interesting shapes are the data, the names say why each exists.
+
+#include <fmt/format.h>
+
+#include "ops/conformance.h"
+
+namespace hadal {
+
+namespace {
+
+using Cases = std::vector<ConformanceCase>;
+
+Rows all(std::int64_t count) { return {.first = 0, .count = count, .units = {}}; }
+
+// ---- layouts
+
+struct Layouts {
+  const char* name;
+  Layout source, destination;
+};
+
+constexpr Layouts kLayouts[] = {
+    {"canonical", Layout::canonical, Layout::canonical},
+    {"canonical to channels_last", Layout::canonical, Layout::channels_last},
+    {"channels_last to canonical", Layout::channels_last, Layout::canonical},
+    {"channels_last", Layout::channels_last, Layout::channels_last},
+};
+
+// ---- convolutions
+
+struct ConvRow {
+  const char* name;
+  std::int64_t batch;
+  ConvShape shape;
+};
+
+const ConvRow kConvs[] = {
+    {"1x1", 3, {.channels = 3, .height = 5, .width = 4, .out = 7, .kernel = 1}},
+    {"1x1 stride 2", 2, {.channels = 16, .height = 7, .width = 7, .out = 20, .kernel = 1, .stride = 2}},
+    {"one pixel", 2, {.channels = 3, .height = 1, .width = 1, .out = 5, .kernel = 1}},
+    {"3x3 odd", 3, {.channels = 3, .height = 7, .width = 5, .out = 9, .kernel = 3}},
+    {"3x3 padded, batch 1", 1, {.channels = 16, .height = 6, .width = 9, .out = 16, .kernel = 3, .pad = 1}},
+    {"3x3 many rows", 13, {.channels = 1, .height = 5, .width = 5, .out = 3, .kernel = 3, .pad = 1}},
+    {"5x5 LeNet conv1", 3, {.channels = 1, .height = 28, .width = 28, .out = 20, .kernel = 5}},
+    {"5x5 LeNet conv2", 2, {.channels = 20, .height = 12, .width = 12, .out = 50, .kernel = 5}},
+    {"5x5 pad 4", 2, {.channels = 2, .height = 4, .width = 3, .out = 3, .kernel = 5, .pad = 4}},
+    {"11x11 stride 4", 2, {.channels = 3, .height = 23, .width = 27, .out = 16, .kernel = 11, .stride = 4, .pad = 2}},
+    {"stride > kernel", 3, {.channels = 4, .height = 9, .width = 8, .out = 6, .kernel = 2, .stride = 3}},
+    {"kernel = image", 2, {.channels = 50, .height = 4, .width = 4, .out = 20, .kernel = 4}},
+    {"kernel = padded image", 2, {.channels = 3, .height = 3, .width = 3, .out = 4, .kernel = 5, .pad = 1}},
+    {"groups 2", 2, {.channels = 16, .height = 6, .width = 5, .out = 20, .kernel = 3, .pad = 1, .groups = 2}},
+    {"groups odd", 1, {.channels = 6, .height = 5, .width = 7, .out = 9, .kernel = 3, .groups = 3}},
+    {"groups stride 2",
+     3,
+     {.channels = 32, .height = 7, .width = 6, .out = 32, .kernel = 3, .stride = 2, .pad = 1, .groups = 2}},
+    {"depthwise", 2, {.channels = 20, .height = 6, .width = 6, .out = 20, .kernel = 3, .pad = 1, .groups = 20}},
+    {"depthwise 2 outputs", 2, {.channels = 3, .height = 5, .width = 5, .out = 6, .kernel = 3, .groups = 3}},
+};
+
+void add_convs(Cases& cases) {
+  for (const ConvRow& row : kConvs) {
+    for (const Layouts& layouts : kLayouts) {
+      const std::string name = fmt::format("conv {}, {}", row.name, layouts.name);
+      const Layout from = layouts.source, to = layouts.destination;
+      cases.push_back({name, ConvForward{row.shape, all(row.batch), from, to}});
+      cases.push_back({name, ConvBackwardData{row.shape, all(row.batch), from, to}});
+      cases.push_back({name, ConvBackwardWeights{row.shape, all(row.batch), from, to}});
+    }
+  }
+}
+
+// ---- poolings
+
+struct PoolRow {
+  const char* name;
+  std::int64_t batch;
+  std::int64_t channels, height, width;
+  PoolOptions options;
+  Numbers numbers = Numbers::normal;
+};
+
+const PoolRow kPools[] = {
+    {"2x2", 3, 20, 8, 6, {.kernel = 2, .stride = 2}},
+    {"2x2 odd image", 2, 3, 7, 5, {.kernel = 2, .stride = 2}},
+    {"2x2 odd image, ceil", 2, 3, 7, 5, {.kernel = 2, .stride = 2, .ceil = true}},
+    {"3x3 overlapping", 1, 16, 7, 9, {.kernel = 3, .stride = 2}},
+    {"3x3 overlapping, ceil", 2, 16, 8, 6, {.kernel = 3, .stride = 2, .ceil = true}},
+    {"3x3 padded", 2, 5, 6, 7, {.kernel = 3, .stride = 2, .pad = 1}},
+    {"3x3 padded, ceil", 2, 50, 6, 8, {.kernel = 3, .stride = 2, .pad = 1, .ceil = true}},
+    {"stride 1", 2, 3, 5, 4, {.kernel = 3, .stride = 1, .pad = 1}},
+    {"stride > kernel", 2, 4, 9, 8, {.kernel = 2, .stride = 3}},
+    {"kernel = image", 3, 20, 4, 4, {.kernel = 4, .stride = 1}},
+    {"1x1", 1, 1, 3, 3, {.kernel = 1, .stride = 1}},
+    {"ties", 2, 16, 8, 8, {.kernel = 3, .stride = 2, .pad = 1}, Numbers::ties},
+    {"ties, stride 1", 2, 3, 6, 5, {.kernel = 2, .stride = 1}, Numbers::ties},
+};
+
+std::int64_t pooled(std::int64_t size, const PoolOptions& o) {
+  const std::int64_t room = size + 2 * o.pad - o.kernel;
+  if (!o.ceil) return room / o.stride + 1;
+  const std::int64_t out = (room + o.stride - 1) / o.stride + 1;
+  return (out - 1) * o.stride >= size + o.pad ? out - 1 : out;  // no window begins past the image
+}
+
+PoolShape pool_shape(const PoolRow& row, PoolKind kind) {
+  return {.kind = kind,
+          .channels = row.channels,
+          .height = row.height,
+          .width = row.width,
+          .kernel = row.options.kernel,
+          .stride = row.options.stride,
+          .pad = row.options.pad,
+          .out_height = pooled(row.height, row.options),
+          .out_width = pooled(row.width, row.options)};
+}
+
+void add_pools(Cases& cases) {
+  for (const PoolRow& row : kPools) {
+    for (const PoolKind kind : {PoolKind::max, PoolKind::average}) {
+      const PoolShape shape = pool_shape(row, kind);
+      for (const Layouts& layouts : kLayouts) {
+        const std::string name =
+            fmt::format("{} pool {}, {}", kind == PoolKind::max ? "max" : "average", row.name, layouts.name);
+        const Layout from = layouts.source, to = layouts.destination;
+        cases.push_back({name, PoolForward{shape, all(row.batch), from, to, true}, row.numbers});
+        cases.push_back({name + ", no training", PoolForward{shape, all(row.batch), from, to, false}, row.numbers});
+        cases.push_back({name, PoolBackward{shape, all(row.batch), from, to}, row.numbers});
+      }
+    }
+  }
+}
+
+// ---- element by element
+
+void add_activations(Cases& cases) {
+  const std::pair<const char*, ActivationKind> kinds[] = {
+      {"relu", ActivationKind::relu}, {"sigmoid", ActivationKind::sigmoid}, {"tanh", ActivationKind::tanh}};
+  const std::pair<std::int64_t, std::int64_t> sizes[] = {
+      {1, 1}, {3, 5}, {1, 16}, {7, 37}, {2, 1000}};  // rows, elements
+  for (const auto& [name, kind] : kinds) {
+    for (const auto& [rows, elements] : sizes) {
+      const std::string full = fmt::format("{} {}x{}", name, rows, elements);
+      cases.push_back({full, ActivationForward{kind, elements, all(rows)}});
+      cases.push_back({full, ActivationBackward{kind, elements, all(rows)}});
+    }
+    cases.push_back({fmt::format("{} saturated", name), ActivationForward{kind, 33, all(3)}, Numbers::huge});
+  }
+  cases.push_back({"relu NaN", ActivationForward{ActivationKind::relu, 19, all(2)}, Numbers::nans});
+  cases.push_back({"relu zeros", ActivationForward{ActivationKind::relu, 19, all(2)}, Numbers::ties});
+}
+
+void add_dropouts(Cases& cases) {
+  const auto dropout = [](float p, std::int64_t elements, Rows rows) {
+    return Dropout{.p = p, .row_elements = elements, .rows = std::move(rows), .seed = 99, .layer = 3};
+  };
+  cases.push_back({"dropout p = 0", dropout(0, 21, all(3))});
+  cases.push_back({"dropout p = 0.5", dropout(0.5f, 64, all(4))});
+  cases.push_back({"dropout odd row", dropout(0.5f, 37, all(5))});
+  cases.push_back({"dropout one element", dropout(0.3f, 1, all(9))});
+  cases.push_back({"dropout p = 0.9", dropout(0.9f, 130, all(2))});
+  cases.push_back({"dropout rows 100 to 105", dropout(0.5f, 37, {.first = 100, .count = 5, .units = {}})});
+}
+
+void add_joins(Cases& cases) {
+  const std::vector<std::int64_t> rows[] = {{7}, {5, 8}, {1, 16, 3}};
+  for (const std::vector<std::int64_t>& row : rows) {
+    for (const std::int64_t batch : {1, 4}) {
+      const std::string name = fmt::format("concat of {}, batch {}", row.size(), batch);
+      cases.push_back({name, ConcatForward{row, all(batch)}});
+      cases.push_back({name, ConcatBackward{row, all(batch)}});
+    }
+  }
+  for (const int inputs : {2, 3, 4}) {
+    cases.push_back({fmt::format("add of {}", inputs), Add{inputs, 37, all(3)}});
+    cases.push_back({fmt::format("add of {}, one element", inputs), Add{inputs, 1, all(1)}});
+  }
+}
+
+// ---- matrix products
+
+void add_fully_connected(Cases& cases) {
+  struct Row {
+    const char* name;
+    std::int64_t batch, in, out;
+  };
+  const Row rows[] = {
+      {"1 to 1", 1, 1, 1},         {"1xN", 1, 37, 21},       {"Nx1 input", 5, 1, 7},   {"Nx1 output", 5, 19, 1},
+      {"odd", 3, 13, 17},          {"even", 16, 32, 16},     {"64 to 10", 64, 64, 10}, {"800 to 500", 3, 800, 50},
+      {"2048 inputs", 2, 2048, 5}, {"100 rows", 100, 24, 9}, {"17 rows", 17, 33, 65},
+  };
+  for (const Row& r : rows) {
+    const std::string name = fmt::format("fully connected {}", r.name);
+    cases.push_back({name, FullyConnectedForward{r.in, r.out, all(r.batch)}});
+    cases.push_back({name, FullyConnectedBackwardData{r.in, r.out, all(r.batch)}});
+    cases.push_back({name, FullyConnectedBackwardWeights{r.in, r.out, 0, r.out, {}, all(r.batch)}});
+  }
+  const auto part = [&](const char* name, std::int64_t first, std::int64_t outputs) {
+    cases.push_back({fmt::format("fully connected {} of 23 outputs", name),
+                     FullyConnectedBackwardWeights{11, 23, first, outputs, {}, all(6)}});
+  };
+  part("first 8", 0, 8);
+  part("middle 7", 8, 7);
+  part("last 8", 15, 8);
+  part("last", 22, 1);
+}
+
+// ---- losses
+
+void add_losses(Cases& cases) {
+  struct Row {
+    const char* name;
+    std::int64_t batch, classes;
+    Numbers numbers;
+  };
+  const Row rows[] = {
+      {"10 classes", 8, 10, Numbers::normal},  {"one sample", 1, 10, Numbers::normal},
+      {"one class", 3, 1, Numbers::normal},    {"1000 classes", 3, 1000, Numbers::normal},
+      {"odd classes", 5, 37, Numbers::normal}, {"ties", 9, 11, Numbers::ties},
+      {"huge logits", 16, 10, Numbers::huge},  {"two classes, ties", 12, 2, Numbers::ties},
+      {"NaN logits", 8, 10, Numbers::nans},
+  };
+  for (const Row& r : rows) {
+    const std::string name = fmt::format("softmax {}", r.name);
+    cases.push_back({name, Softmax{r.classes, all(r.batch)}, r.numbers});
+    cases.push_back({name, SoftmaxCrossEntropy{r.classes, all(r.batch), r.batch, true}, r.numbers});
+    cases.push_back({name + ", no training", SoftmaxCrossEntropy{r.classes, all(r.batch), r.batch, false}, r.numbers});
+  }
+  cases.push_back(
+      {"softmax part of a batch", SoftmaxCrossEntropy{10, {.first = 4, .count = 3, .units = {}}, 12, true}});
+}
+
+// ---- updates
+
+void add_updates(Cases& cases) {
+  for (const int parts : {1, 2, 3, 5, 12}) {
+    cases.push_back({fmt::format("sum of {} parts", parts), SumParts{parts, 133}});
+    cases.push_back({fmt::format("sum of {} parts, one element", parts), SumParts{parts, 1}});
+    cases.push_back({fmt::format("sgd of {} parts", parts), SgdUpdate{parts, 133, 0.9f, 5e-4f, false}});
+    cases.push_back({fmt::format("sgd of {} parts, scaled", parts), SgdUpdate{parts, 70, 0.9f, 5e-4f, true}});
+  }
+  cases.push_back({"sgd plain", SgdUpdate{1, 133, 0, 0, false}});
+  cases.push_back({"sgd plain, one element", SgdUpdate{1, 1, 0, 0, false}});
+  cases.push_back({"sgd momentum", SgdUpdate{1, 133, 0.9f, 0, false}});
+  cases.push_back({"sgd decay", SgdUpdate{1, 133, 0, 5e-4f, false}});
+  cases.push_back({"sgd scaled", SgdUpdate{1, 133, 0, 0, true}});
+  cases.push_back({"norm of one piece", SquaredNorms{{1000}}});
+  cases.push_back({"norms of odd pieces", SquaredNorms{{1, 17, 250, 3}}});
+  cases.push_back({"clip scale cuts", ClipScale{5, 0.5}});
+  cases.push_back({"clip scale leaves alone", ClipScale{3, 1e3}});
+}
+
+}  // namespace
+
+const std::vector<ConformanceCase>& conformance_cases() {
+  static const Cases cases = [] {
+    Cases all_cases;
+    add_convs(all_cases);
+    add_pools(all_cases);
+    add_activations(all_cases);
+    add_dropouts(all_cases);
+    add_joins(all_cases);
+    add_fully_connected(all_cases);
+    add_losses(all_cases);
+    add_updates(all_cases);
+    return all_cases;
+  }();
+  return cases;
+}
+
+}  // namespace hadal

@@ -1,0 +1,249 @@
+// Convolutions by oneDNN's primitives. Parameters are canonical; primitives get them, and images that they want in
+// another layout, reordered in scratch.
+
+#include "ops/cpu/conv.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+#include "base/error.h"
+#include "ops/cpu/kernels.h"
+#include "ops/cpu/onednn.h"
+#include "ops/cpu/threads.h"
+
+namespace hadal {
+
+namespace {
+
+using dnnl::memory;
+using onednn::Bridge;
+using onednn::Direction;
+
+// The memory of a convolution's arguments as the caller has it, and the numbers that oneDNN asks for.
+struct Geometry {
+  memory::desc source, weight, bias, destination;
+  memory::dims strides, padding;
+
+  Geometry(const ConvShape& s, const Rows& rows, Layout source_layout, Layout destination_layout)
+      : source(onednn::image({rows.count, s.channels, s.height, s.width}, source_layout)),
+        weight(s.groups == 1 ? onednn::plain({s.out, s.channels, s.kernel, s.kernel}, memory::format_tag::oihw)
+                             : onednn::plain({s.groups, s.out / s.groups, s.channels / s.groups, s.kernel, s.kernel},
+                                             memory::format_tag::goihw)),
+        bias(onednn::plain({s.out}, memory::format_tag::a)),
+        destination(onednn::image({rows.count, s.out, s.out_height(), s.out_width()}, destination_layout)),
+        strides{s.stride, s.stride},
+        padding{s.pad, s.pad} {}
+};
+
+// The layouts that a primitive is asked to take.
+struct Wish {
+  memory::desc source, destination;
+};
+
+memory::desc with_tag(const memory::desc& desc, memory::format_tag tag) { return onednn::plain(desc.dims(), tag); }
+
+std::vector<Wish> wishes(const Geometry& g) {
+  using Tag = memory::format_tag;
+  return {{g.source, g.destination},
+          {with_tag(g.source, Tag::any), with_tag(g.destination, Tag::any)},
+          {with_tag(g.source, Tag::nhwc), with_tag(g.destination, Tag::nhwc)},
+          {with_tag(g.source, Tag::nchw), with_tag(g.destination, Tag::nchw)}};
+}
+
+using Forward = dnnl::convolution_forward::primitive_desc;
+using BackwardData = dnnl::convolution_backward_data::primitive_desc;
+using BackwardWeights = dnnl::convolution_backward_weights::primitive_desc;
+
+constexpr auto kDirect = dnnl::algorithm::convolution_direct;
+
+Forward describe_forward(const Geometry& g, const Wish& wish) {
+  return Forward({dnnl::prop_kind::forward_training, kDirect, wish.source, with_tag(g.weight, memory::format_tag::any),
+                  g.bias, wish.destination, g.strides, g.padding, g.padding},
+                 onednn::attributes(), onednn::cpu_engine());
+}
+
+BackwardData describe_backward_data(const Geometry& g, const Wish& wish) {
+  return BackwardData({kDirect, wish.source, with_tag(g.weight, memory::format_tag::any), wish.destination, g.strides,
+                       g.padding, g.padding},
+                      onednn::attributes(), onednn::cpu_engine(), describe_forward(g, wish));
+}
+
+BackwardWeights describe_backward_weights(const Geometry& g, const Wish& wish) {
+  return BackwardWeights({kDirect, wish.source, with_tag(g.weight, memory::format_tag::any), g.bias, wish.destination,
+                          g.strides, g.padding, g.padding},
+                         onednn::attributes(), onednn::cpu_engine(), describe_forward(g, wish));
+}
+
+memory::desc source_of(const Forward& d) { return d.src_desc(); }
+memory::desc source_of(const BackwardData& d) { return d.diff_src_desc(); }
+memory::desc source_of(const BackwardWeights& d) { return d.src_desc(); }
+memory::desc destination_of(const Forward& d) { return d.dst_desc(); }
+memory::desc destination_of(const BackwardData& d) { return d.diff_dst_desc(); }
+memory::desc destination_of(const BackwardWeights& d) { return d.diff_dst_desc(); }
+
+// The best implementation of any wish; among equals the one with the fewest reorders of images, then the first.
+template <class Describe>
+auto choose(const Geometry& g, const Describe& describe) {
+  std::optional<decltype(describe(g, Wish{}))> best;
+  int best_cost = 0;
+  for (const Wish& wish : wishes(g)) {
+    try {
+      const auto desc = describe(g, wish);
+      const int cost = 4 * onednn::rank_of(desc.impl_info_str()) + (source_of(desc) != g.source) +
+                       (destination_of(desc) != g.destination);
+      if (!best || cost < best_cost) {
+        best = desc;
+        best_cost = cost;
+      }
+    } catch (const dnnl::error& error) {
+      if (error.status != dnnl_unimplemented) throw;
+    }
+  }
+  if (!best) throw DeviceError("oneDNN has no kernel for this convolution; try backend: reference");
+  return *best;
+}
+
+// A primitive between bridges, which are in the order of the operator's arguments.
+class Primitive final : public Kernel {
+ public:
+  struct Port {
+    int id;  // DNNL_ARG_...
+    memory::desc outside, inside;
+    Direction direction;
+  };
+
+  template <class Desc>
+  Primitive(const Desc& desc, const dnnl::primitive& primitive, std::initializer_list<Port> ports, int threads)
+      : threads_(threads), stream_(onednn::cpu_engine()), implementation_(desc.impl_info_str()) {
+    std::vector<onednn::Step::Argument> arguments;
+    for (const Port& port : ports) {
+      bridges_.emplace_back(port.outside, port.inside, port.direction, plan_);
+      arguments.push_back({port.id, bridges_.back().inside()});
+    }
+    step_.emplace(primitive, desc.scratchpad_desc(), arguments, plan_);
+  }
+
+  void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
+    const OmpThreads scope(threads_);
+    for (std::size_t i = 0; i < bridges_.size(); ++i) bridges_[i].place(arguments[i], scratch);
+    cross(Direction::read, scratch);
+    step_->run(stream_, scratch);
+    cross(Direction::write, scratch);
+  }
+
+  std::size_t scratch_bytes() const override { return plan_.bytes(); }
+  std::string implementation() const override { return implementation_; }
+
+ private:
+  void cross(Direction direction, std::byte* scratch) {
+    for (Bridge& bridge : bridges_) {
+      if (bridge.direction() == direction) bridge.cross(stream_, scratch);
+    }
+  }
+
+  int threads_;
+  dnnl::stream stream_;
+  std::string implementation_;
+  ScratchPlan plan_;
+  std::vector<Bridge> bridges_;
+  std::optional<onednn::Step> step_;
+};
+
+std::unique_ptr<Kernel> bind_primitive(const ConvForward& op, int threads) {
+  const OmpThreads scope(threads);
+  const Geometry g(op.shape, op.rows, op.source, op.destination);
+  const Forward desc = choose(g, describe_forward);
+  using Ports = std::initializer_list<Primitive::Port>;
+  return std::make_unique<Primitive>(desc, dnnl::convolution_forward(desc),
+                                     Ports{{DNNL_ARG_SRC, g.source, desc.src_desc(), Direction::read},
+                                           {DNNL_ARG_WEIGHTS, g.weight, desc.weights_desc(), Direction::read},
+                                           {DNNL_ARG_BIAS, g.bias, desc.bias_desc(), Direction::read},
+                                           {DNNL_ARG_DST, g.destination, desc.dst_desc(), Direction::write}},
+                                     threads);
+}
+
+std::unique_ptr<Kernel> bind_primitive(const ConvBackwardData& op, int threads) {
+  const OmpThreads scope(threads);
+  const Geometry g(op.shape, op.rows, op.source, op.destination);
+  const BackwardData desc = choose(g, describe_backward_data);
+  using Ports = std::initializer_list<Primitive::Port>;
+  return std::make_unique<Primitive>(desc, dnnl::convolution_backward_data(desc),
+                                     Ports{{DNNL_ARG_DIFF_DST, g.destination, desc.diff_dst_desc(), Direction::read},
+                                           {DNNL_ARG_WEIGHTS, g.weight, desc.weights_desc(), Direction::read},
+                                           {DNNL_ARG_DIFF_SRC, g.source, desc.diff_src_desc(), Direction::write}},
+                                     threads);
+}
+
+std::unique_ptr<Kernel> bind_primitive(const ConvBackwardWeights& op, int threads) {
+  const OmpThreads scope(threads);
+  const Geometry g(op.shape, op.rows, op.source, op.destination);
+  const BackwardWeights desc = choose(g, describe_backward_weights);
+  using Ports = std::initializer_list<Primitive::Port>;
+  return std::make_unique<Primitive>(
+      desc, dnnl::convolution_backward_weights(desc),
+      Ports{{DNNL_ARG_SRC, g.source, desc.src_desc(), Direction::read},
+            {DNNL_ARG_DIFF_DST, g.destination, desc.diff_dst_desc(), Direction::read},
+            {DNNL_ARG_DIFF_WEIGHTS, g.weight, desc.diff_weights_desc(), Direction::write},
+            {DNNL_ARG_DIFF_BIAS, g.bias, desc.diff_bias_desc(), Direction::write}},
+      threads);
+}
+
+std::int64_t source_floats(const ConvShape& s) { return s.channels * s.height * s.width; }
+std::int64_t destination_floats(const ConvShape& s) { return s.out * s.out_height() * s.out_width(); }
+std::int64_t weight_floats(const ConvShape& s) { return s.out * (s.channels / s.groups) * s.kernel * s.kernel; }
+
+std::string key(const char* name, const ConvShape& s, Layout source, Layout destination) {
+  return fmt::format("{} {}x{}x{} out {} kernel {} stride {} pad {} groups {} layouts {} {}", name, s.channels,
+                     s.height, s.width, s.out, s.kernel, s.stride, s.pad, s.groups, static_cast<int>(source),
+                     static_cast<int>(destination));
+}
+
+// Rows of samples: the definition is the kernel of a unit's rows; the one way is the kernel of all rows.
+template <class Op, class Bind>
+std::unique_ptr<Kernel> bind_rows(const Op& op, const char* name, std::vector<PieceOperand> operands,
+                                  BindContext& context, const Bind& bind) {
+  if (op.rows.units.empty() || op.rows.units.size() == 1) return bind(op);
+  return context.self_tests.bind({.key = key(name, op.shape, op.source, op.destination),
+                                  .units = op.rows.units,
+                                  .operands = std::move(operands),
+                                  .bind_unit =
+                                      [&](std::int64_t size) {
+                                        Op unit = op;
+                                        unit.rows.count = size;
+                                        return bind(unit);
+                                      },
+                                  .ways = {[&] { return bind(op); }}});
+}
+
+}  // namespace
+
+std::unique_ptr<Kernel> bind_kernel(const ConvForward& op, BindContext& context) {
+  const std::int64_t n = op.rows.count, x = source_floats(op.shape), y = destination_floats(op.shape);
+  return bind_rows(op, "forward",
+                   {{.floats = n * x, .piece_floats = x},
+                    {.floats = weight_floats(op.shape)},
+                    {.floats = op.shape.out},
+                    {.floats = n * y, .piece_floats = y, .written = true}},
+                   context, [&](const ConvForward& part) { return bind_primitive(part, context.threads); });
+}
+
+std::unique_ptr<Kernel> bind_kernel(const ConvBackwardData& op, BindContext& context) {
+  const std::int64_t n = op.rows.count, x = source_floats(op.shape), y = destination_floats(op.shape);
+  return bind_rows(op, "backward data",
+                   {{.floats = n * y, .piece_floats = y},
+                    {.floats = weight_floats(op.shape)},
+                    {.floats = n * x, .piece_floats = x, .written = true}},
+                   context, [&](const ConvBackwardData& part) {
+                     return prefers_patches(op.shape) ? bind_patches(part, context.threads)
+                                                      : bind_primitive(part, context.threads);
+                   });
+}
+
+std::unique_ptr<Kernel> bind_kernel(const ConvBackwardWeights& op, BindContext& context) {
+  return prefers_patches(op.shape) ? bind_patches(op, context.threads) : bind_primitive(op, context.threads);
+}
+
+}  // namespace hadal

@@ -1,0 +1,90 @@
+#include "ops/cpu/cpu.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <mutex>
+#include <oneapi/dnnl/dnnl.hpp>
+
+#include "base/error.h"
+#include "ops/cpu/kernels.h"
+
+namespace hadal {
+
+namespace {
+
+template <class OpType>
+concept OnRows = requires(const OpType& op) {
+  op.rows.units;
+};
+
+template <class OpType>
+bool has_units(const OpType& op) {
+  if constexpr (requires { op.output_units; }) {
+    if (!op.output_units.empty()) return true;
+  }
+  if constexpr (OnRows<OpType>) return !op.rows.units.empty();
+  return false;
+}
+
+// For no rows: nothing to compute, and sums of nothing are zero.
+class NoRows final : public LoopKernel {
+ public:
+  NoRows() = default;
+  explicit NoRows(std::vector<std::int64_t> sums_floats) : sums_floats_(std::move(sums_floats)) {}
+
+  void run(std::span<std::byte* const> arguments, std::byte*, const StepValues&) override {
+    for (std::size_t i = 0; i < sums_floats_.size(); ++i)
+      std::fill_n(floats_out(arguments, 2 + i), sums_floats_[i], 0.0f);
+  }
+
+ private:
+  std::vector<std::int64_t> sums_floats_;  // of arguments 2, 3, ...
+};
+
+template <class OpType>
+std::unique_ptr<Kernel> bind_no_rows(const OpType&) {
+  return std::make_unique<NoRows>();
+}
+std::unique_ptr<Kernel> bind_no_rows(const ConvBackwardWeights& op) {
+  const ConvShape& s = op.shape;
+  return std::make_unique<NoRows>(
+      std::vector<std::int64_t>{s.out * (s.channels / s.groups) * s.kernel * s.kernel, s.out});
+}
+std::unique_ptr<Kernel> bind_no_rows(const FullyConnectedBackwardWeights& op) {
+  return std::make_unique<NoRows>(std::vector<std::int64_t>{op.outputs * op.in, op.outputs});
+}
+
+class CpuBackend final : public Backend {
+ public:
+  std::string name() const override { return "cpu"; }
+  Layout image_layout() const override { return Layout::channels_last; }
+
+  std::unique_ptr<Kernel> bind(const Op& op, int threads) override {
+    const std::lock_guard lock(mutex_);
+    try {
+      return std::visit([&](const auto& which) { return bind_one(which, threads); }, op);
+    } catch (const dnnl::error& error) {
+      throw DeviceError(fmt::format("cannot make a cpu kernel for {}: oneDNN says: {}", op_name(op), error.what()));
+    }
+  }
+
+ private:
+  template <class OpType>
+  std::unique_ptr<Kernel> bind_one(const OpType& op, int threads) {
+    if constexpr (OnRows<OpType>) {
+      if (op.rows.count == 0) return bind_no_rows(op);
+    }
+    BindContext context{.threads = has_units(op) ? 1 : threads, .self_tests = self_tests_};
+    return bind_kernel(op, context);
+  }
+
+  std::mutex mutex_;
+  SelfTests self_tests_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend() { return std::make_unique<CpuBackend>(); }
+
+}  // namespace hadal

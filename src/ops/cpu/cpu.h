@@ -1,0 +1,17 @@
+#pragma once
+// Fast kernels for x86-64 processors: oneDNN for convolutions and matrix products, own loops for the rest. Everything
+// adapts to the instruction set that runs it; ONEDNN_MAX_CPU_ISA limits oneDNN's part.
+
+#include "ops/backend.h"
+
+namespace hadal {
+
+// bind() may be called from any thread; it builds one kernel at a time, and leaves the thread's OpenMP setting as it
+// was.
+//
+// An operator with units computes on one thread whatever `threads` says: with two, several oneDNN kernels sum in
+// another order. A reproducible job therefore runs on devices of one core. Its first bind() of a shape runs a self-test
+// (self_test.h), whose outcome the backend keeps.
+std::unique_ptr<Backend> make_cpu_backend();
+
+}  // namespace hadal

@@ -1,0 +1,52 @@
+#pragma once
+// The kernels of this backend: one function for each operator, each in the file of its operator.
+
+#include <memory>
+#include <span>
+
+#include "nn/op.h"
+#include "ops/backend.h"
+#include "ops/cpu/self_test.h"
+
+namespace hadal {
+
+struct BindContext {
+  int threads = 1;  // 1 for an operator with units
+  SelfTests& self_tests;
+};
+
+std::unique_ptr<Kernel> bind_kernel(const ConvForward& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const ConvBackwardData& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const ConvBackwardWeights& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const PoolForward& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const PoolBackward& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const ActivationForward& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const ActivationBackward& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const Dropout& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const FullyConnectedForward& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const FullyConnectedBackwardData& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const FullyConnectedBackwardWeights& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const ConcatForward& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const ConcatBackward& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const Add& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const SoftmaxCrossEntropy& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const Softmax& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const SumParts& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const SgdUpdate& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const SquaredNorms& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const ClipScale& op, BindContext& context);
+
+// A kernel of own loops.
+class LoopKernel : public Kernel {
+ public:
+  std::string implementation() const override { return "loops"; }
+};
+
+inline const float* floats_in(std::span<std::byte* const> arguments, std::size_t i) {
+  return reinterpret_cast<const float*>(arguments[i]);
+}
+inline float* floats_out(std::span<std::byte* const> arguments, std::size_t i) {
+  return reinterpret_cast<float*>(arguments[i]);
+}
+
+}  // namespace hadal

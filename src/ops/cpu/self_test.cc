@@ -1,0 +1,151 @@
+#include "ops/cpu/self_test.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "base/random.h"
+#include "device/device.h"
+
+namespace hadal {
+
+namespace {
+
+class UnitByUnit : public Kernel {
+ public:
+  explicit UnitByUnit(const PieceRequest& request) : operands_(request.operands), moved_(request.operands.size()) {
+    std::int64_t first = 0;
+    for (const std::int64_t size : request.units) {
+      if (size == 0) continue;
+      std::unique_ptr<Kernel>& kernel = kernels_[size];
+      if (!kernel) kernel = request.bind_unit(size);
+      units_.push_back({first, kernel.get()});
+      first += size;
+    }
+  }
+
+  void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues& values) override {
+    for (const Unit& unit : units_) {
+      for (std::size_t i = 0; i < moved_.size(); ++i) {
+        moved_[i] = arguments[i] + unit.first * operands_[i].piece_floats * static_cast<std::int64_t>(sizeof(float));
+      }
+      unit.kernel->run(moved_, scratch, values);
+    }
+  }
+
+  std::size_t scratch_bytes() const override {
+    std::size_t bytes = 0;
+    for (const auto& [size, kernel] : kernels_) bytes = std::max(bytes, kernel->scratch_bytes());
+    return bytes;
+  }
+
+  std::string implementation() const override {
+    return units_.empty() ? "nothing" : units_[0].kernel->implementation() + ", unit by unit";
+  }
+
+ private:
+  struct Unit {
+    std::int64_t first;
+    Kernel* kernel;
+  };
+  std::vector<PieceOperand> operands_;
+  std::map<std::int64_t, std::unique_ptr<Kernel>> kernels_;
+  std::vector<Unit> units_;
+  std::vector<std::byte*> moved_;
+};
+
+// Numbers that repeat with a prime period: as good as random ones for telling orders of summation apart, and cheap for
+// weights of any size.
+void fill(float* data, std::int64_t count, std::uint32_t operand) {
+  std::array<float, 4099> numbers;
+  const RandomSequence random(0, RandomUse::self_test, operand);
+  for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = random.uniform(i) - 0.5f;
+  for (std::int64_t i = 0; i < count; i += static_cast<std::int64_t>(numbers.size())) {
+    const auto length = static_cast<std::size_t>(std::min<std::int64_t>(count - i, numbers.size()));
+    std::memcpy(data + i, numbers.data(), length * sizeof(float));
+  }
+}
+
+// Arguments of a self-test: inputs shared by all kernels, outputs of each run compared with the first's.
+class Trial {
+ public:
+  explicit Trial(const std::vector<PieceOperand>& operands) : operands_(operands) {
+    for (std::size_t i = 0; i < operands.size(); ++i) {
+      buffers_.emplace_back(static_cast<std::size_t>(operands[i].floats) * sizeof(float));
+      if (operands[i].written) {
+        expected_.emplace_back(buffers_.back().size());
+      } else {
+        fill(reinterpret_cast<float*>(buffers_.back().data()), operands[i].floats, static_cast<std::uint32_t>(i));
+      }
+    }
+  }
+
+  void run_expected(Kernel& kernel) {
+    run(kernel);
+    for_outputs([](Buffer& output, Buffer& expected) {
+      std::memcpy(expected.data(), output.data(), output.size());
+      return true;
+    });
+  }
+
+  bool gives_expected(Kernel& kernel) {
+    for_outputs([](Buffer& output, Buffer&) {
+      std::memset(output.data(), 0xff, output.size());
+      return true;
+    });
+    run(kernel);
+    return for_outputs([](Buffer& output, Buffer& expected) {
+      return std::memcmp(expected.data(), output.data(), output.size()) == 0;
+    });
+  }
+
+ private:
+  void run(Kernel& kernel) {
+    std::vector<std::byte*> arguments;
+    for (const Buffer& buffer : buffers_) arguments.push_back(buffer.data());
+    const Buffer scratch(kernel.scratch_bytes());
+    kernel.run(arguments, scratch.data(), {});
+  }
+
+  template <class Body>
+  bool for_outputs(const Body& body) {
+    std::size_t output = 0;
+    for (std::size_t i = 0; i < operands_.size(); ++i) {
+      if (operands_[i].written && !body(buffers_[i], expected_[output++])) return false;
+    }
+    return true;
+  }
+
+  const std::vector<PieceOperand>& operands_;
+  std::vector<Buffer> buffers_, expected_;
+};
+
+std::string full_key(const PieceRequest& request) {
+  std::string key = request.key + " units";
+  for (const std::int64_t size : request.units) key += ' ' + std::to_string(size);
+  return key;
+}
+
+}  // namespace
+
+std::unique_ptr<Kernel> SelfTests::bind(const PieceRequest& request) {
+  const std::string key = full_key(request);
+  if (const auto found = chosen_.find(key); found != chosen_.end()) {
+    if (found->second < request.ways.size()) return request.ways[found->second]();
+    return std::make_unique<UnitByUnit>(request);
+  }
+  auto one_by_one = std::make_unique<UnitByUnit>(request);
+  Trial trial(request.operands);
+  trial.run_expected(*one_by_one);
+  for (std::size_t way = 0; way < request.ways.size(); ++way) {
+    std::unique_ptr<Kernel> kernel = request.ways[way]();
+    if (trial.gives_expected(*kernel)) {
+      chosen_[key] = way;
+      return kernel;
+    }
+  }
+  chosen_[key] = request.ways.size();
+  return one_by_one;
+}
+
+}  // namespace hadal

@@ -1,0 +1,47 @@
+#pragma once
+// Kernels whose result is defined unit by unit (nn/op.h, Rows::units), and the self-test that finds a faster way to the
+// same bits (docs/reproducible.md).
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ops/backend.h"
+
+namespace hadal {
+
+// One argument of an operator that is defined by pieces (rows or outputs), fp32. `piece_floats`: how far the argument
+// moves for each row or output; 0 for one that all pieces share.
+struct PieceOperand {
+  std::int64_t floats = 0, piece_floats = 0;
+  bool written = false;
+};
+
+struct PieceRequest {
+  std::string key;                  // names the operator and its parameters: equal keys, equal outcome
+  std::vector<std::int64_t> units;  // sizes; zeros are skipped
+  std::vector<PieceOperand> operands;
+
+  // The definition: binds a kernel for one unit of `size`.
+  std::function<std::unique_ptr<Kernel>(std::int64_t size)> bind_unit;
+  // Ways to compute all units at once, the fastest first.
+  std::vector<std::function<std::unique_ptr<Kernel>()>> ways;
+};
+
+// The outcomes of a backend's self-tests.
+class SelfTests {
+ public:
+  // The first of `ways` whose bits are those of the units run one by one on pseudo-random data; where there is none, a
+  // kernel that runs the units one by one. The test runs each kernel once.
+  std::unique_ptr<Kernel> bind(const PieceRequest& request);
+
+ private:
+  std::map<std::string, std::size_t> chosen_;  // index into ways; their number: one by one
+};
+
+}  // namespace hadal

@@ -1,0 +1,91 @@
+// Stochastic gradient descent with momentum and weight decay in one pass: parts are summed, and weights and momentum
+// updated, block by block, while a block is in the first-level cache. Rounded after each operation (nn/op.h).
+
+#include <algorithm>
+
+#include "ops/cpu/kernels.h"
+#include "ops/cpu/simd.h"
+#include "ops/cpu/sum_tree.h"
+#include "ops/cpu/threads.h"
+
+namespace hadal {
+
+namespace {
+
+struct Coefficients {
+  float rate, momentum, decay;
+};
+
+HADAL_CLONES void scale_by(float factor, const float* g, float* scaled, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) scaled[i] = factor * g[i];
+}
+
+HADAL_CLONES void update(const Coefficients& by, const float* __restrict g, float* __restrict w, std::int64_t count) {
+  const float rate = by.rate, decay = by.decay;
+  for (std::int64_t i = 0; i < count; ++i) w[i] = w[i] - rate * (g[i] + decay * w[i]);
+}
+
+HADAL_CLONES void update_with_momentum(const Coefficients& by, const float* __restrict g, float* __restrict w,
+                                       float* __restrict v, std::int64_t count) {
+  const float rate = by.rate, momentum = by.momentum, decay = by.decay;
+  for (std::int64_t i = 0; i < count; ++i) {
+    v[i] = momentum * v[i] + (g[i] + decay * w[i]);
+    w[i] = w[i] - rate * v[i];
+  }
+}
+
+class SgdUpdateKernel final : public LoopKernel {
+ public:
+  SgdUpdateKernel(const SgdUpdate& op, int threads) : op_(op), threads_(threads) {}
+
+  void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues& values) override {
+    const std::int64_t share = (op_.elements + threads_ - 1) / threads_;
+    parallel_for(threads_, threads_, 1, [&](std::int64_t thread, std::int64_t past_thread) {
+      for (; thread < past_thread; ++thread) {
+        float* levels =
+            reinterpret_cast<float*>(scratch) + static_cast<std::size_t>(thread) * sum_tree_floats(op_.parts);
+        update_range(arguments, thread * share, std::min(op_.elements, (thread + 1) * share), levels, values.rate);
+      }
+    });
+  }
+
+  std::size_t scratch_bytes() const override {
+    return static_cast<std::size_t>(threads_) * sum_tree_floats(op_.parts) * sizeof(float);
+  }
+
+ private:
+  void update_range(std::span<std::byte* const> arguments, std::int64_t begin, std::int64_t end, float* levels,
+                    float rate) const {
+    const auto parts = arguments.first(static_cast<std::size_t>(op_.parts));
+    std::size_t next = parts.size();
+    const float* scale = op_.scaled ? floats_in(arguments, next++) : nullptr;
+    float* w = floats_out(arguments, next++);
+    float* v = op_.momentum != 0 ? floats_out(arguments, next) : nullptr;
+    const Coefficients by{.rate = rate, .momentum = op_.momentum, .decay = op_.weight_decay};
+
+    for (std::int64_t first = begin; first < end; first += kSumBlock) {
+      const std::int64_t count = std::min(kSumBlock, end - first);
+      const float* g = sum_block(parts, first, count, levels);
+      if (scale != nullptr) {
+        scale_by(*scale, g, levels, count);
+        g = levels;
+      }
+      if (v != nullptr) {
+        update_with_momentum(by, g, w + first, v + first, count);
+      } else {
+        update(by, g, w + first, count);
+      }
+    }
+  }
+
+  SgdUpdate op_;
+  int threads_;
+};
+
+}  // namespace
+
+std::unique_ptr<Kernel> bind_kernel(const SgdUpdate& op, BindContext& context) {
+  return std::make_unique<SgdUpdateKernel>(op, op.elements < 2 * kParallelGrain ? 1 : context.threads);
+}
+
+}  // namespace hadal

@@ -1,0 +1,63 @@
+#pragma once
+// Loops that the compiler vectorises for the processor at hand, and functions that are safe inside them.
+//
+// A loop marked HADAL_CLONES is compiled for several instruction sets, and the program picks one when it is loaded.
+// Every clone gives the same bits, at any position, alignment and count: + - * / are rounded one by one everywhere (the
+// build sets -ffp-contract=off, never -ffast-math), and the remainder of a loop uses the same formula.
+
+#include <bit>
+#include <cstdint>
+
+// Sanitizers cannot start before the resolvers of clones run; clang 14 has no clones.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(HADAL_SANITIZED)
+#define HADAL_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define HADAL_CLONES
+#endif
+
+namespace hadal {
+
+// e^x within 2 units in the last place; 0 and infinity past the ends of fp32, NaN for NaN. Range reduction and
+// polynomial as in S. L. Moshier's Cephes library (expf).
+[[gnu::always_inline]] inline float fast_exp(float x) {
+  x = x < -104.0f ? -104.0f : x;
+  x = x > 89.0f ? 89.0f : x;
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
+  const float shifted = x * 1.44269504f + kRound;
+  const float n = shifted - kRound;
+  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;  // x - n ln 2, in two parts
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  const float y = (p * (r * r) + r) + 1.0f;
+  // 2^n in two factors, since n may be past the exponents of fp32.
+  const std::int32_t power = std::bit_cast<std::int32_t>(shifted) - std::bit_cast<std::int32_t>(kRound);
+  const std::int32_t half = power >> 1;
+  const auto power_of_two = [](std::int32_t e) {
+    return std::bit_cast<float>(static_cast<std::uint32_t>(e + 127) << 23);
+  };
+  return y * power_of_two(half) * power_of_two(power - half);
+}
+
+[[gnu::always_inline]] inline float fast_sigmoid(float x) { return 1.0f / (1.0f + fast_exp(-x)); }
+
+// Cephes (tanhf): a polynomial near 0, the exponential elsewhere; both are computed, one is picked.
+[[gnu::always_inline]] inline float fast_tanh(float x) {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(x);
+  const float a = std::bit_cast<float>(bits & 0x7fffffffu);
+  const float z = x * x;
+  float p = -5.70498872745e-3f;
+  p = p * z + 2.06390887954e-2f;
+  p = p * z - 5.37397155531e-2f;
+  p = p * z + 1.33314422036e-1f;
+  p = p * z - 3.33332819422e-1f;
+  const float near = p * z * x + x;
+  const float far = 1.0f - 2.0f / (fast_exp(a + a) + 1.0f);
+  const float far_signed = std::bit_cast<float>(std::bit_cast<std::uint32_t>(far) | (bits & 0x80000000u));
+  return a < 0.625f ? near : far_signed;
+}
+
+}  // namespace hadal

@@ -1,0 +1,139 @@
+// Softmax, and cross-entropy of the softmax p of logits z with a label l: -log p[l]; by z[c] its gradient is
+// p[c] - (c == l), here of the mean over the global batch. Each row is computed by itself, in one order.
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "ops/cpu/kernels.h"
+#include "ops/cpu/simd.h"
+#include "ops/cpu/threads.h"
+
+namespace hadal {
+
+namespace {
+
+constexpr std::int64_t kLanes = 16;
+
+// Writes exp(z[c] - maximum) to e[c], and gives their sum: 16 lanes, class c in lane c % 16, added in order.
+HADAL_CLONES float exponentials(const float* __restrict z, float maximum, float* __restrict e, std::int64_t classes) {
+  float lanes[kLanes] = {};
+  std::int64_t c = 0;
+  for (; c + kLanes <= classes; c += kLanes) {
+    for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+      e[c + lane] = fast_exp(z[c + lane] - maximum);
+      lanes[lane] += e[c + lane];
+    }
+  }
+  for (std::int64_t lane = 0; c + lane < classes; ++lane) {
+    e[c + lane] = fast_exp(z[c + lane] - maximum);
+    lanes[lane] += e[c + lane];
+  }
+  float sum = 0;
+  for (const float lane : lanes) sum += lane;
+  return sum;
+}
+
+HADAL_CLONES void divide(const float* e, float divisor, float* quotient, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) quotient[i] = e[i] / divisor;
+}
+
+// e: the exponentials and their sum.
+HADAL_CLONES void gradient(const float* __restrict e, float sum, float batch, float* __restrict diff,
+                           std::int64_t classes) {
+  for (std::int64_t c = 0; c < classes; ++c) diff[c] = e[c] / sum / batch;
+}
+
+float largest(const float* z, std::int64_t classes) { return *std::max_element(z, z + classes); }
+
+std::int32_t rank_of(const float* z, std::int64_t classes, std::int64_t label) {
+  const float at_label = z[label];
+  std::int32_t before = 0;
+  for (std::int64_t c = 0; c < classes; ++c) before += z[c] > at_label || (z[c] == at_label && c < label);
+  return before;
+}
+
+// Calls row(r, scratch of `classes` floats for the thread) on every row.
+template <class Row>
+void for_rows(int threads, std::int64_t rows, std::int64_t classes, std::byte* scratch, const Row& row) {
+  const std::int64_t share = (rows + threads - 1) / threads;
+  parallel_for(threads, threads, 1, [&](std::int64_t thread, std::int64_t past_thread) {
+    for (; thread < past_thread; ++thread) {
+      float* work = reinterpret_cast<float*>(scratch) + thread * classes;
+      for (std::int64_t r = thread * share; r < std::min(rows, (thread + 1) * share); ++r) row(r, work);
+    }
+  });
+}
+
+int useful_threads(int threads, std::int64_t elements) { return elements < 2 * kParallelGrain ? 1 : threads; }
+
+class SoftmaxCrossEntropyKernel final : public LoopKernel {
+ public:
+  SoftmaxCrossEntropyKernel(const SoftmaxCrossEntropy& op, int threads)
+      : op_(op), threads_(useful_threads(threads, op.rows.count * op.classes)) {}
+
+  void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
+    const float* logits = floats_in(arguments, 0);
+    const auto* labels = reinterpret_cast<const std::int32_t*>(arguments[1]);
+    float* loss = floats_out(arguments, 2);
+    auto* rank = reinterpret_cast<std::int32_t*>(arguments[3]);
+    float* diff = op_.training ? floats_out(arguments, 4) : nullptr;
+    for_rows(threads_, op_.rows.count, op_.classes, scratch, [&](std::int64_t r, float* e) {
+      const float* z = logits + r * op_.classes;
+      const float maximum = largest(z, op_.classes);
+      const float sum = exponentials(z, maximum, e, op_.classes);
+      const double log_sum = std::log(static_cast<double>(sum));
+      loss[r] = static_cast<float>(log_sum - (static_cast<double>(z[labels[r]]) - static_cast<double>(maximum)));
+      rank[r] = rank_of(z, op_.classes, labels[r]);
+      if (diff != nullptr) write_gradient(e, sum, labels[r], diff + r * op_.classes);
+    });
+  }
+
+  std::size_t scratch_bytes() const override {
+    return static_cast<std::size_t>(threads_ * op_.classes) * sizeof(float);
+  }
+
+ private:
+  void write_gradient(const float* e, float sum, std::int32_t label, float* diff) const {
+    const auto batch = static_cast<float>(op_.global_batch);
+    gradient(e, sum, batch, diff, op_.classes);
+    diff[label] = (e[label] / sum - 1.0f) / batch;
+  }
+
+  SoftmaxCrossEntropy op_;
+  int threads_;
+};
+
+class SoftmaxKernel final : public LoopKernel {
+ public:
+  SoftmaxKernel(const Softmax& op, int threads)
+      : op_(op), threads_(useful_threads(threads, op.rows.count * op.classes)) {}
+
+  void run(std::span<std::byte* const> arguments, std::byte*, const StepValues&) override {
+    const float* logits = floats_in(arguments, 0);
+    float* probabilities = floats_out(arguments, 1);
+    parallel_for(threads_, op_.rows.count, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t r = begin; r < end; ++r) {
+        const float* z = logits + r * op_.classes;
+        float* p = probabilities + r * op_.classes;
+        divide(p, exponentials(z, largest(z, op_.classes), p, op_.classes), p, op_.classes);
+      }
+    });
+  }
+
+ private:
+  Softmax op_;
+  int threads_;
+};
+
+}  // namespace
+
+std::unique_ptr<Kernel> bind_kernel(const SoftmaxCrossEntropy& op, BindContext& context) {
+  return std::make_unique<SoftmaxCrossEntropyKernel>(op, context.threads);
+}
+
+std::unique_ptr<Kernel> bind_kernel(const Softmax& op, BindContext& context) {
+  return std::make_unique<SoftmaxKernel>(op, context.threads);
+}
+
+}  // namespace hadal

@@ -1,0 +1,147 @@
+// Convolution in groups, over source x [N, C, H, W] with weight w [O, C/groups, K, K] and bias b [O]:
+//
+//   y[n,o,i,j] = b[o] + sum over c, p, q of w[o,c,p,q] * x[n, C/groups * group(o) + c, i', j']
+//   where i' = i * stride - pad + p and j' = j * stride - pad + q,
+//
+// and what lies outside the image counts as zero.
+
+#include "ops/reference/image.h"
+#include "ops/reference/loops.h"
+
+namespace hadal::reference {
+
+namespace {
+
+Image source_image(const ConvShape& s, Layout layout) { return {s.channels, s.height, s.width, layout}; }
+
+Image destination_image(const ConvShape& s, Layout layout) { return {s.out, s.out_height(), s.out_width(), layout}; }
+
+std::int64_t group_channels(const ConvShape& s) { return s.channels / s.groups; }
+std::int64_t group_outputs(const ConvShape& s) { return s.out / s.groups; }
+
+std::int64_t weight_at(const ConvShape& s, std::int64_t o, std::int64_t c, std::int64_t p, std::int64_t q) {
+  return ((o * group_channels(s) + c) * s.kernel + p) * s.kernel + q;
+}
+
+// The output row (or column) that position `y` of the image meets at position `p` of the kernel; -1: none.
+std::int64_t output_meeting(const ConvShape& s, std::int64_t y, std::int64_t p, std::int64_t outputs) {
+  const std::int64_t offset = y + s.pad - p;
+  return offset >= 0 && offset % s.stride == 0 && offset / s.stride < outputs ? offset / s.stride : -1;
+}
+
+}  // namespace
+
+template <class Real>
+void run(const ConvForward& op, const Call& call) {
+  const ConvShape& s = op.shape;
+  const Image x = source_image(s, op.source), y = destination_image(s, op.destination);
+  const Real* source = call.read<Real>(0);
+  const Real* weight = call.read<Real>(1);
+  const Real* bias = call.read<Real>(2);
+  Real* destination = call.written<Real>(3);
+
+  const auto convolve = [&](std::int64_t n, std::int64_t o, std::int64_t i, std::int64_t j) {
+    const std::int64_t first = o / group_outputs(s) * group_channels(s);
+    double sum = bias[o];
+    for (std::int64_t c = 0; c < group_channels(s); ++c) {
+      for (std::int64_t p = 0; p < s.kernel; ++p) {
+        for (std::int64_t q = 0; q < s.kernel; ++q) {
+          const std::int64_t row = i * s.stride - s.pad + p, column = j * s.stride - s.pad + q;
+          if (!x.contains(row, column)) continue;
+          sum += double{weight[weight_at(s, o, c, p, q)]} * source[x.at(n, first + c, row, column)];
+        }
+      }
+    }
+    return static_cast<Real>(sum);
+  };
+
+  for (std::int64_t n = 0; n < op.rows.count; ++n) {
+    for (std::int64_t o = 0; o < s.out; ++o) {
+      for (std::int64_t i = 0; i < y.height; ++i) {
+        for (std::int64_t j = 0; j < y.width; ++j) destination[y.at(n, o, i, j)] = convolve(n, o, i, j);
+      }
+    }
+  }
+}
+
+template <class Real>
+void run(const ConvBackwardData& op, const Call& call) {
+  const ConvShape& s = op.shape;
+  const Image x = source_image(s, op.source), y = destination_image(s, op.destination);
+  const Real* diff_destination = call.read<Real>(0);
+  const Real* weight = call.read<Real>(1);
+  Real* diff_source = call.written<Real>(2);
+
+  const auto diff = [&](std::int64_t n, std::int64_t channel, std::int64_t row, std::int64_t column) {
+    const std::int64_t c = channel % group_channels(s);
+    const std::int64_t first = channel / group_channels(s) * group_outputs(s);
+    double sum = 0;
+    for (std::int64_t o = first; o < first + group_outputs(s); ++o) {
+      for (std::int64_t p = 0; p < s.kernel; ++p) {
+        const std::int64_t i = output_meeting(s, row, p, y.height);
+        if (i < 0) continue;
+        for (std::int64_t q = 0; q < s.kernel; ++q) {
+          const std::int64_t j = output_meeting(s, column, q, y.width);
+          if (j < 0) continue;
+          sum += double{weight[weight_at(s, o, c, p, q)]} * diff_destination[y.at(n, o, i, j)];
+        }
+      }
+    }
+    return static_cast<Real>(sum);
+  };
+
+  for (std::int64_t n = 0; n < op.rows.count; ++n) {
+    for (std::int64_t c = 0; c < s.channels; ++c) {
+      for (std::int64_t i = 0; i < x.height; ++i) {
+        for (std::int64_t j = 0; j < x.width; ++j) diff_source[x.at(n, c, i, j)] = diff(n, c, i, j);
+      }
+    }
+  }
+}
+
+template <class Real>
+void run(const ConvBackwardWeights& op, const Call& call) {
+  const ConvShape& s = op.shape;
+  const Image x = source_image(s, op.source), y = destination_image(s, op.destination);
+  const Real* source = call.read<Real>(0);
+  const Real* diff_destination = call.read<Real>(1);
+  Real* diff_weight = call.written<Real>(2);
+  Real* diff_bias = call.written<Real>(3);
+
+  // Sums term(n, i, j) over the samples and the pixels of the destination.
+  const auto sum_over_pixels = [&](const auto& term) {
+    double sum = 0;
+    for (std::int64_t n = 0; n < op.rows.count; ++n) {
+      for (std::int64_t i = 0; i < y.height; ++i) {
+        for (std::int64_t j = 0; j < y.width; ++j) sum += term(n, i, j);
+      }
+    }
+    return static_cast<Real>(sum);
+  };
+
+  for (std::int64_t o = 0; o < s.out; ++o) {
+    diff_bias[o] = sum_over_pixels(
+        [&](std::int64_t n, std::int64_t i, std::int64_t j) { return double{diff_destination[y.at(n, o, i, j)]}; });
+    const std::int64_t first = o / group_outputs(s) * group_channels(s);
+    for (std::int64_t c = 0; c < group_channels(s); ++c) {
+      for (std::int64_t p = 0; p < s.kernel; ++p) {
+        for (std::int64_t q = 0; q < s.kernel; ++q) {
+          diff_weight[weight_at(s, o, c, p, q)] = sum_over_pixels([&](std::int64_t n, std::int64_t i, std::int64_t j) {
+            const std::int64_t row = i * s.stride - s.pad + p, column = j * s.stride - s.pad + q;
+            if (!x.contains(row, column)) return 0.0;
+            return double{diff_destination[y.at(n, o, i, j)]} * source[x.at(n, first + c, row, column)];
+          });
+        }
+      }
+    }
+  }
+}
+
+template void run<float>(const ConvForward&, const Call&);
+template void run<double>(const ConvForward&, const Call&);
+template void run<float>(const ConvBackwardData&, const Call&);
+template void run<double>(const ConvBackwardData&, const Call&);
+template void run<float>(const ConvBackwardWeights&, const Call&);
+template void run<double>(const ConvBackwardWeights&, const Call&);
+
+}  // namespace hadal::reference

@@ -1,0 +1,92 @@
+#pragma once
+// The loops of the reference backend, one file for each operator, over the type of number that arrays hold: float is
+// the backend, double is for tests that check gradients against finite differences. Sums within a convolution, a matrix
+// product, a mean or a softmax are in double precision in both.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <variant>
+#include <vector>
+
+#include "base/error.h"
+#include "device/stream.h"
+#include "nn/op.h"
+
+namespace hadal::reference {
+
+// What an operator is run on: its arguments, in the order of nn/op.h, and the step's values.
+struct Call {
+  std::span<std::byte* const> arguments;
+  const StepValues& values;
+
+  template <class T>
+  const T* read(std::size_t i) const {
+    return written<T>(i);
+  }
+  template <class T>
+  T* written(std::size_t i) const {
+    HADAL_CHECK(i < arguments.size());
+    return reinterpret_cast<T*>(arguments[i]);
+  }
+  // The first `count` arguments.
+  template <class T>
+  std::vector<const T*> read_first(int count) const {
+    std::vector<const T*> arrays;
+    for (int i = 0; i < count; ++i) arrays.push_back(read<T>(static_cast<std::size_t>(i)));
+    return arrays;
+  }
+};
+
+template <class Real>
+void run(const ConvForward& op, const Call& call);
+template <class Real>
+void run(const ConvBackwardData& op, const Call& call);
+template <class Real>
+void run(const ConvBackwardWeights& op, const Call& call);
+template <class Real>
+void run(const PoolForward& op, const Call& call);
+template <class Real>
+void run(const PoolBackward& op, const Call& call);
+template <class Real>
+void run(const ActivationForward& op, const Call& call);
+template <class Real>
+void run(const ActivationBackward& op, const Call& call);
+template <class Real>
+void run(const Dropout& op, const Call& call);
+template <class Real>
+void run(const FullyConnectedForward& op, const Call& call);
+template <class Real>
+void run(const FullyConnectedBackwardData& op, const Call& call);
+template <class Real>
+void run(const FullyConnectedBackwardWeights& op, const Call& call);
+template <class Real>
+void run(const ConcatForward& op, const Call& call);
+template <class Real>
+void run(const ConcatBackward& op, const Call& call);
+template <class Real>
+void run(const Add& op, const Call& call);
+template <class Real>
+void run(const SoftmaxCrossEntropy& op, const Call& call);
+template <class Real>
+void run(const Softmax& op, const Call& call);
+template <class Real>
+void run(const SumParts& op, const Call& call);
+template <class Real>
+void run(const SgdUpdate& op, const Call& call);
+template <class Real>
+void run(const SquaredNorms& op, const Call& call);
+template <class Real>
+void run(const ClipScale& op, const Call& call);
+
+// Whichever of these `op` is.
+template <class Real>
+void run_any(const Op& op, const Call& call) {
+  std::visit([&](const auto& which) { run<Real>(which, call); }, op);
+}
+
+// The sum of element i of the first `count` arrays of `parts`, by halves (nn/op.h, SumParts).
+template <class Real>
+Real sum_by_halves(std::span<const Real* const> parts, std::int64_t i);
+
+}  // namespace hadal::reference

@@ -1,0 +1,149 @@
+// Every operator against what PyTorch computed (tools/make_pytorch_fixtures.py).
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "ops/reference/named_arrays.h"
+#include "testing/fixtures.h"
+
+namespace hadal::reference {
+namespace {
+
+using Arrays = NamedArrays<float>;
+using nlohmann::json;
+
+Rows rows_of(const json& which) { return {.first = 0, .count = which["batch"], .units = {}}; }
+
+// What a case's forward pass and its gradient read.
+Arrays inputs_of(const json& which, std::initializer_list<const char*> names) {
+  Arrays arrays;
+  for (const char* name : names) arrays[name] = which["arrays"][name].get<std::vector<float>>();
+  return arrays;
+}
+
+void expect_near(const std::vector<float>& actual, const std::vector<double>& expected, double tolerance) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_NEAR(actual[i], expected[i], tolerance * std::max(1.0, std::abs(expected[i]))) << "element " << i;
+  }
+}
+
+void expect_results(const json& which, Arrays& arrays, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    SCOPED_TRACE(which["name"].get<std::string>() + ", " + name);
+    expect_near(arrays[name], which["arrays"][name], 1e-6);
+  }
+}
+
+TEST(PyTorch, conv) {
+  for (const json& which : testing::read_fixture("pytorch_ops.json")["conv"]) {
+    const ConvShape shape{.channels = which["channels"],
+                          .height = which["height"],
+                          .width = which["width"],
+                          .out = which["out"],
+                          .kernel = which["kernel"],
+                          .stride = which["stride"],
+                          .pad = which["pad"],
+                          .groups = which["groups"]};
+    Arrays arrays = inputs_of(which, {"source", "weight", "bias", "diff_destination"});
+    arrays.run(ConvForward{shape, rows_of(which)});
+    arrays.run(ConvBackwardData{shape, rows_of(which)});
+    arrays.run(ConvBackwardWeights{shape, rows_of(which)});
+    expect_results(which, arrays, {"destination", "diff_source", "diff_weight", "diff_bias"});
+  }
+}
+
+TEST(PyTorch, pool) {
+  for (const json& which : testing::read_fixture("pytorch_ops.json")["pool"]) {
+    const PoolShape shape{.kind = which["kind"] == "max" ? PoolKind::max : PoolKind::average,
+                          .channels = which["channels"],
+                          .height = which["height"],
+                          .width = which["width"],
+                          .kernel = which["kernel"],
+                          .stride = which["stride"],
+                          .pad = which["pad"],
+                          .out_height = which["out_height"],
+                          .out_width = which["out_width"]};
+    Arrays arrays = inputs_of(which, {"source", "diff_destination"});
+    arrays.run(PoolForward{shape, rows_of(which), Layout::canonical, Layout::canonical, true});
+    arrays.run(PoolBackward{shape, rows_of(which)});
+    expect_results(which, arrays, {"destination", "diff_source"});
+  }
+}
+
+TEST(PyTorch, activation) {
+  const std::map<std::string, ActivationKind> kinds = {
+      {"relu", ActivationKind::relu}, {"sigmoid", ActivationKind::sigmoid}, {"tanh", ActivationKind::tanh}};
+  for (const json& which : testing::read_fixture("pytorch_ops.json")["activation"]) {
+    const ActivationKind kind = kinds.at(which["kind"]);
+    Arrays arrays = inputs_of(which, {"source", "diff_destination"});
+    arrays.run(ActivationForward{kind, which["elements"], rows_of(which)});
+    arrays.run(ActivationBackward{kind, which["elements"], rows_of(which)});
+    expect_results(which, arrays, {"destination", "diff_source"});
+  }
+}
+
+TEST(PyTorch, fully_connected) {
+  for (const json& which : testing::read_fixture("pytorch_ops.json")["fully_connected"]) {
+    const std::int64_t in = which["inputs"], out = which["outputs"];
+    Arrays arrays = inputs_of(which, {"source", "weight", "bias", "diff_destination"});
+    arrays.run(FullyConnectedForward{in, out, rows_of(which)});
+    arrays.run(FullyConnectedBackwardData{in, out, rows_of(which)});
+    arrays.run(FullyConnectedBackwardWeights{in, out, 0, out, {}, rows_of(which)});
+    expect_results(which, arrays, {"destination", "diff_source", "diff_weight", "diff_bias"});
+  }
+}
+
+TEST(PyTorch, cross_entropy) {
+  for (const json& which : testing::read_fixture("pytorch_ops.json")["cross_entropy"]) {
+    Arrays arrays = inputs_of(which, {"logits"});
+    arrays.integers["labels"] = which["arrays"]["labels"].get<std::vector<std::int32_t>>();
+    arrays.run(SoftmaxCrossEntropy{which["classes"], rows_of(which), which["batch"], true});
+    arrays.run(Softmax{which["classes"], rows_of(which)});
+    expect_results(which, arrays, {"loss", "diff_logits", "probabilities"});
+  }
+}
+
+// PyTorch's gradients through SquaredNorms, ClipScale and SgdUpdate, five times.
+TEST(PyTorch, five_updates) {
+  for (const json& which : testing::read_fixture("pytorch_training.json")["trainings"]) {
+    SCOPED_TRACE(which["name"].get<std::string>());
+    const json& solver = which["job"]["solver"];
+    const json& sgd = solver["rule"]["sgd"];
+    const bool clipped = solver["clip_norm"] != "none";
+    StepValues values;
+    values.rate = sgd["rate"];
+
+    std::map<std::string, Arrays> parameters;
+    for (const auto& [name, initial] : which["initial"].items()) {
+      parameters[name]["weights"] = initial.get<std::vector<float>>();
+      parameters[name]["velocity"].resize(initial.size());
+    }
+    for (const json& step : which["steps"]) {
+      Arrays clip;
+      SquaredNorms norms;
+      for (const auto& [name, gradient] : step["gradients"].items()) {
+        norms.pieces.push_back(static_cast<std::int64_t>(gradient.size()));
+        for (const float element : gradient.get<std::vector<float>>()) clip["gradient"].push_back(element);
+      }
+      clip.run(norms);
+      clip.run(ClipScale{static_cast<std::int64_t>(norms.pieces.size()), clipped ? double{solver["clip_norm"]} : 1e9});
+      EXPECT_NEAR(clip["norm"][0], step["norm"].get<double>(), 1e-6);
+
+      for (const auto& [name, gradient] : step["gradients"].items()) {
+        Arrays& arrays = parameters[name];
+        arrays["part"] = gradient.get<std::vector<float>>();
+        arrays["scale"] = clip["scale"];
+        arrays.run(
+            SgdUpdate{1, static_cast<std::int64_t>(gradient.size()), sgd["momentum"], sgd["weight_decay"], clipped},
+            values);
+        SCOPED_TRACE(name);
+        expect_near(arrays["weights"], step["parameters"][name], 1e-6);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace hadal::reference

@@ -1,0 +1,450 @@
+// The forward and backward steps of a plan.
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "plan/builder.h"
+
+namespace hadal {
+
+namespace {
+
+template <class Options>
+const Options* as(const Layer& layer) {
+  return std::get_if<Options>(&layer.options);
+}
+
+// Layers that keep any layout of their input as it is.
+bool keeps_layout(const Layer& layer) { return as<ActivationOptions>(layer) || as<AddOptions>(layer); }
+
+// Layers that take and give images in any layout.
+bool takes_any_layout(const Layer& layer) {
+  return as<ConvOptions>(layer) || as<PoolOptions>(layer) || keeps_layout(layer);
+}
+
+ConvShape conv_shape(const Network& network, const Layer& layer) {
+  const auto& o = *as<ConvOptions>(layer);
+  const Shape& in = network.shape_of(layer.inputs[0]);
+  return {in[0], in[1], in[2], o.out, o.kernel, o.stride, o.pad, o.groups};
+}
+
+PoolShape pool_shape(const Network& network, const Layer& layer) {
+  const auto& o = *as<PoolOptions>(layer);
+  const Shape& in = network.shape_of(layer.inputs[0]);
+  return {o.kind, in[0], in[1], in[2], o.kernel, o.stride, o.pad, layer.output[1], layer.output[2]};
+}
+
+bool has_max_workspace(const Layer& layer) { return as<PoolOptions>(layer) && as<PoolOptions>(layer)->kind == PoolKind::max; }
+
+}  // namespace
+
+PlanBuilder::PlanBuilder(const Network& network, const PlanOptions& options) : network_(network), options_(options) {
+  HADAL_CHECK(!options.devices.empty() && options.rows > 0 && options.rows <= options.batch);
+  if (shared()) {
+    for (const PlanDevice& device : options.devices) {
+      if (device.memory != options.devices[0].memory) {
+        throw ConfigError("exchange.topology: shared needs devices that address one memory; " + device.name + " and " +
+                          options.devices[0].name + " do not: use direct");
+      }
+    }
+  }
+  plan_.mode = options.mode;
+  plan_.rows = options.rows;
+  plan_.devices = options.devices;
+  plan_.device_rows = partition_rows(options.rows, device_count(), options.reproducible_shards);
+  plan_.layer_exchange_bytes.resize(network.layers.size());
+  const std::int64_t chunks = options.reproducible_shards > 0 ? options.reproducible_shards : device_count();
+  owners_ = partition_parameters(network, device_count(), chunks);
+
+  const std::size_t layers = network.layers.size();
+  owned_of_layer_.resize(layers);
+  workspaces_.assign(layers, std::vector<int>(options.devices.size(), -1));
+  gradients_.resize(layers);
+  consumers_.resize(layers + 1);
+  values_.resize(layers + 1);
+  diffs_.resize(layers + 1);
+  diff_parts_.resize(layers + 1);
+  for (std::size_t l = 0; l < layers; ++l) {
+    for (const int input : network.layers[l].inputs) consumers_[input + 1].push_back(static_cast<int>(l));
+    plan_.content.push_back(exchange_content(network, static_cast<int>(l), options));
+  }
+}
+
+Plan PlanBuilder::build() {
+  const int layers = static_cast<int>(network_.layers.size());
+  choose_layouts();
+  find_full_rows();
+  place_persistent();
+  load_batch();
+  for (int l = 0; l < layers; ++l) {
+    forward(l);
+    if (training()) send_inputs(l);
+  }
+  loss();
+  if (training()) {
+    // The update of a layer stands one layer's backward later than its gather: by then the others' parts are there.
+    int pending = -1;
+    for (int l = layers - 1; l >= 0; --l) {
+      if (!network_.layers[l].learns) continue;
+      backward(l);
+      if (network_.layers[l].weight < 0) continue;
+      gather(l);
+      if (options_.clip_norm > 0) continue;
+      if (pending >= 0) update(pending);
+      pending = l;
+    }
+    if (pending >= 0) update(pending);
+    if (options_.clip_norm > 0) clip_and_update();
+  }
+  synchronise(plan_);
+  return std::move(plan_);
+}
+
+bool PlanBuilder::is_view(const Layer& layer) const {
+  return as<FlattenOptions>(layer) || (as<DropoutOptions>(layer) && (!training() || as<DropoutOptions>(layer)->p == 0)) ||
+         (as<ConcatOptions>(layer) && layer.inputs.size() == 1);
+}
+
+bool PlanBuilder::passes_diff(const Layer& layer) const { return is_view(layer) || as<AddOptions>(layer); }
+
+int PlanBuilder::root(int layer) const {
+  while (layer != kNetworkInput && is_view(network_.layers[layer])) layer = network_.layers[layer].inputs[0];
+  return layer;
+}
+
+void PlanBuilder::choose_layouts() {
+  const int layers = static_cast<int>(network_.layers.size());
+  layouts_.assign(static_cast<std::size_t>(layers) + 1, Layout::canonical);
+  if (options_.image_layout == Layout::canonical) return;
+  const auto image = [this](int l) { return l >= 0 && network_.shape_of(l).size() == 3; };
+  for (int l = 0; l < layers - 1; ++l) {
+    if (image(l) && takes_any_layout(network_.layers[l])) layouts_[l + 1] = options_.image_layout;
+  }
+  const auto must_be_canonical = [&](int l) {
+    const auto canonical = [&](int other) { return layouts_[other + 1] == Layout::canonical; };
+    const Layer& layer = network_.layers[l];
+    if (keeps_layout(layer) && std::any_of(layer.inputs.begin(), layer.inputs.end(), canonical)) return true;
+    return std::any_of(consumers_[l + 1].begin(), consumers_[l + 1].end(), [&](int c) {
+      return !takes_any_layout(network_.layers[c]) || (keeps_layout(network_.layers[c]) && canonical(c));
+    });
+  };
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (int l = 0; l < layers; ++l) {
+      if (layouts_[l + 1] == Layout::canonical || !must_be_canonical(l)) continue;
+      layouts_[l + 1] = Layout::canonical;
+      changed = true;
+    }
+  }
+}
+
+// The devices that need the whole batch's rows of a fully-connected layer's factors: its owners.
+std::vector<bool> PlanBuilder::full_rows_for(int layer) const {
+  std::vector<bool> full(options_.devices.size());
+  if (training() && plan_.content[layer] == ExchangeContent::factors) {
+    for (const OwnerSpan& owner : owners_[layer]) full[owner.device] = true;
+  }
+  return full;
+}
+
+void PlanBuilder::find_full_rows() {
+  const std::vector<bool> none(options_.devices.size());
+  full_value_.assign(network_.layers.size() + 1, none);
+  full_diff_ = full_value_;
+  const auto add = [](std::vector<bool>& to, const std::vector<bool>& from) {
+    for (std::size_t d = 0; d < to.size(); ++d) to[d] = to[d] || from[d];
+  };
+  for (std::size_t l = 0; l < network_.layers.size(); ++l) {
+    const Layer& layer = network_.layers[l];
+    const std::vector<bool> full = full_rows_for(static_cast<int>(l));
+    add(full_value_[root(layer.inputs[0]) + 1], full);
+    add(full_diff_[l + 1], full);
+    if (!passes_diff(layer)) continue;
+    for (const int input : layer.inputs) add(full_diff_[l + 1], full_diff_[input + 1]);
+  }
+}
+
+int PlanBuilder::add_tensor(const std::string& name, int device, TensorKind kind, std::int64_t count, DType type,
+                            Layout layout) {
+  plan_.tensors.push_back({name, device, kind, type, count, layout});
+  return static_cast<int>(plan_.tensors.size()) - 1;
+}
+
+RowTensor PlanBuilder::add_rows(const std::string& name, TensorKind kind, std::int64_t row_elements,
+                                const std::vector<bool>& full, Layout layout) {
+  RowTensor rows{std::vector<int>(options_.devices.size(), -1), std::vector<std::int64_t>(options_.devices.size()),
+                 row_elements};
+  const bool anyone_full = std::any_of(full.begin(), full.end(), [](bool f) { return f; });
+  if (shared() && anyone_full) {
+    rows.tensor.assign(options_.devices.size(),
+                       add_tensor(name, 0, kind, options_.rows * row_elements, DType::f32, layout));
+    return rows;
+  }
+  for (int d = 0; d < device_count(); ++d) {
+    const RowSpan& own = plan_.device_rows[d];
+    const std::int64_t count = full[d] ? options_.rows : own.count;
+    rows.first_row[d] = full[d] ? 0 : own.first;
+    if (count > 0) rows.tensor[d] = add_tensor(name, d, kind, count * row_elements, DType::f32, layout);
+  }
+  return rows;
+}
+
+Rows PlanBuilder::rows_of(int device) const {
+  const RowSpan& span = plan_.device_rows[device];
+  return {span.first, span.count, span.units};
+}
+
+void PlanBuilder::compute(const std::string& name, int device, int layer, Op op, std::vector<Range> reads,
+                          std::vector<Range> writes) {
+  plan_.steps.push_back(
+      {name, device, StreamKind::compute, layer, Compute{std::move(op)}, std::move(reads), std::move(writes), {}});
+}
+
+Range PlanBuilder::value(int layer, int device) const {
+  const RowSpan& span = plan_.device_rows[device];
+  return values_[root(layer) + 1].rows(device, span.first, span.count);
+}
+
+Range PlanBuilder::diff(int layer, int device) const {
+  const RowSpan& span = plan_.device_rows[device];
+  return diffs_[layer + 1].rows(device, span.first, span.count);
+}
+
+void PlanBuilder::place_persistent() {
+  for (const Parameter& parameter : network_.parameters) {
+    ParameterPlace place;
+    for (int d = 0; d < device_count(); ++d) {
+      const bool first = d == 0 || !shared();
+      place.tensor.push_back(
+          first ? add_tensor(parameter.name, d, TensorKind::parameter, elements(parameter.shape)) : place.tensor[0]);
+    }
+    plan_.parameters.push_back(std::move(place));
+  }
+  std::int64_t slot = 0;
+  for (std::size_t l = 0; l < network_.layers.size(); ++l) {
+    const Layer& layer = network_.layers[l];
+    if (layer.weight < 0) continue;
+    for (const int p : {layer.weight, layer.bias}) {
+      const Parameter& parameter = network_.parameters[p];
+      const std::int64_t per_output = elements(parameter.shape) / parameter.shape[0];
+      for (const OwnerSpan& owner : owners_[l]) {
+        OwnedRange owned{p, owner.device, owner.first * per_output, owner.count * per_output, -1};
+        if (options_.momentum > 0) {
+          owned.state = add_tensor(parameter.name + ".momentum", owner.device, TensorKind::state, owned.count);
+        }
+        owned_of_layer_[l].push_back(static_cast<int>(plan_.owned.size()));
+        plan_.owned.push_back(owned);
+        owned_pieces_.push_back(slot);
+        std::vector<std::int64_t> pieces = owner.pieces;
+        for (std::int64_t& piece : pieces) piece *= per_output;
+        slot += static_cast<std::int64_t>(pieces.size());
+        owned_piece_elements_.push_back(std::move(pieces));
+      }
+    }
+  }
+  sources_.resize(plan_.owned.size());
+}
+
+void PlanBuilder::load_batch() {
+  const std::int64_t row_elements = elements(network_.input);
+  values_[0] = add_rows("input", TensorKind::input, row_elements, full_value_[0]);
+  labels_ = {std::vector<int>(options_.devices.size(), -1), std::vector<std::int64_t>(options_.devices.size()), 1};
+  const std::size_t labels_offset = static_cast<std::size_t>(options_.rows * row_elements) * 4;
+  for (int d = 0; d < device_count(); ++d) {
+    if (!works(d)) continue;
+    const RowSpan& span = plan_.device_rows[d];
+    const auto load = [&](const std::string& name, std::size_t offset, Range to) {
+      plan_.steps.push_back({name, d, StreamKind::compute, -1, Load{offset}, {}, {to}, {}});
+    };
+    load("input.load", static_cast<std::size_t>(span.first * row_elements) * 4, value(kNetworkInput, d));
+    if (options_.mode == PlanMode::predict) continue;
+    labels_.tensor[d] = add_tensor("labels", d, TensorKind::input, span.count, DType::i32);
+    labels_.first_row[d] = span.first;
+    load("labels.load", labels_offset + static_cast<std::size_t>(span.first) * 4,
+         labels_.rows(d, span.first, span.count));
+  }
+}
+
+void PlanBuilder::forward(int l) {
+  const Layer& layer = network_.layers[l];
+  if (is_view(layer)) return;
+  values_[l + 1] =
+      add_rows(layer.name, TensorKind::activation, elements(layer.output), full_value_[l + 1], layouts_[l + 1]);
+  const std::int64_t in_elements = elements(network_.shape_of(layer.inputs[0]));
+  for (int d = 0; d < device_count(); ++d) {
+    if (!works(d)) continue;
+    const Rows rows = rows_of(d);
+    std::vector<Range> reads;
+    for (const int input : layer.inputs) reads.push_back(value(input, d));
+    if (layer.weight >= 0) {
+      for (const int p : {layer.weight, layer.bias}) reads.push_back(whole(plan_.parameters[p].tensor[d]));
+    }
+    std::vector<Range> writes{value(l, d)};
+    const Layout source = layout_of(layer.inputs[0]), destination = layouts_[l + 1];
+    Op op;
+    if (as<ConvOptions>(layer)) {
+      op = ConvForward{conv_shape(network_, layer), rows, source, destination};
+    } else if (as<PoolOptions>(layer)) {
+      op = PoolForward{pool_shape(network_, layer), rows, source, destination, training()};
+      if (training() && has_max_workspace(layer)) {
+        workspaces_[l][d] = add_tensor(layer.name + ".workspace", d, TensorKind::workspace,
+                                       rows.count * elements(layer.output), DType::i32);
+        writes.push_back(whole(workspaces_[l][d]));
+      }
+    } else if (const auto* o = as<FullyConnectedOptions>(layer)) {
+      op = FullyConnectedForward{in_elements, o->out, rows};
+    } else if (const auto* activation = as<ActivationOptions>(layer)) {
+      op = ActivationForward{activation->kind, in_elements, rows};
+    } else if (const auto* dropout = as<DropoutOptions>(layer)) {
+      op = Dropout{dropout->p, in_elements, rows, options_.seed, static_cast<std::uint32_t>(l)};
+    } else if (as<ConcatOptions>(layer)) {
+      ConcatForward concat{{}, rows};
+      for (const int input : layer.inputs) concat.row_elements.push_back(elements(network_.shape_of(input)));
+      op = concat;
+    } else {
+      op = Add{static_cast<int>(layer.inputs.size()), in_elements, rows};
+    }
+    compute(layer.name + ".forward", d, l, std::move(op), std::move(reads), std::move(writes));
+  }
+}
+
+void PlanBuilder::loss() {
+  const int last = static_cast<int>(network_.layers.size()) - 1;
+  const std::int64_t classes = elements(network_.layers[last].output);
+  if (training() && network_.learns(last)) {
+    diffs_[last + 1] = add_rows("loss.diff", TensorKind::activation, classes, full_diff_[last + 1]);
+  }
+  for (int d = 0; d < device_count(); ++d) {
+    if (!works(d)) continue;
+    const Rows rows = rows_of(d);
+    ResultRows result{d, rows.first, rows.count};
+    if (options_.mode == PlanMode::predict) {
+      result.probabilities = add_tensor("probabilities", d, TensorKind::result, rows.count * classes);
+      compute("softmax", d, -1, Softmax{classes, rows}, {value(last, d)}, {whole(result.probabilities)});
+    } else {
+      result.loss = add_tensor("loss", d, TensorKind::result, rows.count);
+      result.rank = add_tensor("rank", d, TensorKind::result, rows.count, DType::i32);
+      const bool backward = training() && network_.learns(last);
+      std::vector<Range> writes{whole(result.loss), whole(result.rank)};
+      if (backward) writes.push_back(diff(last, d));
+      compute("loss", d, -1, SoftmaxCrossEntropy{classes, rows, options_.rows, backward},
+              {value(last, d), whole(labels_.tensor[d])}, std::move(writes));
+    }
+    plan_.results.push_back(result);
+  }
+}
+
+void PlanBuilder::give_diff(int layer, std::size_t input, RowTensor diff) {
+  diff_parts_[network_.layers[layer].inputs[input] + 1].push_back(std::move(diff));
+}
+
+// The diff of a layer's output, from what its consumers gave.
+RowTensor PlanBuilder::combine_diffs(int l) {
+  const auto& parts = diff_parts_[l + 1];
+  if (parts.size() == 1) return parts[0];
+  const Layer& layer = network_.layers[l];
+  RowTensor sum =
+      add_rows(layer.name + ".diff", TensorKind::activation, elements(layer.output), full_diff_[l + 1], layout_of(l));
+  for (int d = 0; d < device_count(); ++d) {
+    if (!works(d)) continue;
+    const Rows rows = rows_of(d);
+    std::vector<Range> reads;
+    for (const RowTensor& part : parts) reads.push_back(part.rows(d, rows.first, rows.count));
+    compute(layer.name + ".sum_diffs", d, l, Add{static_cast<int>(parts.size()), elements(layer.output), rows},
+            std::move(reads), {sum.rows(d, rows.first, rows.count)});
+  }
+  return sum;
+}
+
+void PlanBuilder::backward(int l) {
+  const Layer& layer = network_.layers[l];
+  if (l + 1 < static_cast<int>(network_.layers.size())) diffs_[l + 1] = combine_diffs(l);
+  std::vector<bool> wanted(layer.inputs.size());
+  for (std::size_t i = 0; i < layer.inputs.size(); ++i) wanted[i] = network_.learns(layer.inputs[i]);
+
+  if (passes_diff(layer)) {
+    for (std::size_t i = 0; i < layer.inputs.size(); ++i) {
+      if (wanted[i]) give_diff(l, i, diffs_[l + 1]);
+    }
+    return;
+  }
+  std::vector<RowTensor> input_diffs(layer.inputs.size());
+  for (std::size_t i = 0; i < layer.inputs.size(); ++i) {
+    const int input = layer.inputs[i];
+    if (!wanted[i] && !as<ConcatOptions>(layer)) continue;
+    const bool only = consumers_[input + 1].size() == 1;
+    input_diffs[i] = add_rows(layer.name + ".diff_" + std::to_string(i), TensorKind::activation,
+                              elements(network_.shape_of(input)),
+                              only ? full_diff_[input + 1] : std::vector<bool>(options_.devices.size()), layout_of(input));
+  }
+  const bool data_gradient = std::any_of(wanted.begin(), wanted.end(), [](bool w) { return w; });
+  const Layout source = layout_of(layer.inputs[0]), destination = layouts_[l + 1];
+  const std::int64_t in_elements = elements(network_.shape_of(layer.inputs[0]));
+  for (int d = 0; d < device_count() && data_gradient; ++d) {
+    if (!works(d)) continue;
+    const Rows rows = rows_of(d);
+    std::vector<Range> writes;
+    for (const RowTensor& to : input_diffs) writes.push_back(to.rows(d, rows.first, rows.count));
+    std::vector<Range> reads{diff(l, d)};
+    Op op;
+    if (as<ConvOptions>(layer)) {
+      op = ConvBackwardData{conv_shape(network_, layer), rows, source, destination};
+      reads.push_back(whole(plan_.parameters[layer.weight].tensor[d]));
+    } else if (as<PoolOptions>(layer)) {
+      op = PoolBackward{pool_shape(network_, layer), rows, source, destination};
+      if (has_max_workspace(layer)) reads.push_back(whole(workspaces_[l][d]));
+    } else if (const auto* o = as<FullyConnectedOptions>(layer)) {
+      op = FullyConnectedBackwardData{in_elements, o->out, rows};
+      reads.push_back(whole(plan_.parameters[layer.weight].tensor[d]));
+    } else if (const auto* activation = as<ActivationOptions>(layer)) {
+      op = ActivationBackward{activation->kind, in_elements, rows};
+      reads.insert(reads.begin(), value(l, d));
+    } else if (const auto* dropout = as<DropoutOptions>(layer)) {
+      op = Dropout{dropout->p, in_elements, rows, options_.seed, static_cast<std::uint32_t>(l)};
+    } else {
+      ConcatBackward concat{{}, rows};
+      for (const int input : layer.inputs) concat.row_elements.push_back(elements(network_.shape_of(input)));
+      op = concat;
+    }
+    compute(layer.name + ".backward", d, l, std::move(op), std::move(reads), std::move(writes));
+  }
+  for (std::size_t i = 0; i < layer.inputs.size(); ++i) {
+    if (wanted[i]) give_diff(l, i, input_diffs[i]);
+  }
+  if (layer.weight >= 0 && plan_.content[l] != ExchangeContent::factors) backward_weights(l);
+}
+
+// The gradient of a layer over each fixed part of the rows: a device's shards, or all its rows.
+void PlanBuilder::backward_weights(int l) {
+  const Layer& layer = network_.layers[l];
+  for (int d = 0; d < device_count(); ++d) {
+    const RowSpan& own = plan_.device_rows[d];
+    const bool fixed = options_.reproducible_shards > 0;
+    std::vector<std::int64_t> counts = fixed ? own.units : std::vector<std::int64_t>{own.count};
+    std::int64_t first = own.first;
+    for (const std::int64_t count : counts) {
+      if (count == 0) continue;
+      const Rows rows{first, count, fixed ? std::vector<std::int64_t>{count} : std::vector<std::int64_t>{}};
+      GradientPart part{d, {first, count, {}}};
+      part.weight = add_tensor(layer.name + ".weight.gradient", d, TensorKind::gradient,
+                               elements(network_.parameters[layer.weight].shape));
+      part.bias = add_tensor(layer.name + ".bias.gradient", d, TensorKind::gradient,
+                             elements(network_.parameters[layer.bias].shape));
+      std::vector<Range> reads{values_[root(layer.inputs[0]) + 1].rows(d, first, count),
+                               diffs_[l + 1].rows(d, first, count)};
+      Op op;
+      if (as<ConvOptions>(layer)) {
+        op = ConvBackwardWeights{conv_shape(network_, layer), rows, layout_of(layer.inputs[0]), layouts_[l + 1]};
+      } else {
+        const std::int64_t out = layer.output[0];
+        op = FullyConnectedBackwardWeights{elements(network_.shape_of(layer.inputs[0])), out, 0, out, {}, rows};
+      }
+      compute(layer.name + ".backward_weights", d, l, std::move(op), std::move(reads),
+              {whole(part.weight), whole(part.bias)});
+      gradients_[l].push_back(std::move(part));
+      first += count;
+    }
+  }
+}
+
+}  // namespace hadal

@@ -1,0 +1,103 @@
+#pragma once
+// Builds one plan. Internal to src/plan: build.cc writes the forward and backward steps, exchange.cc what brings
+// gradients to their owners and new parameters back, synchronise.cc the waits.
+
+#include "plan/plan.h"
+
+namespace hadal {
+
+// An array of rows on each device: its own rows, or those of the whole batch.
+struct RowTensor {
+  std::vector<int> tensor;               // by device, -1: none
+  std::vector<std::int64_t> first_row;   // of the global batch, by device
+  std::int64_t row_elements = 0;
+
+  // Rows first ... first + count - 1, which must lie on `device`.
+  Range rows(int device, std::int64_t first, std::int64_t count) const {
+    return {tensor[device], (first - first_row[device]) * row_elements, count * row_elements};
+  }
+};
+
+class PlanBuilder {
+ public:
+  PlanBuilder(const Network& network, const PlanOptions& options);
+  Plan build();
+
+ private:
+  // One piece of a layer's gradient: the sum over some rows, computed on their device.
+  struct GradientPart {
+    int device = 0;
+    RowSpan rows;
+    int weight = -1, bias = -1;  // tensors
+  };
+
+  // build.cc: values and layouts
+  int root(int layer) const;                    // the layer whose tensor holds the value of `layer`
+  bool is_view(const Layer& layer) const;       // its output is its input's tensor
+  bool passes_diff(const Layer& layer) const;   // its input's diff is its output's tensor
+  std::vector<bool> full_rows_for(int layer) const;
+  void choose_layouts();
+  void find_full_rows();
+  Layout layout_of(int layer) const { return layouts_[root(layer) + 1]; }
+
+  // build.cc: steps
+  void place_persistent();
+  void load_batch();
+  void forward(int layer);
+  void loss();
+  void backward(int layer);
+  void backward_weights(int layer);
+  RowTensor combine_diffs(int layer);
+  void give_diff(int layer, std::size_t input, RowTensor diff);
+  Range value(int layer, int device) const;
+  Range diff(int layer, int device) const;
+
+  // exchange.cc
+  void send_inputs(int layer);
+  void gather(int layer);
+  void gather_gradients(int layer);
+  void gather_factors(int layer);
+  void update(int layer);
+  void update_range(int owned, const std::vector<Range>& parts, int scale);
+  void clip_and_update();
+  void share_norms(const std::vector<int>& slots, std::int64_t first, std::int64_t count, int owner);
+  std::vector<int> scales_from(const std::vector<int>& slots, std::int64_t count);
+
+  // Small parts
+  int add_tensor(const std::string& name, int device, TensorKind kind, std::int64_t elements,
+                 DType type = DType::f32, Layout layout = Layout::canonical);
+  RowTensor add_rows(const std::string& name, TensorKind kind, std::int64_t row_elements, const std::vector<bool>& full,
+                     Layout layout = Layout::canonical);
+  Range whole(int tensor) const { return {tensor, 0, plan_.tensors[tensor].elements}; }
+  void compute(const std::string& name, int device, int layer, Op op, std::vector<Range> reads, std::vector<Range> writes);
+  void transfer(const std::string& name, int from, int to, StreamKind stream, int layer, Range source, Range destination);
+  void transfer_columns(const std::string& name, int from, int to, int layer, Range source, Range destination,
+                        std::int64_t pitch, std::int64_t first_column, std::int64_t columns);
+  Rows rows_of(int device) const;
+  bool works(int device) const { return plan_.device_rows[device].count > 0; }
+  bool shared() const { return options_.topology == ExchangeTopology::shared; }
+  bool training() const { return options_.mode == PlanMode::train; }
+  int device_count() const { return static_cast<int>(options_.devices.size()); }
+
+  const Network& network_;
+  const PlanOptions& options_;
+  Plan plan_;
+  std::vector<std::vector<OwnerSpan>> owners_;       // by layer
+  std::vector<std::vector<int>> owned_of_layer_;     // indices into plan_.owned
+  std::vector<std::int64_t> owned_pieces_;           // by owned: index of its first norm slot
+  std::vector<std::vector<std::int64_t>> owned_piece_elements_;
+  std::vector<std::vector<Range>> sources_;          // by owned: what its gradient is the sum of
+  std::vector<std::vector<int>> consumers_;          // by layer + 1
+  std::vector<Layout> layouts_;                      // by layer + 1
+  std::vector<std::vector<bool>> full_value_, full_diff_;  // by layer + 1: devices that need the whole batch's rows
+  std::vector<RowTensor> values_, diffs_;            // by layer + 1
+  std::vector<std::vector<RowTensor>> diff_parts_;   // by layer + 1: what consumers gave
+  std::vector<std::vector<int>> workspaces_;         // by layer, by device
+  std::vector<std::vector<GradientPart>> gradients_; // by layer
+  RowTensor labels_;
+};
+
+// Adds to each step the fewest waits that order every two steps which touch the same data, one of them writing.
+void synchronise(Plan& plan);
+
+}  // namespace hadal

@@ -1,0 +1,215 @@
+// What brings gradients, or their factors, to the owners of parameters, and new parameters back.
+
+#include <algorithm>
+
+#include "plan/builder.h"
+
+namespace hadal {
+
+void PlanBuilder::transfer(const std::string& name, int from, int to, StreamKind stream, int layer, Range source,
+                           Range destination) {
+  const std::size_t bytes = static_cast<std::size_t>(source.count) * size_of(plan_.tensors[source.tensor].type);
+  plan_.steps.push_back(
+      {name, from, stream, layer, Transfer{to, 1, bytes, bytes, bytes}, {source}, {destination}, {}});
+}
+
+// Copies columns of a matrix of rows `pitch` elements long.
+void PlanBuilder::transfer_columns(const std::string& name, int from, int to, int layer, Range source,
+                                   Range destination, std::int64_t pitch, std::int64_t first_column,
+                                   std::int64_t columns) {
+  const auto rows = static_cast<std::size_t>(source.count / pitch);
+  const std::size_t element = size_of(plan_.tensors[source.tensor].type);
+  const auto shift = [&](Range range) {
+    return Range{range.tensor, range.first + first_column, range.count - pitch + columns};
+  };
+  plan_.steps.push_back({name, from, StreamKind::gather, layer,
+                         Transfer{to, rows, static_cast<std::size_t>(columns) * element,
+                                  static_cast<std::size_t>(pitch) * element, static_cast<std::size_t>(pitch) * element},
+                         {shift(source)}, {shift(destination)}, {}});
+}
+
+// Sends the rows of a fully-connected layer's input to its owners as soon as they are there.
+void PlanBuilder::send_inputs(int l) {
+  const Layer& layer = network_.layers[l];
+  if (plan_.content[l] != ExchangeContent::factors) return;
+  const int input = root(layer.inputs[0]);
+  const RowTensor& rows = values_[input + 1];
+  // Another layer may have sent the same rows already.
+  for (int other = 0; other < l; ++other) {
+    if (plan_.content[other] == ExchangeContent::factors && root(network_.layers[other].inputs[0]) == input) return;
+  }
+  for (int to = 0; to < device_count(); ++to) {
+    if (!full_value_[input + 1][to]) continue;
+    for (int from = 0; from < device_count(); ++from) {
+      if (from == to || !works(from)) continue;
+      const RowSpan& span = plan_.device_rows[from];
+      if (shared()) {
+        plan_.remote_read_bytes += static_cast<std::size_t>(span.count * rows.row_elements) * 4;
+      } else {
+        transfer(layer.name + ".send_input", from, to, StreamKind::gather, l, rows.rows(from, span.first, span.count),
+                 rows.rows(to, span.first, span.count));
+      }
+    }
+  }
+}
+
+void PlanBuilder::gather(int l) {
+  if (plan_.content[l] == ExchangeContent::factors) {
+    gather_factors(l);
+  } else {
+    gather_gradients(l);
+  }
+}
+
+void PlanBuilder::gather_gradients(int l) {
+  const Layer& layer = network_.layers[l];
+  for (const int index : owned_of_layer_[l]) {
+    const OwnedRange& owned = plan_.owned[index];
+    const std::string& name = network_.parameters[owned.parameter].name;
+    for (const GradientPart& part : gradients_[l]) {
+      const int tensor = owned.parameter == layer.weight ? part.weight : part.bias;
+      Range source{tensor, owned.first, owned.count};
+      if (part.device != owned.device && shared()) {
+        plan_.remote_read_bytes += static_cast<std::size_t>(owned.count) * 4;
+      } else if (part.device != owned.device) {
+        const int received = add_tensor(name + ".received", owned.device, TensorKind::gradient, owned.count);
+        transfer(name + ".send_gradient", part.device, owned.device, StreamKind::gather, l, source, whole(received));
+        source = whole(received);
+      }
+      sources_[index].push_back(source);
+    }
+  }
+}
+
+// Brings the columns of the output's diff that each owner needs.
+void PlanBuilder::gather_factors(int l) {
+  const Layer& layer = network_.layers[l];
+  const RowTensor& diffs = diffs_[l + 1];
+  const std::int64_t out = diffs.row_elements;
+  for (const OwnerSpan& owner : owners_[l]) {
+    for (int from = 0; from < device_count(); ++from) {
+      if (from == owner.device || !works(from)) continue;
+      const RowSpan& span = plan_.device_rows[from];
+      if (shared()) {
+        plan_.remote_read_bytes += static_cast<std::size_t>(span.count * owner.count) * 4;
+      } else {
+        transfer_columns(layer.name + ".send_diff", from, owner.device, l, diffs.rows(from, span.first, span.count),
+                         diffs.rows(owner.device, span.first, span.count), out, owner.first, owner.count);
+      }
+    }
+  }
+}
+
+void PlanBuilder::update(int l) {
+  const Layer& layer = network_.layers[l];
+  if (plan_.content[l] == ExchangeContent::factors) {
+    const RowTensor& inputs = values_[root(layer.inputs[0]) + 1];
+    const RowTensor& diffs = diffs_[l + 1];
+    const std::int64_t in = inputs.row_elements, out = diffs.row_elements;
+    const bool fixed = options_.reproducible_shards > 0;
+    for (const OwnerSpan& owner : owners_[l]) {
+      std::vector<Range> gradient;
+      for (const int index : owned_of_layer_[l]) {
+        const OwnedRange& owned = plan_.owned[index];
+        if (owned.device != owner.device) continue;
+        const std::string& name = network_.parameters[owned.parameter].name;
+        gradient.push_back(whole(add_tensor(name + ".gradient", owner.device, TensorKind::gradient, owned.count)));
+        sources_[index] = {gradient.back()};
+      }
+      Rows rows{0, options_.rows, fixed ? std::vector<std::int64_t>{options_.rows} : std::vector<std::int64_t>{}};
+      compute(layer.name + ".backward_weights", owner.device, l,
+              FullyConnectedBackwardWeights{in, out, owner.first, owner.count,
+                                            fixed ? owner.pieces : std::vector<std::int64_t>{}, std::move(rows)},
+              {inputs.rows(owner.device, 0, options_.rows), diffs.rows(owner.device, 0, options_.rows)},
+              std::move(gradient));
+    }
+  }
+  if (options_.clip_norm > 0) return;
+  for (const int index : owned_of_layer_[l]) update_range(index, sources_[index], -1);
+}
+
+// Applies the rule to one owned range and sends the new values to those who hold a copy.
+void PlanBuilder::update_range(int index, const std::vector<Range>& parts, int scale) {
+  const OwnedRange& owned = plan_.owned[index];
+  const Parameter& parameter = network_.parameters[owned.parameter];
+  const ParameterPlace& place = plan_.parameters[owned.parameter];
+  const auto range_on = [&](int device) { return Range{place.tensor[device], owned.first, owned.count}; };
+  std::vector<Range> reads = parts;
+  if (scale >= 0) reads.push_back(whole(scale));
+  std::vector<Range> writes{range_on(owned.device)};
+  if (owned.state >= 0) writes.push_back(whole(owned.state));
+  compute(parameter.name + ".update", owned.device, parameter.layer,
+          SgdUpdate{static_cast<int>(parts.size()), owned.count, static_cast<float>(options_.momentum),
+                    static_cast<float>(options_.weight_decay), scale >= 0},
+          std::move(reads), std::move(writes));
+  for (int to = 0; to < device_count(); ++to) {
+    if (to == owned.device) continue;
+    if (shared()) {
+      plan_.remote_read_bytes += works(to) ? static_cast<std::size_t>(owned.count) * 4 : 0;
+    } else {
+      transfer(parameter.name + ".send", owned.device, to, StreamKind::distribute, parameter.layer,
+               range_on(owned.device), range_on(to));
+    }
+  }
+}
+
+// Clipping by the global norm: owners hold their gradients until the sums of squares of all are known to all.
+void PlanBuilder::clip_and_update() {
+  std::int64_t slot_count = 0;
+  for (const auto& pieces : owned_piece_elements_) slot_count += static_cast<std::int64_t>(pieces.size());
+  std::vector<int> slots(options_.devices.size());
+  for (int d = 0; d < device_count(); ++d) {
+    slots[d] = d == 0 || !shared() ? add_tensor("norms", d, TensorKind::workspace, slot_count, DType::f64) : slots[0];
+  }
+  const int layers = static_cast<int>(network_.layers.size());
+  for (int l = layers - 1; l >= 0; --l) {
+    if (network_.layers[l].weight < 0) continue;
+    update(l);
+    for (const int index : owned_of_layer_[l]) {
+      const OwnedRange& owned = plan_.owned[index];
+      const std::string& name = network_.parameters[owned.parameter].name;
+      if (sources_[index].size() > 1) {
+        const int sum = add_tensor(name + ".gradient_sum", owned.device, TensorKind::gradient, owned.count);
+        compute(name + ".sum", owned.device, l, SumParts{static_cast<int>(sources_[index].size()), owned.count},
+                sources_[index], {whole(sum)});
+        sources_[index] = {whole(sum)};
+      }
+      const auto count = static_cast<std::int64_t>(owned_piece_elements_[index].size());
+      compute(name + ".norms", owned.device, l, SquaredNorms{owned_piece_elements_[index]}, sources_[index],
+              {Range{slots[owned.device], owned_pieces_[index], count}});
+      share_norms(slots, owned_pieces_[index], count, owned.device);
+    }
+  }
+  const std::vector<int> scales = scales_from(slots, slot_count);
+  for (int l = layers - 1; l >= 0; --l) {
+    for (const int index : owned_of_layer_[l]) {
+      update_range(index, sources_[index], scales[plan_.owned[index].device]);
+    }
+  }
+}
+
+void PlanBuilder::share_norms(const std::vector<int>& slots, std::int64_t first, std::int64_t count, int owner) {
+  if (shared()) return;
+  for (int to = 0; to < device_count(); ++to) {
+    if (to == owner) continue;
+    transfer("norms.send", owner, to, StreamKind::gather, -1, {slots[owner], first, count}, {slots[to], first, count});
+  }
+}
+
+std::vector<int> PlanBuilder::scales_from(const std::vector<int>& slots, std::int64_t count) {
+  std::vector<int> scales(options_.devices.size());
+  for (int d = 0; d < device_count(); ++d) {
+    if (d > 0 && shared()) {
+      scales[d] = scales[0];
+      continue;
+    }
+    scales[d] = add_tensor("clip.scale", d, TensorKind::workspace, 1);
+    const int norm = add_tensor("clip.norm", d, TensorKind::result, 1);
+    if (d == 0) plan_.clip_norm = norm;
+    compute("clip.scale", d, -1, ClipScale{count, options_.clip_norm}, {whole(slots[d])},
+            {whole(scales[d]), whole(norm)});
+  }
+  return scales;
+}
+
+}  // namespace hadal

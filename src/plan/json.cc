@@ -1,0 +1,103 @@
+#include "plan/json.h"
+
+#include <nlohmann/json.hpp>
+
+namespace hadal {
+
+using nlohmann::ordered_json;
+
+const char* to_string(ExchangeContent content) {
+  switch (content) {
+    case ExchangeContent::gradients: return "gradients";
+    case ExchangeContent::factors: return "factors";
+    default: return "none";
+  }
+}
+
+const char* to_string(StreamKind stream) {
+  switch (stream) {
+    case StreamKind::compute: return "compute";
+    case StreamKind::gather: return "gather";
+    default: return "distribute";
+  }
+}
+
+ordered_json plan_to_json(const Plan& plan, const Network& network, const MemoryPlan& memory,
+                          const Simulation& simulation) {
+  ordered_json json;
+  json["rows"] = plan.rows;
+  json["devices"] = ordered_json::array();
+  for (std::size_t d = 0; d < plan.devices.size(); ++d) {
+    const MemoryUse& use = memory.use[d];
+    json["devices"].push_back({{"name", plan.devices[d].name},
+                               {"rows", plan.device_rows[d].count},
+                               {"peak_bytes", use.peak},
+                               {"parameter_bytes", use.parameters},
+                               {"gradient_bytes", use.gradients},
+                               {"state_bytes", use.state},
+                               {"activation_bytes", use.activations},
+                               {"scratch_bytes", use.scratch}});
+  }
+  json["layers"] = ordered_json::array();
+  for (std::size_t l = 0; l < network.layers.size(); ++l) {
+    const Layer& layer = network.layers[l];
+    std::int64_t parameters = 0;
+    for (const int p : {layer.weight, layer.bias}) {
+      if (p >= 0) parameters += elements(network.parameters[p].shape);
+    }
+    json["layers"].push_back({{"name", layer.name},
+                              {"type", layer.type},
+                              {"shape", layer.output},
+                              {"parameters", parameters},
+                              {"flops", layer.forward_flops},
+                              {"split", 1},
+                              {"exchange", to_string(plan.content[l])},
+                              {"exchange_bytes_per_step", plan.layer_exchange_bytes[l]}});
+  }
+  json["transfer_bytes_per_step"] = 0;
+  json["exchange_bytes_per_step"] = plan.exchange_bytes();
+  json["remote_read_bytes_per_step"] = plan.remote_read_bytes;
+  json["links"] = ordered_json::array();
+  for (const LinkBytes& link : plan.links) {
+    json["links"].push_back({{"from", plan.devices[link.from].name},
+                             {"to", plan.devices[link.to].name},
+                             {"bytes_per_step", link.bytes}});
+  }
+  json["waits"] = plan.waits();
+  json["step_seconds"] = simulation.step_seconds;
+  json["bound_by"] = simulation.bound_by();
+  return json;
+}
+
+ordered_json steps_to_json(const Plan& plan) {
+  const auto ranges = [&](const std::vector<Range>& list) {
+    ordered_json json = ordered_json::array();
+    for (const Range& range : list) {
+      const PlanTensor& tensor = plan.tensors[range.tensor];
+      json.push_back({{"tensor", range.tensor},
+                      {"name", tensor.name},
+                      {"device", plan.devices[tensor.device].name},
+                      {"first", range.first},
+                      {"count", range.count}});
+    }
+    return json;
+  };
+  ordered_json json = ordered_json::array();
+  for (const Step& step : plan.steps) {
+    ordered_json entry{{"name", step.name}, {"device", plan.devices[step.device].name}, {"stream", to_string(step.stream)}};
+    if (const auto* compute = std::get_if<Compute>(&step.body)) {
+      entry["operator"] = op_name(compute->op);
+    } else if (const auto* transfer = std::get_if<Transfer>(&step.body)) {
+      entry["transfer"] = {{"to", plan.devices[transfer->to].name}, {"bytes", transfer->bytes()}};
+    } else {
+      entry["load"] = {{"batch_offset", std::get<Load>(step.body).batch_offset}};
+    }
+    entry["reads"] = ranges(step.reads);
+    entry["writes"] = ranges(step.writes);
+    entry["waits"] = step.waits;
+    json.push_back(std::move(entry));
+  }
+  return json;
+}
+
+}  // namespace hadal

@@ -1,0 +1,21 @@
+#pragma once
+// A plan as JSON: the contract of `hadal plan --json` and of a run's plan.json (docs/formats.md).
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "plan/memory.h"
+#include "plan/plan.h"
+#include "plan/simulate.h"
+
+namespace hadal {
+
+nlohmann::ordered_json plan_to_json(const Plan& plan, const Network& network, const MemoryPlan& memory,
+                                    const Simulation& simulation);
+
+// Every step in order, with its stream, what it touches and what it waits for.
+nlohmann::ordered_json steps_to_json(const Plan& plan);
+
+const char* to_string(ExchangeContent content);
+const char* to_string(StreamKind stream);
+
+}  // namespace hadal

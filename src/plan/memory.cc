@@ -1,0 +1,104 @@
+#include "plan/memory.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace hadal {
+
+namespace {
+
+struct Lifetime {
+  int first = -1, last = -1;  // steps; first < 0: never touched
+  int stream = -1;
+  bool whole_step = false;
+
+  void touch(int step, int by_stream) {
+    if (first < 0) first = step, stream = by_stream;
+    last = step;
+    whole_step = whole_step || stream != by_stream;
+  }
+  bool meets(const Lifetime& other) const {
+    return whole_step || other.whole_step || stream != other.stream || (first <= other.last && other.first <= last);
+  }
+};
+
+std::vector<Lifetime> lifetimes_of(const Plan& plan, bool share) {
+  std::vector<Lifetime> lifetimes(plan.tensors.size());
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    const Step& step = plan.steps[i];
+    const int stream = step.device * kStreamKinds + static_cast<int>(step.stream);
+    for (const auto* ranges : {&step.reads, &step.writes}) {
+      for (const Range& range : *ranges) lifetimes[range.tensor].touch(static_cast<int>(i), stream);
+    }
+  }
+  for (std::size_t t = 0; t < plan.tensors.size(); ++t) {
+    const PlanTensor& tensor = plan.tensors[t];
+    const bool remote = lifetimes[t].stream >= 0 && lifetimes[t].stream / kStreamKinds != tensor.device;
+    // What the host fills or reads, or another device's stream touches, must not be reused within the step.
+    if (!share || tensor.kind == TensorKind::result || remote) lifetimes[t].whole_step = true;
+  }
+  return lifetimes;
+}
+
+std::size_t& bytes_of_kind(MemoryUse& use, TensorKind kind) {
+  switch (kind) {
+    case TensorKind::parameter: return use.parameters;
+    case TensorKind::state: return use.state;
+    case TensorKind::gradient: return use.gradients;
+    default: return use.activations;
+  }
+}
+
+}  // namespace
+
+MemoryPlan plan_memory(const Plan& plan, const MemoryOptions& options) {
+  const auto align = [&](std::size_t bytes) { return (bytes + options.alignment - 1) & ~(options.alignment - 1); };
+  MemoryPlan memory;
+  memory.offset.resize(plan.tensors.size());
+  memory.use.resize(plan.devices.size());
+  memory.scratch_offset.resize(plan.devices.size());
+  for (std::size_t t = 0; t < plan.tensors.size(); ++t) {
+    const PlanTensor& tensor = plan.tensors[t];
+    if (!tensor.persistent()) continue;
+    MemoryUse& use = memory.use[tensor.device];
+    memory.offset[t] = use.peak;
+    use.peak += align(tensor.bytes());
+    bytes_of_kind(use, tensor.kind) += tensor.bytes();
+  }
+  for (std::size_t d = 0; d < plan.devices.size(); ++d) {
+    MemoryUse& use = memory.use[d];
+    memory.scratch_offset[d] = use.peak;
+    use.scratch = options.scratch.empty() ? 0 : options.scratch[d];
+    use.peak += align(use.scratch);
+  }
+
+  const std::vector<Lifetime> lifetimes = lifetimes_of(plan, options.share);
+  std::vector<std::size_t> by_size(plan.tensors.size());
+  std::iota(by_size.begin(), by_size.end(), 0);
+  std::erase_if(by_size, [&](std::size_t t) { return plan.tensors[t].persistent() || lifetimes[t].first < 0; });
+  std::stable_sort(by_size.begin(), by_size.end(), [&](std::size_t a, std::size_t b) {
+    return plan.tensors[a].bytes() > plan.tensors[b].bytes();
+  });
+  std::vector<std::vector<std::size_t>> placed(plan.devices.size());  // by device, sorted by offset
+  for (const std::size_t t : by_size) {
+    const PlanTensor& tensor = plan.tensors[t];
+    auto& others = placed[tensor.device];
+    std::size_t offset = memory.scratch_offset[tensor.device] + align(memory.use[tensor.device].scratch);
+    for (const std::size_t other : others) {
+      if (!lifetimes[t].meets(lifetimes[other])) continue;
+      if (offset + align(tensor.bytes()) <= memory.offset[other]) break;
+      offset = std::max(offset, memory.offset[other] + align(plan.tensors[other].bytes()));
+    }
+    memory.offset[t] = offset;
+    const auto after = std::upper_bound(others.begin(), others.end(), offset, [&](std::size_t value, std::size_t other) {
+      return value < memory.offset[other];
+    });
+    others.insert(after, t);
+    MemoryUse& use = memory.use[tensor.device];
+    use.peak = std::max(use.peak, offset + tensor.bytes());
+    bytes_of_kind(use, tensor.kind) += tensor.bytes();
+  }
+  return memory;
+}
+
+}  // namespace hadal

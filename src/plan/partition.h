@@ -1,0 +1,34 @@
+#pragma once
+// Who works on which rows, and who owns which parameters: pure functions.
+
+#include <cstdint>
+#include <vector>
+
+#include "nn/network.h"
+
+namespace hadal {
+
+// Consecutive rows of the global batch, with the fixed pieces that define results under `reproducible`.
+struct RowSpan {
+  std::int64_t first = 0, count = 0;
+  std::vector<std::int64_t> units;  // in rows, none empty; empty where results are free
+};
+
+// bounds[i] = floor(total i / parts), parts + 1 of them.
+std::vector<std::int64_t> even_bounds(std::int64_t total, std::int64_t parts);
+
+// Divides `rows` among devices. With shards > 0 each device's rows are whole shards, floor(rows v / shards) apart.
+std::vector<RowSpan> partition_rows(std::int64_t rows, int devices, std::int64_t shards);
+
+// Outputs first ... first + count - 1 of a layer (its weight's rows and its bias), in fixed pieces.
+struct OwnerSpan {
+  int device = 0;
+  std::int64_t first = 0, count = 0;
+  std::vector<std::int64_t> pieces;  // none empty
+};
+
+// Owners of each layer's parameters, by layer (empty where a layer has none). Each layer's outputs are cut in `chunks`
+// pieces and consecutive pieces given to each device; a layer of few parameters goes to the device that owns least so far.
+std::vector<std::vector<OwnerSpan>> partition_parameters(const Network& network, int devices, std::int64_t chunks);
+
+}  // namespace hadal

@@ -1,0 +1,61 @@
+#include "plan/plan.h"
+
+#include <map>
+
+#include "base/error.h"
+#include "plan/builder.h"
+
+namespace hadal {
+
+namespace {
+
+// Sums the plan's transfers by link and by layer.
+void count_traffic(Plan& plan) {
+  std::map<std::pair<int, int>, std::size_t> links;
+  for (const Step& step : plan.steps) {
+    const auto* transfer = std::get_if<Transfer>(&step.body);
+    if (!transfer) continue;
+    links[{step.device, transfer->to}] += transfer->bytes();
+    if (step.layer >= 0) plan.layer_exchange_bytes[step.layer] += transfer->bytes();
+  }
+  for (const auto& [ends, bytes] : links) plan.links.push_back({ends.first, ends.second, bytes});
+}
+
+}  // namespace
+
+std::size_t Plan::exchange_bytes() const {
+  std::size_t sum = 0;
+  for (const LinkBytes& link : links) sum += link.bytes;
+  return sum;
+}
+
+std::size_t Plan::waits() const {
+  std::size_t sum = 0;
+  for (const Step& step : steps) sum += step.waits.size();
+  return sum;
+}
+
+ExchangeContent exchange_content(const Network& network, int l, const PlanOptions& options) {
+  const Layer& layer = network.layers[l];
+  if (layer.weight < 0) return ExchangeContent::automatic;
+  if (!std::holds_alternative<FullyConnectedOptions>(layer.options)) return ExchangeContent::gradients;
+  const std::int64_t out = layer.output[0], in = elements(network.shape_of(layer.inputs[0]));
+  const ExchangeContent fewer =
+      options.batch * (in + out) < in * out ? ExchangeContent::factors : ExchangeContent::gradients;
+  if (options.content == ExchangeContent::automatic) return fewer;
+  if (options.reproducible_shards > 0 && options.content != fewer) {
+    const bool factors = fewer == ExchangeContent::factors;
+    throw ConfigError("exchange.content: " + std::string(factors ? "gradients" : "factors") + " goes against " +
+                      "reproducible: true, under which '" + layer.name + "' exchanges " +
+                      (factors ? "factors" : "gradients") + " (this choice is part of the result): use content: auto");
+  }
+  return options.content;
+}
+
+Plan build_plan(const Network& network, const PlanOptions& options) {
+  Plan plan = PlanBuilder(network, options).build();
+  count_traffic(plan);
+  return plan;
+}
+
+}  // namespace hadal

@@ -1,0 +1,148 @@
+#pragma once
+// A plan: everything that one kind of step (train on 64 rows, evaluate 32 rows, ...) does on every device, written down
+// before it first runs. Immutable, portable (it knows no addresses), and the same for every runner.
+//
+// The steps stand in one global order. Running them one by one in that order is a correct execution; running each
+// (device, stream) on its own, in its part of that order, is one too, as long as each step's waits are obeyed. So no
+// wait can cycle.
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "device/stream.h"
+#include "nn/network.h"
+#include "nn/op.h"
+#include "plan/partition.h"
+
+namespace hadal {
+
+enum class PlanMode { train, evaluate, predict };
+
+// shared: one memory, nothing is copied. direct: ranges are sent to their owner and back.
+enum class ExchangeTopology { shared, direct };
+
+// What travels to the owner of a fully-connected layer's parameters.
+enum class ExchangeContent { automatic, gradients, factors };
+
+struct PlanDevice {
+  std::string name;
+  int memory = 0;  // devices with one memory address each other's tensors
+};
+
+struct PlanOptions {
+  PlanMode mode = PlanMode::train;
+  std::int64_t batch = 0;  // the job's; the choice of what is exchanged follows from it
+  std::int64_t rows = 0;   // of this plan: at most `batch`
+  std::vector<PlanDevice> devices;
+  ExchangeTopology topology = ExchangeTopology::shared;
+  ExchangeContent content = ExchangeContent::automatic;
+  std::int64_t reproducible_shards = 0;  // 0: not reproducible
+  Layout image_layout = Layout::canonical;
+  std::uint64_t seed = 0;
+  double momentum = 0, weight_decay = 0;
+  double clip_norm = 0;    // 0: none
+};
+
+enum class TensorKind { parameter, state, gradient, activation, workspace, input, result };
+
+struct PlanTensor {
+  std::string name;
+  int device = 0;
+  TensorKind kind = TensorKind::activation;
+  DType type = DType::f32;
+  std::int64_t elements = 0;
+  Layout layout = Layout::canonical;
+
+  bool persistent() const { return kind == TensorKind::parameter || kind == TensorKind::state; }
+  std::size_t bytes() const { return static_cast<std::size_t>(elements) * size_of(type); }
+};
+
+// Consecutive elements of a tensor.
+struct Range {
+  int tensor = 0;
+  std::int64_t first = 0, count = 0;
+};
+
+struct Compute {
+  Op op;
+};
+
+// Copies `rows` pieces of `row_bytes` from reads[0] to writes[0]; the pieces start a pitch (bytes) apart. The ranges of the
+// step span all that lies between the first piece's begin and the last one's end.
+struct Transfer {
+  int to = 0;  // device
+  std::size_t rows = 1, row_bytes = 0, source_pitch = 0, destination_pitch = 0;
+
+  std::size_t bytes() const { return rows * row_bytes; }
+};
+
+// Fills writes[0] from the staged batch in host memory.
+struct Load {
+  std::size_t batch_offset = 0;  // bytes
+};
+
+struct Step {
+  std::string name;  // "conv1.forward"
+  int device = 0;
+  StreamKind stream = StreamKind::compute;
+  int layer = -1;
+  std::variant<Compute, Transfer, Load> body;
+  std::vector<Range> reads, writes;  // a range that is written in place stands in `writes` only
+  std::vector<int> waits;            // earlier steps, of other streams, that must be done
+};
+
+// Where parameter p lies: one tensor on each device, or the same one where they share a memory.
+struct ParameterPlace {
+  std::vector<int> tensor;  // by device
+};
+
+// A range of a parameter and the device that updates it. Ranges of one parameter cover it once, in order.
+struct OwnedRange {
+  int parameter = 0;
+  int device = 0;
+  std::int64_t first = 0, count = 0;  // elements
+  int state = -1;                     // tensor of the momentum, -1: none
+};
+
+// What a device gives back after a round: loss and rank of its rows, or their probabilities.
+struct ResultRows {
+  int device = 0;
+  std::int64_t first = 0, count = 0;
+  int loss = -1, rank = -1, probabilities = -1;
+};
+
+struct LinkBytes {
+  int from = 0, to = 0;
+  std::size_t bytes = 0;
+};
+
+struct Plan {
+  PlanMode mode = PlanMode::train;
+  std::int64_t rows = 0;
+  std::vector<PlanDevice> devices;
+  std::vector<RowSpan> device_rows;
+  std::vector<PlanTensor> tensors;  // persistent ones first, and the same in every plan of a family
+  std::vector<Step> steps;
+  std::vector<ParameterPlace> parameters;
+  std::vector<OwnedRange> owned;
+  std::vector<ResultRows> results;
+  std::vector<ExchangeContent> content;   // by layer; automatic where nothing is exchanged
+  std::vector<LinkBytes> links;           // of one step, sorted
+  std::vector<std::size_t> layer_exchange_bytes;  // by layer: all transfers of one step
+  std::size_t remote_read_bytes = 0;      // of one step: gradients, factors and new parameters read where they lie
+  int clip_norm = -1;                     // tensor of the gradient's norm, -1: not clipped
+
+  std::size_t exchange_bytes() const;
+  std::size_t waits() const;
+};
+
+// Builds the plan of `network`. Throws ConfigError where the options do not go together.
+Plan build_plan(const Network& network, const PlanOptions& options);
+
+// What is exchanged for `layer`: gradients, factors, or automatic (nothing to choose). With factors each device's rows of
+// inputs and output gradients travel: batch (in + out) numbers against in x out (docs/reproducible.md).
+ExchangeContent exchange_content(const Network& network, int layer, const PlanOptions& options);
+
+}  // namespace hadal

@@ -1,0 +1,269 @@
+// Every plan, whatever network, devices and exchange: ordered, minimal, complete, and placed without overlap.
+
+#include "plan/plan.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <set>
+
+#include "base/error.h"
+#include "plan/memory.h"
+#include "plan/simulate.h"
+#include "testing/networks.h"
+
+namespace hadal {
+namespace {
+
+struct Case {
+  std::string name;
+  NetworkSpec network;
+  int devices = 1;
+  ExchangeTopology topology = ExchangeTopology::shared;
+  ExchangeContent content = ExchangeContent::automatic;
+  std::int64_t shards = 0;
+  double clip_norm = 0;
+  std::int64_t rows = 24;
+};
+
+PlanOptions options_of(const Case& c) {
+  PlanOptions options;
+  options.batch = 24;
+  options.rows = c.rows;
+  for (int d = 0; d < c.devices; ++d) {
+    const bool shared = c.topology == ExchangeTopology::shared;
+    options.devices.push_back({(shared ? "cpu:" : "fake:") + std::to_string(d), shared ? 0 : 1 + d});
+  }
+  options.topology = c.topology;
+  options.content = c.content;
+  options.reproducible_shards = c.shards;
+  options.momentum = 0.9;
+  options.clip_norm = c.clip_norm;
+  options.image_layout = Layout::channels_last;
+  return options;
+}
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  const std::vector<std::pair<std::string, NetworkSpec>> networks{
+      {"lenet", testing::small_lenet()}, {"dag", testing::small_dag()}, {"mlp", testing::small_mlp()}};
+  for (const auto& [name, network] : networks) {
+    for (const auto topology : {ExchangeTopology::shared, ExchangeTopology::direct}) {
+      for (const int devices : {1, 2, 3, 6, 8}) {
+        const std::string base = name + (topology == ExchangeTopology::shared ? "_shared" : "_direct") + std::to_string(devices);
+        all.push_back({base, network, devices, topology});
+        all.push_back({base + "_gradients", network, devices, topology, ExchangeContent::gradients});
+        all.push_back({base + "_factors", network, devices, topology, ExchangeContent::factors});
+        all.push_back({base + "_reproducible", network, devices, topology, ExchangeContent::automatic, 12});
+        all.push_back({base + "_clip", network, devices, topology, ExchangeContent::automatic, 12, 0.5});
+        all.push_back({base + "_short", network, devices, topology, ExchangeContent::automatic, 0, 0, 5});
+        all.push_back({base + "_short_reproducible", network, devices, topology, ExchangeContent::automatic, 12, 0, 5});
+      }
+    }
+  }
+  return all;
+}
+
+// done[i][j]: step j is certainly done when step i begins, by stream order and waits alone.
+std::vector<std::vector<bool>> happens_before(const Plan& plan, int skip_step = -1, std::size_t skip_wait = 0) {
+  const std::size_t n = plan.steps.size();
+  std::vector<std::vector<bool>> done(n, std::vector<bool>(n));
+  std::map<std::pair<int, StreamKind>, int> previous;
+  for (std::size_t i = 0; i < n; ++i) {
+    const Step& step = plan.steps[i];
+    std::vector<int> direct;
+    for (std::size_t w = 0; w < step.waits.size(); ++w) {
+      if (static_cast<int>(i) != skip_step || w != skip_wait) direct.push_back(step.waits[w]);
+    }
+    const auto key = std::make_pair(step.device, step.stream);
+    if (previous.contains(key)) direct.push_back(previous[key]);
+    previous[key] = static_cast<int>(i);
+    for (const int j : direct) {
+      done[i][j] = true;
+      for (std::size_t k = 0; k < n; ++k) done[i][k] = done[i][k] || done[j][k];
+    }
+  }
+  return done;
+}
+
+bool conflict(const Step& a, const Step& b) {
+  const auto meet = [](const std::vector<Range>& some, const std::vector<Range>& others) {
+    return std::any_of(some.begin(), some.end(), [&](const Range& r) {
+      return std::any_of(others.begin(), others.end(), [&](const Range& s) {
+        return r.tensor == s.tensor && r.first < s.first + s.count && s.first < r.first + r.count;
+      });
+    });
+  };
+  return meet(a.writes, b.writes) || meet(a.writes, b.reads) || meet(a.reads, b.writes);
+}
+
+bool has_race(const Plan& plan, const std::vector<std::vector<bool>>& done) {
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (!done[i][j] && conflict(plan.steps[i], plan.steps[j])) return true;
+    }
+  }
+  return false;
+}
+
+class PlanTest : public ::testing::TestWithParam<Case> {
+ protected:
+  Network network_ = build_network(GetParam().network);
+  Plan plan_ = build_plan(network_, options_of(GetParam()));
+};
+
+TEST_P(PlanTest, every_two_steps_that_conflict_are_ordered_and_no_wait_is_idle) {
+  EXPECT_FALSE(has_race(plan_, happens_before(plan_)));
+  if (plan_.steps.size() > 150) return;  // the second half is cubic
+  for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
+    for (std::size_t w = 0; w < plan_.steps[i].waits.size(); ++w) {
+      EXPECT_TRUE(has_race(plan_, happens_before(plan_, static_cast<int>(i), w)))
+          << plan_.steps[i].name << " waits in vain for " << plan_.steps[plan_.steps[i].waits[w]].name;
+    }
+  }
+}
+
+TEST_P(PlanTest, owners_cover_each_parameter_once) {
+  for (std::size_t p = 0; p < network_.parameters.size(); ++p) {
+    std::int64_t next = 0;
+    for (const OwnedRange& owned : plan_.owned) {
+      if (owned.parameter != static_cast<int>(p)) continue;
+      EXPECT_EQ(owned.first, next);
+      next += owned.count;
+    }
+    EXPECT_EQ(next, elements(network_.parameters[p].shape)) << network_.parameters[p].name;
+  }
+}
+
+TEST_P(PlanTest, every_element_that_is_read_was_written_or_persists) {
+  std::vector<std::vector<std::pair<std::int64_t, std::int64_t>>> written(plan_.tensors.size());
+  for (const Step& step : plan_.steps) {
+    for (const Range& range : step.reads) {
+      if (plan_.tensors[range.tensor].persistent()) continue;
+      auto pieces = written[range.tensor];
+      std::sort(pieces.begin(), pieces.end());
+      std::int64_t reached = range.first;
+      for (const auto& [first, end] : pieces) {
+        if (first <= reached) reached = std::max(reached, end);
+      }
+      // A transfer of columns spans whole rows but the last; its pieces leave what nobody reads.
+      const bool columns = std::holds_alternative<Compute>(step.body) &&
+                           std::holds_alternative<FullyConnectedBackwardWeights>(std::get<Compute>(step.body).op);
+      if (columns) continue;
+      EXPECT_GE(reached, range.first + range.count) << step.name << " reads " << plan_.tensors[range.tensor].name;
+    }
+    for (const Range& range : step.writes) written[range.tensor].push_back({range.first, range.first + range.count});
+  }
+}
+
+TEST_P(PlanTest, memory_of_living_tensors_never_overlaps) {
+  const MemoryPlan memory = plan_memory(plan_, {64, std::vector<std::size_t>(plan_.devices.size(), 1000), true});
+  // Run in plan order; remember which tensor wrote each byte last, and check readers find their own.
+  std::vector<std::vector<int>> last_writer(plan_.devices.size());
+  for (std::size_t d = 0; d < plan_.devices.size(); ++d) last_writer[d].assign(memory.use[d].peak / 4 + 64, -1);
+  const auto visit = [&](const Range& range, auto&& action) {
+    const PlanTensor& tensor = plan_.tensors[range.tensor];
+    const std::size_t begin = memory.offset[range.tensor] + static_cast<std::size_t>(range.first) * size_of(tensor.type);
+    const std::size_t end = begin + static_cast<std::size_t>(range.count) * size_of(tensor.type);
+    ASSERT_LE(end, memory.use[tensor.device].peak);
+    for (std::size_t b = begin; b < end; b += 4) action(last_writer[tensor.device][b / 4]);
+  };
+  for (const Step& step : plan_.steps) {
+    for (const Range& range : step.reads) {
+      if (plan_.tensors[range.tensor].persistent()) continue;
+      visit(range, [&](int writer) { ASSERT_TRUE(writer == range.tensor || writer == -1) << step.name; });
+    }
+    for (const Range& range : step.writes) visit(range, [&](int& writer) { writer = range.tensor; });
+  }
+}
+
+TEST_P(PlanTest, simulation_is_bounded_by_its_parts) {
+  const Simulation result = simulate(plan_, {}, {});
+  EXPECT_GE(result.step_seconds, *std::max_element(result.compute_seconds.begin(), result.compute_seconds.end()));
+  EXPECT_GE(result.exchange_seconds, 0);
+  EXPECT_LT(simulate(plan_, {}, {1e15, 0}).step_seconds, result.step_seconds + 1e-12);
+}
+
+INSTANTIATE_TEST_SUITE_P(all, PlanTest, ::testing::ValuesIn(cases()), [](const auto& test) { return test.param.name; });
+
+TEST(plan, direct_exchange_of_gradients_moves_what_the_ranges_say) {
+  const Network network = build_network(testing::small_mlp());
+  const Case c{"", testing::small_mlp(), 3, ExchangeTopology::direct, ExchangeContent::gradients};
+  const Plan plan = build_plan(network, options_of(c));
+  // Each range goes from both other devices to its owner and back to both.
+  EXPECT_EQ(plan.exchange_bytes(), static_cast<std::size_t>(network.parameter_elements()) * 4 * 2 * 2);
+  EXPECT_EQ(plan.remote_read_bytes, 0u);
+}
+
+TEST(plan, factors_move_rows_of_inputs_and_columns_of_diffs) {
+  const NetworkSpec spec{{100}, {testing::fully_connected("only", 120)}, {}};
+  const Network network = build_network(spec);
+  const Case c{"", spec, 2, ExchangeTopology::direct, ExchangeContent::factors};
+  const Plan plan = build_plan(network, options_of(c));
+  const std::size_t rows = 12, factors = 2 * rows * (100 + 60) * 4, parameters = 120 * 101 * 4;
+  EXPECT_EQ(plan.exchange_bytes(), factors + parameters);
+}
+
+TEST(plan, shared_exchange_copies_nothing_and_counts_what_it_reads) {
+  const Network network = build_network(testing::small_lenet());
+  const Plan plan = build_plan(network, options_of({"", testing::small_lenet(), 2}));
+  EXPECT_EQ(plan.exchange_bytes(), 0u);
+  EXPECT_GT(plan.remote_read_bytes, 0u);
+}
+
+TEST(plan, content_follows_the_fewer_bytes_and_reproducible_refuses_another) {
+  const Network network = build_network(testing::small_lenet());
+  PlanOptions options = options_of({"", testing::small_lenet(), 2});
+  EXPECT_EQ(exchange_content(network, 5, options), ExchangeContent::factors);  // 72 -> 96 at batch 24
+  options.batch = 64;
+  EXPECT_EQ(exchange_content(network, 5, options), ExchangeContent::gradients);
+  options.batch = 24;
+  options.reproducible_shards = 12;
+  options.content = ExchangeContent::gradients;
+  EXPECT_THROW(exchange_content(network, 5, options), ConfigError);
+}
+
+TEST(partition, shards_are_whole_and_cover_the_batch) {
+  for (const std::int64_t rows : {1, 5, 12, 60, 64}) {
+    for (int devices = 1; devices <= 8; ++devices) {
+      std::int64_t next = 0;
+      std::vector<std::int64_t> units;
+      for (const RowSpan& span : partition_rows(rows, devices, 12)) {
+        EXPECT_EQ(span.first, next);
+        next += span.count;
+        EXPECT_EQ(std::accumulate(span.units.begin(), span.units.end(), std::int64_t{0}), span.count);
+        units.insert(units.end(), span.units.begin(), span.units.end());
+      }
+      EXPECT_EQ(next, rows);
+      EXPECT_EQ(units, partition_rows(rows, 1, 12)[0].units) << "units depend on the devices";
+    }
+  }
+}
+
+TEST(network, refuses_what_cannot_be_built) {
+  const auto message = [](const NetworkSpec& spec) -> std::string {
+    try {
+      build_network(spec);
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  using testing::conv;
+  using testing::fully_connected;
+  EXPECT_EQ(message({{1, 4, 4}, {conv("c", {.out = 3, .kernel = 5})}, {}}), "c: a kernel of 5 does not fit its input [1, 4, 4]");
+  EXPECT_EQ(message({{3, 4, 4}, {conv("c", {.out = 4, .kernel = 1, .groups = 2})}, {}}),
+            "c: groups: 2 must divide its 3 input channels and its 4 output channels");
+  EXPECT_EQ(message({{8}, {conv("c", {.out = 3, .kernel = 1})}, {}}), "c needs an input of [channels, height, width]; it gets [8]");
+  EXPECT_EQ(message({{8}, {fully_connected("a", 3), fully_connected("b", 3, {"x"})}, {}}),
+            "'b' takes its input from 'x', which is not a layer above it");
+  EXPECT_EQ(message({{8}, {fully_connected("a", 3), fully_connected("b", 3, {"input"})}, {}}),
+            "nothing uses the output of 'a'; only the last layer may end the network");
+  EXPECT_EQ(message({{8}, {fully_connected("a", 3), testing::layer("add", "s", AddOptions{}, {"a", "input"})}, {}}),
+            "s: cannot add [3] and [8]");
+}
+
+}  // namespace
+}  // namespace hadal

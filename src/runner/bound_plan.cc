@@ -1,0 +1,96 @@
+#include "runner/bound_plan.h"
+
+#include "base/error.h"
+
+namespace hadal {
+
+BoundKernel::BoundKernel(Kernel& kernel, std::vector<Argument> arguments, std::byte* scratch)
+    : kernel_(kernel), arguments_(std::move(arguments)), scratch_(scratch) {
+  for (const Argument& argument : arguments_) {
+    pointers_.push_back(static_cast<std::byte*>(const_cast<void*>(argument.pointer)));
+  }
+  if (kernel.scratch_bytes() > 0) arguments_.push_back({scratch, kernel.scratch_bytes()});
+}
+
+BoundPlan::BoundPlan(Plan plan, const std::vector<std::unique_ptr<Device>>& devices, Backend& backend)
+    : plan_(std::move(plan)), devices_(devices) {
+  HADAL_CHECK(plan_.devices.size() == devices.size());
+  for (const Step& step : plan_.steps) {
+    const auto* compute = std::get_if<Compute>(&step.body);
+    try {
+      kernels_.push_back(compute ? backend.bind(compute->op, devices[step.device]->threads()) : nullptr);
+    } catch (const DeviceError& error) {
+      throw DeviceError(plan_.devices[step.device].name + ": " + step.name + ": " + error.what());
+    }
+  }
+}
+
+std::vector<std::size_t> BoundPlan::scratch_bytes() const {
+  std::vector<std::size_t> bytes(plan_.devices.size());
+  for (std::size_t i = 0; i < kernels_.size(); ++i) {
+    if (!kernels_[i]) continue;
+    std::size_t& most = bytes[plan_.steps[i].device];
+    most = std::max(most, kernels_[i]->scratch_bytes());
+  }
+  return bytes;
+}
+
+std::byte* BoundPlan::address(const Range& range) const {
+  const PlanTensor& tensor = plan_.tensors[range.tensor];
+  return arenas_[tensor.device] + memory_.offset[range.tensor] + static_cast<std::size_t>(range.first) * size_of(tensor.type);
+}
+
+std::size_t BoundPlan::bytes(const Range& range) const {
+  return static_cast<std::size_t>(range.count) * size_of(plan_.tensors[range.tensor].type);
+}
+
+Copy BoundPlan::copy(int index) const {
+  const Step& step = plan_.steps[index];
+  Copy copy;
+  copy.destination = address(step.writes[0]);
+  if (const auto* load = std::get_if<Load>(&step.body)) {
+    copy.batch_offset = load->batch_offset;
+    copy.rows = 1;
+    copy.row_bytes = copy.source_pitch = copy.destination_pitch = bytes(step.writes[0]);
+  } else {
+    const auto& transfer = std::get<Transfer>(step.body);
+    copy.source = address(step.reads[0]);
+    copy.rows = transfer.rows;
+    copy.row_bytes = transfer.row_bytes;
+    copy.source_pitch = transfer.source_pitch;
+    copy.destination_pitch = transfer.destination_pitch;
+  }
+  return copy;
+}
+
+void BoundPlan::place(MemoryPlan memory, const std::vector<std::byte*>& arenas) {
+  memory_ = std::move(memory);
+  arenas_ = arenas;
+  work_.resize(plan_.steps.size());
+  events_.resize(plan_.steps.size());
+  programs_.assign(plan_.devices.size() * kStreamKinds, {});
+  for (const Step& step : plan_.steps) {
+    for (const int wait : step.waits) {
+      if (!events_[wait]) events_[wait] = std::make_unique<Event>();
+    }
+  }
+  for (int i = 0; i < static_cast<int>(plan_.steps.size()); ++i) {
+    const Step& step = plan_.steps[i];
+    auto& items = programs_[step.device * kStreamKinds + static_cast<int>(step.stream)].items;
+    for (const int wait : step.waits) items.push_back({Item::Kind::wait, i, nullptr, {}, events_[wait].get()});
+    if (kernels_[i]) {
+      std::vector<Work::Argument> arguments;
+      for (const auto* ranges : {&step.reads, &step.writes}) {
+        for (const Range& range : *ranges) arguments.push_back({address(range), bytes(range)});
+      }
+      work_[i] = std::make_unique<BoundKernel>(*kernels_[i], std::move(arguments),
+                                               arenas[step.device] + memory_.scratch_offset[step.device]);
+      items.push_back({Item::Kind::run, i, work_[i].get(), {}, nullptr});
+    } else {
+      items.push_back({Item::Kind::copy, i, nullptr, copy(i), nullptr});
+    }
+    if (events_[i]) items.push_back({Item::Kind::record, i, nullptr, {}, events_[i].get()});
+  }
+}
+
+}  // namespace hadal

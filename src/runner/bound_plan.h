@@ -1,0 +1,65 @@
+#pragma once
+// A plan on devices that are here: kernels, addresses, and a program for each stream.
+
+#include <memory>
+#include <vector>
+
+#include "device/device.h"
+#include "ops/backend.h"
+#include "plan/memory.h"
+#include "plan/plan.h"
+
+namespace hadal {
+
+// A kernel with its addresses.
+class BoundKernel : public Work {
+ public:
+  BoundKernel(Kernel& kernel, std::vector<Argument> arguments, std::byte* scratch);
+
+  void run(const StepValues& values) override { kernel_.run(pointers_, scratch_, values); }
+  std::span<const Argument> arguments() const override { return arguments_; }
+
+ private:
+  Kernel& kernel_;
+  std::vector<Argument> arguments_;
+  std::vector<std::byte*> pointers_;
+  std::byte* scratch_;
+};
+
+// Binding goes in two steps, since the arenas of a family of plans are as large as its largest member: first the kernels,
+// which say what scratch they need, then the addresses.
+class BoundPlan {
+ public:
+  // Keeps references to the devices. Throws DeviceError where the backend cannot bind a step.
+  BoundPlan(Plan plan, const std::vector<std::unique_ptr<Device>>& devices, Backend& backend);
+
+  const Plan& plan() const { return plan_; }
+  const Kernel* kernel(int step) const { return kernels_[step].get(); }  // nullptr: not a kernel
+  std::vector<std::size_t> scratch_bytes() const;                        // by device
+
+  // Places everything in `arenas` (by device, each at least memory.use[d].peak bytes).
+  void place(MemoryPlan memory, const std::vector<std::byte*>& arenas);
+
+  const MemoryPlan& memory() const { return memory_; }
+  std::byte* address(const Range& range) const;
+  std::size_t bytes(const Range& range) const;
+
+  // The work of step i, after place(): a BoundKernel or a copy.
+  Work* work(int step) const { return work_[step].get(); }
+  Copy copy(int step) const;
+
+  // One for each (device, stream): index device * kStreamKinds + stream. Empty where the stream has nothing to do.
+  const std::vector<Program>& programs() const { return programs_; }
+
+ private:
+  Plan plan_;
+  const std::vector<std::unique_ptr<Device>>& devices_;
+  std::vector<std::unique_ptr<Kernel>> kernels_;  // by step
+  MemoryPlan memory_;
+  std::vector<std::byte*> arenas_;
+  std::vector<std::unique_ptr<BoundKernel>> work_;  // by step
+  std::vector<std::unique_ptr<Event>> events_;      // by step, where another stream waits for it
+  std::vector<Program> programs_;
+};
+
+}  // namespace hadal

@@ -1,0 +1,199 @@
+#include "runner/local_runner.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+#include "base/error.h"
+
+namespace hadal {
+
+namespace {
+
+constexpr std::size_t kCacheLine = 64, kPage = 4096;
+constexpr std::size_t kMaxTraceEvents = 2'000'000;
+
+}  // namespace
+
+LocalRunner::LocalRunner(std::vector<std::unique_ptr<Device>> devices, std::unique_ptr<Backend> backend,
+                         std::vector<Plan> plans, const RunnerOptions& options)
+    : devices_(std::move(devices)), backend_(std::move(backend)), backend_name_(backend_->name()), options_(options) {
+  HADAL_CHECK(!plans.empty());
+  MemoryOptions memory{options.guarded ? kPage : kCacheLine, std::vector<std::size_t>(devices_.size()), !options.guarded};
+  for (Plan& plan : plans) {
+    bound_.push_back(std::make_unique<BoundPlan>(std::move(plan), devices_, *backend_));
+    const auto scratch = bound_.back()->scratch_bytes();
+    for (std::size_t d = 0; d < devices_.size(); ++d) memory.scratch[d] = std::max(memory.scratch[d], scratch[d]);
+  }
+  std::vector<MemoryPlan> placed;
+  arena_bytes_.resize(devices_.size());
+  for (const auto& bound : bound_) {
+    placed.push_back(plan_memory(bound->plan(), memory));
+    for (std::size_t d = 0; d < devices_.size(); ++d) {
+      arena_bytes_[d] = std::max(arena_bytes_[d], placed.back().use[d].peak);
+    }
+  }
+  for (std::size_t d = 0; d < devices_.size(); ++d) arenas_.push_back(devices_[d]->allocate(arena_bytes_[d]));
+  for (std::size_t i = 0; i < bound_.size(); ++i) bound_[i]->place(std::move(placed[i]), arenas_);
+  spans_.resize(devices_.size() * kStreamKinds);
+}
+
+LocalRunner::~LocalRunner() {
+  if (options_.guarded) set_access(PROT_READ | PROT_WRITE);
+}
+
+void LocalRunner::run(int index, StepValues values) {
+  values.round = ++round_;
+  if (options_.guarded) {
+    run_guarded(index, values);
+  } else {
+    run_streams(index, values);
+  }
+}
+
+void LocalRunner::run_streams(int index, const StepValues& values) {
+  const auto& programs = bound_[index]->programs();
+  const auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                           std::chrono::duration<double>(options_.deadline_seconds));
+  abort_.reset();
+  const auto stream = [this](std::size_t s) -> Stream& {
+    return devices_[s / kStreamKinds]->stream(static_cast<StreamKind>(s % kStreamKinds));
+  };
+  std::exception_ptr refused;
+  for (std::size_t s = 0; s < programs.size() && !refused; ++s) {
+    if (programs[s].items.empty()) continue;
+    if (options_.trace) spans_[s].assign(programs[s].items.size(), {});
+    try {
+      stream(s).submit(programs[s], values, deadline, abort_, spans_[s]);
+    } catch (...) {
+      refused = std::current_exception();
+      abort_.raise();
+    }
+  }
+  std::optional<StepError> failed;
+  std::size_t failed_stream = 0;
+  for (std::size_t s = 0; s < programs.size(); ++s) {
+    if (programs[s].items.empty()) continue;
+    try {
+      stream(s).synchronize();
+    } catch (const StepError& error) {
+      if (!failed) failed = error, failed_stream = s;
+    }
+  }
+  if (refused) std::rethrow_exception(refused);
+  if (failed) fail(index, failed_stream, *failed, values);
+  if (!options_.trace || trace_.size() > kMaxTraceEvents) return;
+  for (std::size_t s = 0; s < programs.size(); ++s) {
+    for (std::size_t i = 0; i < programs[s].items.size(); ++i) {
+      const Item& item = programs[s].items[i];
+      if (item.kind == Item::Kind::record) continue;
+      trace_.push_back({values.round, index, static_cast<int>(s), item.step, item.kind, spans_[s][i]});
+    }
+  }
+}
+
+void LocalRunner::fail(int index, std::size_t stream, const StepError& error, const StepValues& values) const {
+  const Plan& plan = bound_[index]->plan();
+  const Step& step = plan.steps[error.step];
+  std::string message = devices_[stream / kStreamKinds]->name().to_string() + ": " + step.name + " at step " +
+                        std::to_string(values.step) + ": " + error.message;
+  for (std::size_t i = 0; i < step.waits.size(); ++i) {
+    const Step& awaited = plan.steps[step.waits[i]];
+    message += (i ? ", " : "; it needs ") + awaited.name + " of " + plan.devices[awaited.device].name;
+  }
+  throw DeviceError(message);
+}
+
+void LocalRunner::set_access(int protection) {
+  for (std::size_t d = 0; d < arenas_.size(); ++d) {
+    if (arena_bytes_[d] > 0) HADAL_CHECK(mprotect(arenas_[d], arena_bytes_[d], protection) == 0);
+  }
+}
+
+void LocalRunner::run_guarded(int index, const StepValues& values) {
+  const BoundPlan& bound = *bound_[index];
+  const auto open = [&](const std::byte* begin, std::size_t bytes, int protection) {
+    const auto address = reinterpret_cast<std::uintptr_t>(begin);
+    const std::uintptr_t page = address & ~(kPage - 1);
+    if (bytes > 0) HADAL_CHECK(mprotect(reinterpret_cast<void*>(page), address + bytes - page, protection) == 0);
+  };
+  for (int i = 0; i < static_cast<int>(bound.plan().steps.size()); ++i) {
+    const Step& step = bound.plan().steps[i];
+    set_access(PROT_NONE);
+    for (const Range& range : step.reads) open(bound.address(range), bound.bytes(range), PROT_READ);
+    for (const Range& range : step.writes) open(bound.address(range), bound.bytes(range), PROT_READ | PROT_WRITE);
+    open(arenas_[step.device] + bound.memory().scratch_offset[step.device], bound.memory().use[step.device].scratch,
+         PROT_READ | PROT_WRITE);
+    if (Work* work = bound.work(i)) {
+      work->run(values);
+      continue;
+    }
+    const Copy copy = bound.copy(i);
+    const auto* source =
+        copy.source ? copy.source : static_cast<const std::byte*>(values.batch) + copy.batch_offset;
+    for (std::size_t row = 0; row < copy.rows; ++row) {
+      std::memcpy(copy.destination + row * copy.destination_pitch, source + row * copy.source_pitch, copy.row_bytes);
+    }
+  }
+  set_access(PROT_READ | PROT_WRITE);
+}
+
+void LocalRunner::write_parameter(int parameter, const std::vector<float>& values) {
+  const BoundPlan& bound = *bound_[0];
+  const auto& tensors = bound.plan().parameters[parameter].tensor;
+  for (std::size_t d = 0; d < devices_.size(); ++d) {
+    if (d > 0 && tensors[d] == tensors[0]) continue;
+    devices_[d]->upload(bound.address({tensors[d], 0, 0}), values.data(), values.size() * sizeof(float));
+  }
+}
+
+std::vector<float> LocalRunner::read_parameter(int parameter) const {
+  const int tensor = bound_[0]->plan().parameters[parameter].tensor[0];
+  std::vector<float> values(static_cast<std::size_t>(bound_[0]->plan().tensors[tensor].elements));
+  read(0, tensor, values.data(), values.size() * sizeof(float));
+  return values;
+}
+
+void LocalRunner::write_state(int parameter, const std::vector<float>& values) {
+  const BoundPlan& bound = *bound_[0];
+  for (const OwnedRange& owned : bound.plan().owned) {
+    if (owned.parameter != parameter || owned.state < 0) continue;
+    devices_[owned.device]->upload(bound.address({owned.state, 0, 0}), values.data() + owned.first,
+                                   static_cast<std::size_t>(owned.count) * sizeof(float));
+  }
+}
+
+std::vector<float> LocalRunner::read_state(int parameter) const {
+  std::vector<float> values;
+  for (const OwnedRange& owned : bound_[0]->plan().owned) {
+    if (owned.parameter != parameter || owned.state < 0) continue;
+    values.resize(static_cast<std::size_t>(owned.first + owned.count));
+    read(0, owned.state, values.data() + owned.first, static_cast<std::size_t>(owned.count) * sizeof(float));
+  }
+  return values;
+}
+
+void LocalRunner::read(int index, int tensor, void* host, std::size_t bytes) const {
+  const BoundPlan& bound = *bound_[index];
+  devices_[bound.plan().tensors[tensor].device]->download(host, bound.address({tensor, 0, 0}), bytes);
+}
+
+std::vector<DeviceUse> LocalRunner::use() const {
+  std::vector<DeviceUse> uses(devices_.size());
+  for (std::size_t d = 0; d < devices_.size(); ++d) {
+    DeviceUse& use = uses[d];
+    use.arena_bytes = arena_bytes_[d];
+    for (const auto& bound : bound_) {
+      const MemoryUse& memory = bound->memory().use[d];
+      if (memory.peak == use.arena_bytes) use.memory = memory;
+    }
+    const StreamCounters counters = devices_[d]->stream(StreamKind::compute).counters();
+    use.compute_seconds = counters.busy_seconds;
+    use.wait_seconds = counters.wait_seconds;
+  }
+  return uses;
+}
+
+}  // namespace hadal

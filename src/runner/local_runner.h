@@ -1,0 +1,88 @@
+#pragma once
+// Runs a family of plans on devices of this machine, over one set of parameters.
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "runner/bound_plan.h"
+
+namespace hadal {
+
+struct RunnerOptions {
+  double deadline_seconds = 600;  // of one round
+  bool trace = false;             // keep when each item ran
+  // For tests: one step at a time, in the plan's order, on the calling thread, while all memory that the step does not
+  // list is closed (PROT_NONE): a kernel that touches anything else dies with SIGSEGV.
+  bool guarded = false;
+};
+
+// When one item ran, for timelines.
+struct TraceEvent {
+  std::uint64_t round = 0;
+  int plan = 0, stream = 0, step = 0;  // stream: device * kStreamKinds + kind
+  Item::Kind kind = Item::Kind::run;
+  Span span;
+};
+
+struct DeviceUse {
+  std::size_t arena_bytes = 0;  // of the family's largest plan, the library's scratch included
+  MemoryUse memory;             // of that plan
+  double compute_seconds = 0;   // in kernels and loads
+  double wait_seconds = 0;      // of the compute stream, for other devices and copies
+};
+
+// One thread calls it. Owns the devices; nothing allocates in run() unless `trace` is on.
+class LocalRunner {
+ public:
+  // The plans must be of one family: same network, devices and persistent tensors. Throws DeviceError where a step cannot
+  // be bound or the arenas cannot be had.
+  LocalRunner(std::vector<std::unique_ptr<Device>> devices, std::unique_ptr<Backend> backend, std::vector<Plan> plans,
+              const RunnerOptions& options);
+  ~LocalRunner();
+
+  // Executes plan `index` once; `values.round` is set here. Throws DeviceError naming device and step.
+  void run(int index, StepValues values);
+
+  const Plan& plan(int index) const { return bound_[index]->plan(); }
+  const BoundPlan& bound(int index) const { return *bound_[index]; }
+  std::size_t plan_count() const { return bound_.size(); }
+
+  // A parameter's canonical values, to every copy or from the first.
+  void write_parameter(int parameter, const std::vector<float>& values);
+  std::vector<float> read_parameter(int parameter) const;
+
+  // The momentum of a whole parameter, gathered from its owners; empty where the rule keeps none.
+  void write_state(int parameter, const std::vector<float>& values);
+  std::vector<float> read_state(int parameter) const;
+
+  // What a plan left in a tensor (its results) in its last round.
+  void read(int index, int tensor, void* host, std::size_t bytes) const;
+
+  std::vector<DeviceUse> use() const;
+  const std::vector<TraceEvent>& trace() const { return trace_; }
+  const std::string& backend_name() const { return backend_name_; }
+
+  // The arena of a device, for tests.
+  std::span<std::byte> arena(int device) const { return {arenas_[device], arena_bytes_[device]}; }
+
+ private:
+  void run_streams(int index, const StepValues& values);
+  void run_guarded(int index, const StepValues& values);
+  void set_access(int protection);
+  [[noreturn]] void fail(int index, std::size_t stream, const StepError& error, const StepValues& values) const;
+
+  std::vector<std::unique_ptr<Device>> devices_;
+  std::unique_ptr<Backend> backend_;
+  std::string backend_name_;
+  RunnerOptions options_;
+  std::vector<std::unique_ptr<BoundPlan>> bound_;
+  std::vector<std::byte*> arenas_;
+  std::vector<std::size_t> arena_bytes_;
+  std::vector<std::vector<Span>> spans_;  // by stream
+  std::vector<TraceEvent> trace_;
+  std::uint64_t round_ = 0;
+  Abort abort_;
+};
+
+}  // namespace hadal

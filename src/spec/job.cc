@@ -1,0 +1,73 @@
+#include "spec/job.h"
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "spec/job_keys.h"
+#include "spec/override.h"
+#include "spec/write_yaml.h"
+
+namespace hadal {
+
+namespace {
+
+// What depends on more than one key.
+void check_devices(const JobSpec& job) {
+  const auto devices = static_cast<std::int64_t>(job.parallel.devices.size());
+  const std::int64_t groups = job.parallel.groups.value_or(devices / job.parallel.split);
+  if (groups * job.parallel.split != devices) {
+    throw ConfigError(job.parallel.where, "groups: " + std::to_string(groups) +
+                                              " x split: " + std::to_string(job.parallel.split) +
+                                              " must be the number of devices, " + std::to_string(devices));
+  }
+  if (job.data.batch < devices) {
+    throw ConfigError(job.data.batch_where, "data.batch " + std::to_string(job.data.batch) + " is smaller than the " +
+                                                std::to_string(devices) + " devices; each needs a sample");
+  }
+}
+
+std::string read_file(const std::string& path) {
+  std::error_code unknown;  // the file's own error says more
+  if (std::filesystem::is_directory(path, unknown)) throw ConfigError(path + ": this is a folder; a job is a file");
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw ConfigError(path + ": cannot be read: " + std::strerror(errno));
+  std::string text(kMaxTextBytes + 1, '\0');  // one more than parse_job takes
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (file.bad()) throw ConfigError(path + ": cannot be read: " + std::strerror(errno));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  return text;
+}
+
+}  // namespace
+
+JobSpec parse_job(const std::string& text, const std::string& file, const std::vector<Override>& overrides) {
+  Value root = read_yaml(text, file);
+  if (root.kind == Value::Kind::null)
+    throw ConfigError({file, 0, 0}, "is empty; a job needs name, network, data, solver");
+  if (root.kind == Value::Kind::map) apply_overrides(root, overrides);
+  const Position unwritten{file, 0, 0};
+  JobSpec job;
+  job.data.batch_where = job.parallel.where = unwritten;
+  job.exchange.topology_where = job.exchange.content_where = unwritten;
+  read_map(root, "", job_table(), job);
+  check_devices(job);
+  return job;
+}
+
+JobSpec load_job(const std::string& path, const std::vector<Override>& overrides) {
+  return parse_job(read_file(path), path, overrides);
+}
+
+std::string to_yaml(const JobSpec& job) { return write_yaml(write_map(job_table(), job)); }
+
+std::string identity(const JobSpec& job) {
+  Json map = write_map(job_table(), job);
+  map.erase("parallel");
+  map["exchange"].erase("topology");
+  return nlohmann::json(map).dump();  // keys in order of their names
+}
+
+}  // namespace hadal

@@ -1,0 +1,116 @@
+#pragma once
+// job.yaml as a value. docs/job.md is its reference.
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "nn/layer.h"
+#include "optim/rule.h"
+
+namespace hadal {
+
+// Paths are as the user wrote them: relative to the working directory.
+struct IdxData {
+  std::string images, labels;
+  Position where;
+};
+
+// Random samples of the network's input shape, labels in [0, classes).
+struct SyntheticData {
+  std::int64_t samples = 0, classes = 0;
+};
+
+using DataSource = std::variant<IdxData, SyntheticData>;
+
+enum class SampleOrder { shuffled, sequential };
+enum class BadSample { fail, skip };
+
+struct DataSpec {
+  DataSource train;
+  std::optional<DataSource> test;
+  std::int64_t batch = 0;
+  Position batch_where;
+  SampleOrder order = SampleOrder::shuffled;
+  BadSample on_bad_sample = BadSample::fail;
+};
+
+struct SolverSpec {
+  std::int64_t epochs = 1;
+  SgdRule rule;
+  std::int64_t accumulate = 1;
+  std::optional<double> clip_norm;
+};
+
+struct CheckpointSpec {
+  std::int64_t every_steps = 1000;  // 0: none
+  std::int64_t keep = 3;
+};
+
+struct ParallelSpec {
+  std::vector<std::string> devices{"cpu:0"};
+  std::optional<std::int64_t> groups;  // absent: devices / split
+  std::int64_t split = 1;
+  std::optional<std::int64_t> threads;  // of each device: --threads, not in job.yaml
+  Position where;
+};
+
+enum class Topology { automatic, shared, direct, line, tree, ring };
+enum class Content { automatic, gradients, factors };
+
+struct ExchangeSpec {
+  Topology topology = Topology::automatic;
+  Content content = Content::automatic;
+  Position topology_where, content_where;
+};
+
+// The constants of the job that fix the order of sums.
+struct ReproducibleSpec {
+  std::int64_t shards = 12, chunks = 4;
+};
+
+enum class BackendKind { automatic, cpu, reference };
+
+struct JobSpec {
+  std::string name;
+  std::uint64_t seed = 1;
+  NetworkSpec network;
+  DataSpec data;
+  SolverSpec solver;
+  CheckpointSpec checkpoint;
+  ParallelSpec parallel;
+  ExchangeSpec exchange;
+  std::optional<ReproducibleSpec> reproducible;
+  BackendKind backend = BackendKind::automatic;
+};
+
+// One --set: "solver.epochs=3". The value is YAML.
+struct Override {
+  std::string key, value;
+};
+
+// Splits "a.b=c". Throws ConfigError without a '='.
+Override parse_override(const std::string& text);
+
+// Reads job.yaml strictly: an unknown or repeated key, a wrong type, a number out of range throw ConfigError at its
+// line and column, with a suggestion where one is near. What the language has and this version does not run yet (a
+// topology, a precision, a split) is refused by name at its position. `file` names the text in errors.
+JobSpec parse_job(const std::string& text, const std::string& file, const std::vector<Override>& overrides = {});
+JobSpec load_job(const std::string& path, const std::vector<Override>& overrides = {});
+
+// The whole job with every default written out, as YAML that parse_job reads back to the same job.
+std::string to_yaml(const JobSpec& job);
+
+// What the result depends on: canonical JSON without devices, threads, groups, split, topology. Equal texts: a
+// checkpoint of one may be resumed by the other.
+std::string identity(const JobSpec& job);
+
+// The network alone, as JSON and back: the metadata of model.safetensors. Throws DataError naming `file`.
+std::string network_to_json(const NetworkSpec& network);
+NetworkSpec network_from_json(const std::string& json, const std::string& file);
+
+// The word of `known` nearest to `word`, for "did you mean"; empty where none is near.
+std::string nearest(const std::string& word, const std::vector<std::string>& known);
+
+}  // namespace hadal

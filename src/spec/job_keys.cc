@@ -1,0 +1,324 @@
+#include "spec/job_keys.h"
+
+#include "spec/network_keys.h"
+
+namespace hadal {
+
+namespace {
+
+constexpr const char* kOfItsKeys = "of its keys";
+constexpr WholeRange kEpochs{1, 1'000'000};
+constexpr RealRange kRate{0, 1e6};
+
+const auto kItself = [](auto& map) -> auto& { return map; };
+
+// The name of the job is the name of its run's folder.
+void read_job_name(const Value& value, const std::string& path, JobSpec& into) {
+  constexpr std::size_t kLongest = 128;
+  into.name = read_text(value, path);
+  const auto is_alnum = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  };
+  const bool fits = std::all_of(into.name.begin(), into.name.end(),
+                                [&](char c) { return is_alnum(c) || c == '.' || c == '_' || c == '-'; });
+  if (!fits || !is_alnum(into.name[0]) || into.name.size() > kLongest || into.name.find("..") != std::string::npos) {
+    throw ConfigError(value.where, path + ": " + shown(into.name) +
+                                       " names no folder: a letter or digit, then letters, digits, '.', '_' or '-', no "
+                                       "'..', at most 128 in all");
+  }
+}
+
+template <class Source>
+Key<DataSource> data_source(const std::string& name, const Keys<Source>& keys, const std::string& meaning) {
+  return {name,
+          "map",
+          "",
+          meaning,
+          [=](const Value& value, const std::string& path, DataSource& into) {
+            Source source;
+            read_map(value, path, keys, source);
+            into = source;
+          },
+          [=](const DataSource& from) -> std::optional<Json> {
+            const auto* source = std::get_if<Source>(&from);
+            return source ? std::optional(write_map(keys, *source)) : std::nullopt;
+          },
+          list_keys(keys)};
+}
+
+const Keys<DataSource>& data_sources() {
+  static const Keys<DataSource> kSources = {
+      data_source<IdxData>("idx",
+                           {text<IdxData>("images", &IdxData::images, "path", kRequired, "IDX file of the images"),
+                            text<IdxData>("labels", &IdxData::labels, "path", kRequired, "IDX file of the labels")},
+                           "a pair of IDX files, as MNIST comes in"),
+      data_source<SyntheticData>("synthetic",
+                                 {whole<SyntheticData>("samples", &SyntheticData::samples, {1, 1'000'000'000},
+                                                       kRequired, "samples of an epoch"),
+                                  whole<SyntheticData>("classes", &SyntheticData::classes, {1, 1 << 24}, kRequired,
+                                                       "labels are below this number")},
+                                 "random samples of the network's input shape, from `seed`"),
+  };
+  return kSources;
+}
+
+void read_data_source(const Value& value, const std::string& path, DataSource& into) {
+  const Position where = read_one_of(value, path, "data source", data_sources(), into);
+  if (auto* idx = std::get_if<IdxData>(&into)) idx->where = where;
+}
+
+Keys<DataSpec> data_keys() {
+  using D = DataSpec;
+  return {
+      {"train", "data source", kRequired, "what is trained on",
+       [](const Value& value, const std::string& path, D& into) { read_data_source(value, path, into.train); },
+       [](const D& from) { return write_map(data_sources(), from.train); }, list_keys(data_sources())},
+      {"test", "data source", "absent", "what is evaluated on after each epoch; the options are those of `data.train`",
+       [](const Value& value, const std::string& path, D& into) { read_data_source(value, path, into.test.emplace()); },
+       [](const D& from) { return from.test ? std::optional(write_map(data_sources(), *from.test)) : std::nullopt; }},
+      at(&D::batch_where, whole<D>("batch", &D::batch, {1, 1 << 20}, kRequired,
+                                   "samples of a step, of all devices together; at least one for each device")),
+      choice<D, SampleOrder>("order", &D::order,
+                             {{"shuffled", SampleOrder::shuffled}, {"sequential", SampleOrder::sequential}}, "shuffled",
+                             "order of the samples in an epoch; shuffled anew for each, from `seed`"),
+      choice<D, BadSample>("on_bad_sample", &D::on_bad_sample,
+                           {{"fail", BadSample::fail}, {"skip", BadSample::skip, false}}, "fail",
+                           "what to do with a sample that cannot be read"),
+  };
+}
+
+Keys<StepRate> step_keys() {
+  using S = StepRate;
+  return {
+      real<S>("base", &S::base, kRate, kRequired, "rate of the first epochs"),
+      whole<S>("every_epochs", &S::every_epochs, kEpochs, kRequired, "epochs between two changes"),
+      real<S>("factor", &S::factor, kRate, "0.1", "what the rate is multiplied by at each change"),
+  };
+}
+
+const Keys<RateSchedule>& rate_schedules() {
+  const auto step_of = [](auto& schedule) -> auto& { return std::get<StepRate>(schedule); };
+  static const Keys<RateSchedule> kSchedules = [&] {
+    Key<RateSchedule> step = section<RateSchedule>("step", step_of, step_keys(), "", "a rate that falls in steps");
+    step.read = [read = step.read](const Value& value, const std::string& path, RateSchedule& into) {
+      into = StepRate{};
+      read(value, path, into);
+    };
+    return Keys<RateSchedule>{step};
+  }();
+  return kSchedules;
+}
+
+Key<SgdRule> rate_key() {
+  return {"rate",
+          describe(kRate) + ", or a schedule",
+          kRequired,
+          "learning rate; a number is constant",
+          [](const Value& value, const std::string& path, SgdRule& into) {
+            if (value.kind == Value::Kind::map) {
+              read_one_of(value, path, "rate schedule", rate_schedules(), into.rate);
+            } else {
+              into.rate = ConstantRate{read_double(value, path, kRate)};
+            }
+          },
+          [](const SgdRule& from) {
+            const auto* constant = std::get_if<ConstantRate>(&from.rate);
+            return constant ? number_json(constant->base) : write_map(rate_schedules(), from.rate);
+          },
+          list_keys(rate_schedules())};
+}
+
+const Keys<SgdRule>& rules() {
+  using R = SgdRule;
+  static const Keys<R> kRules = {
+      section<R>("sgd", kItself,
+                 Keys<R>{
+                     rate_key(),
+                     real<R>("momentum", &R::momentum, {.most = 1, .below_most = true}, "0",
+                             "`v = momentum v + g; w -= rate v`"),
+                     real<R>("weight_decay", &R::weight_decay, kRate, "0", "adds `weight_decay w` to the gradient"),
+                 },
+                 "", "stochastic gradient descent"),
+      not_yet<R>("nesterov", "sgd"),
+      not_yet<R>("adagrad", "sgd"),
+      not_yet<R>("adam", "sgd"),
+      not_yet<R>("adamw", "sgd"),
+  };
+  return kRules;
+}
+
+Key<SolverSpec> clip_norm_key() {
+  constexpr RealRange kRange{.most = 1e9, .above_least = true};
+  return {"clip_norm",
+          "none, or a " + describe(kRange),
+          "none",
+          "scales the gradients down where the norm of all together is larger",
+          [=](const Value& value, const std::string& path, SolverSpec& into) {
+            if (is_number(value)) {
+              into.clip_norm = read_double(value, path, kRange);
+            } else if (value.kind == Value::Kind::scalar && value.text == "none") {
+              into.clip_norm.reset();
+            } else {
+              throw ConfigError(value.where, path + " must be none or a " + describe(kRange) + ", not " + shown(value));
+            }
+          },
+          [](const SolverSpec& from) { return from.clip_norm ? number_json(*from.clip_norm) : Json("none"); }};
+}
+
+Keys<SolverSpec> solver_keys() {
+  using S = SolverSpec;
+  return {
+      whole<S>("epochs", &S::epochs, kEpochs, "1", "times that every sample is seen"),
+      {"rule", "update rule", kRequired, "how gradients change the parameters",
+       [](const Value& value, const std::string& path, S& into) {
+         read_one_of(value, path, "rule", rules(), into.rule);
+       },
+       [](const S& from) { return write_map(rules(), from.rule); }, list_keys(rules())},
+      only_one<S>("accumulate", &S::accumulate, {1, 1 << 20}, "batches whose gradients make one step"),
+      clip_norm_key(),
+  };
+}
+
+Keys<CheckpointSpec> checkpoint_keys() {
+  using C = CheckpointSpec;
+  return {
+      whole<C>("every_steps", &C::every_steps, {0, 1'000'000'000}, "1000", "steps between two checkpoints; 0: none"),
+      whole<C>("keep", &C::keep, {1, 1'000'000}, "3", "how many of the newest stay"),
+  };
+}
+
+// "cpu:0" or "fake:12": its kind.
+std::string device_kind(const Value& value, const std::string& path) {
+  const std::string name = read_text(value, path);
+  const std::size_t colon = name.find(':');
+  const std::string kind = name.substr(0, colon);
+  Value index{
+      .kind = Value::Kind::scalar, .where = value.where, .text = colon < name.size() ? name.substr(colon + 1) : ""};
+  const bool fits = (kind == "cpu" || kind == "fake") && is_number(index);
+  if (!fits) {
+    throw ConfigError(value.where,
+                      path + ": there is no device " + shown(name) + "; devices are cpu:0, cpu:1, ... or fake:0, ...");
+  }
+  read_whole(index, "the number of device " + shown(name), {0, 1023});
+  return kind;
+}
+
+void read_devices(const Value& value, const std::string& path, ParallelSpec& into) {
+  if (value.kind != Value::Kind::list || value.items.empty()) {
+    throw ConfigError(value.where, path + " must be a list of devices, as [cpu:0, cpu:1]");
+  }
+  into.devices.clear();
+  for (const Value& item : value.items) {
+    if (device_kind(item, path) != device_kind(value.items[0], path)) {
+      throw ConfigError(
+          item.where, path + ": " + item.text + " and " + value.items[0].text + " are of two kinds; a job runs on one");
+    }
+    if (std::find(into.devices.begin(), into.devices.end(), item.text) != into.devices.end()) {
+      throw ConfigError(item.where, path + ": " + item.text + " stands here twice");
+    }
+    into.devices.push_back(item.text);
+  }
+}
+
+Keys<ParallelSpec> parallel_keys() {
+  using P = ParallelSpec;
+  constexpr WholeRange kParts{1, 1024};
+  return {
+      {"devices", "list of devices", "[cpu:0]", "`cpu:N` or `fake:N`, N from 0 to 1023, all of one kind", read_devices,
+       [](const P& from) { return Json(from.devices); }},
+      {"groups", describe(kParts), "devices / split",
+       "worker groups, each with its part of the batch; groups x split is the number of devices",
+       [=](const Value& value, const std::string& path, P& into) {
+         into.groups = static_cast<std::int64_t>(read_whole(value, path, kParts));
+         into.where = value.where;
+       },
+       [](const P& from) {
+         return Json(from.groups.value_or(static_cast<std::int64_t>(from.devices.size()) / from.split));
+       }},
+      only_one<P>("split", &P::split, kParts, "devices that share the layers of one group"),
+  };
+}
+
+Keys<ExchangeSpec> exchange_keys() {
+  using E = ExchangeSpec;
+  return {
+      at(&E::topology_where,
+         choice<E, Topology>(
+             "topology", &E::topology,
+             {{"auto", Topology::automatic},
+              {"shared", Topology::shared},
+              {"direct", Topology::direct},
+              {"line", Topology::line, false},
+              {"tree", Topology::tree, false},
+              {"ring", Topology::ring, false}},
+             "auto", "how gradients and parameters travel: read where they lie, or sent from device to device")),
+      at(&E::content_where,
+         choice<E, Content>(
+             "content", &E::content,
+             {{"auto", Content::automatic}, {"gradients", Content::gradients}, {"factors", Content::factors}}, "auto",
+             "what travels to the owner of a fully-connected layer: its gradients, or the inputs and output gradients "
+             "they are the product of")),
+  };
+}
+
+Key<JobSpec> reproducible_key() {
+  using R = ReproducibleSpec;
+  const Keys<R> keys = {
+      whole<R>("shards", &R::shards, {1, 1024}, "12", "parts of the batch that sums over samples are made of"),
+      whole<R>("chunks", &R::chunks, {1, 64}, "4", "parts of the channels that sums over channels are made of"),
+  };
+  return {"reproducible",
+          "true, false or a map",
+          "false",
+          "the same model, bit for bit, on any number of devices; `true` is a map with its defaults",
+          [=](const Value& value, const std::string& path, JobSpec& into) {
+            into.reproducible.reset();
+            if (value.kind == Value::Kind::map) {
+              read_map(value, path, keys, into.reproducible.emplace());
+            } else if (read_bool(value, path)) {
+              into.reproducible.emplace();
+            }
+          },
+          [=](const JobSpec& from) { return from.reproducible ? write_map(keys, *from.reproducible) : Json(false); },
+          list_keys(keys)};
+}
+
+}  // namespace
+
+const Keys<JobSpec>& job_table() {
+  using J = JobSpec;
+  static const Keys<J> kTable = {
+      {"name", "text", kRequired, "name of the job, and of its folder under `runs/`", read_job_name,
+       [](const J& from) { return Json(from.name); }},
+      whole<J>("seed", &J::seed, {0, UINT64_MAX}, "1", "what every random number follows from"),
+      section<J>("network", &J::network, network_keys(), kRequired, "the layers"),
+      section<J>("data", &J::data, data_keys(), kRequired, "the samples"),
+      section<J>("solver", &J::solver, solver_keys(), kRequired, "how long and by which rule it is trained"),
+      section<J>("checkpoint", &J::checkpoint, checkpoint_keys(), kOfItsKeys, "what is kept while it is trained"),
+      section<J>("parallel", &J::parallel, parallel_keys(), kOfItsKeys, "the devices"),
+      section<J>("exchange", &J::exchange, exchange_keys(), kOfItsKeys,
+                 "how devices exchange gradients and parameters"),
+      reproducible_key(),
+      choice<J, BackendKind>(
+          "backend", &J::backend,
+          {{"auto", BackendKind::automatic}, {"cpu", BackendKind::cpu}, {"reference", BackendKind::reference}}, "auto",
+          "whose kernels run; `reference` is plain loops, slow"),
+      only<J>("precision", {"fp32", "bf16"}, false, "type of the numbers in matrix products"),
+      section<J>("memory", kItself,
+                 Keys<J>{
+                     only<J>("limit", {"none"}, true, "most memory of a device"),
+                     only<J>("recompute", {"auto"}, true, "which activations are computed again rather than kept"),
+                 },
+                 kOfItsKeys, "how the memory of the devices is used"),
+  };
+  return kTable;
+}
+
+std::vector<KeyInfo> job_keys() {
+  std::vector<KeyInfo> list = list_keys(job_table());
+  const std::vector<KeyInfo> of_layers = layer_key_list();
+  list.insert(list.end(), of_layers.begin(), of_layers.end());
+  return list;
+}
+
+}  // namespace hadal

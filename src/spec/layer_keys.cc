@@ -1,0 +1,236 @@
+// A layer of job.yaml is a row of layer_types(); its options are a table of their own.
+
+#include "spec/layer_name.h"
+#include "spec/network_keys.h"
+
+namespace hadal {
+
+namespace {
+
+constexpr WholeRange kOut{1, 1 << 24};
+constexpr WholeRange kWindow{1, 1024};
+constexpr WholeRange kPad{0, 1024};
+
+const Keys<Initializer>& initializers() {
+  const auto word = [](const std::string& name, Initializer::Kind kind, const std::string& meaning) {
+    return Key<Initializer>{name,
+                            "word",
+                            "",
+                            meaning,
+                            [=](const Value& value, const std::string& path, Initializer& into) {
+                              into = {kind, 0};
+                              read_map(value, path, {}, into);
+                            },
+                            [=](const Initializer& from) -> std::optional<Json> {
+                              if (from.kind != kind) return std::nullopt;
+                              return Json::object();
+                            }};
+  };
+  const auto number = [](const std::string& name, Initializer::Kind kind, RealRange range, const std::string& meaning) {
+    return Key<Initializer>{name,
+                            describe(range),
+                            "",
+                            meaning,
+                            [=](const Value& value, const std::string& path, Initializer& into) {
+                              into = {kind, read_float(value, path, range)};
+                            },
+                            [=](const Initializer& from) -> std::optional<Json> {
+                              if (from.kind != kind) return std::nullopt;
+                              return number_json(from.value);
+                            }};
+  };
+  static const Keys<Initializer> kInitializers = {
+      word("xavier", Initializer::Kind::xavier,
+           "uniform within ±sqrt(6 / (inputs + outputs)) (Glorot and Bengio 2010)"),
+      word("msra", Initializer::Kind::msra, "normal, deviation sqrt(2 / inputs) (He et al. 2015)"),
+      number("gaussian", Initializer::Kind::gaussian, {0, 1e6}, "normal, mean 0, this deviation"),
+      number("constant", Initializer::Kind::constant, {-1e6, 1e6}, "this number; a number alone means the same"),
+  };
+  return kInitializers;
+}
+
+Key<InitOptions> initializer(const std::string& name, Initializer InitOptions::*member, const std::string& fallback,
+                             const std::string& meaning) {
+  return {name,
+          "initializer",
+          fallback,
+          meaning,
+          [=](const Value& value, const std::string& path, InitOptions& into) {
+            if (is_number(value)) {
+              find_key(initializers(), "constant")->read(value, path, into.*member);
+            } else {
+              read_one_of(value, path, "initializer", initializers(), into.*member);
+            }
+          },
+          [=](const InitOptions& from) -> std::optional<Json> {
+            const Initializer& init = from.*member;
+            const Json map = write_map(initializers(), init);
+            if (init.kind == Initializer::Kind::constant) return map["constant"];
+            if (init.kind == Initializer::Kind::gaussian) return map;
+            return Json(map.begin().key());
+          }};
+}
+
+template <class Options>
+Key<Options> init_key() {
+  return section<Options>("init", &Options::init,
+                          Keys<InitOptions>{
+                              initializer("weight", &InitOptions::weight, "xavier", "how the weights start"),
+                              initializer("bias", &InitOptions::bias, "0", "how the biases start"),
+                          },
+                          "of its keys", "how the parameters start");
+}
+
+Keys<ConvOptions> conv_keys() {
+  using O = ConvOptions;
+  return {
+      whole<O>("out", &O::out, kOut, kRequired, "output channels"),
+      whole<O>("kernel", &O::kernel, kWindow, kRequired, "height and width of the kernel"),
+      whole<O>("stride", &O::stride, kWindow, "1", "step of the kernel over the image"),
+      whole<O>("pad", &O::pad, kPad, "0", "zeros added on every side of the image"),
+      whole<O>("groups", &O::groups, kOut, "1", "parts that the channels are divided into, each convolved alone"),
+      init_key<O>(),
+  };
+}
+
+Keys<PoolOptions> pool_keys() {
+  using O = PoolOptions;
+  return {
+      whole<O>("kernel", &O::kernel, kWindow, kRequired, "height and width of the window"),
+      whole<O>("stride", &O::stride, kWindow, "kernel", "step of the window over the image"),
+      whole<O>("pad", &O::pad, kPad, "0", "border added on every side, at most half of `kernel`; it takes no part"),
+      boolean<O>("ceil", &O::ceil, "false", "round the output size up rather than down"),
+  };
+}
+
+Keys<FullyConnectedOptions> fully_connected_keys() {
+  using O = FullyConnectedOptions;
+  return {whole<O>("out", &O::out, kOut, kRequired, "outputs"), init_key<O>()};
+}
+
+Key<LayerSpec> name_key() {
+  return {"name",
+          "layer name",
+          "its type and number",
+          "what other layers and the model file call it",
+          [](const Value& value, const std::string& path, LayerSpec& into) {
+            into.name = read_layer_name(value, path);
+            if (into.name == "input") throw ConfigError(value.where, path + ": 'input' names the network's input");
+          },
+          [](const LayerSpec& from) { return Json(from.name); }};
+}
+
+Key<LayerSpec> from_key(const std::string& fallback) {
+  return {"from",
+          "layer name, or a list of them",
+          fallback,
+          "the layers that it takes its input from",
+          [](const Value& value, const std::string& path, LayerSpec& into) {
+            constexpr std::size_t kMost = 1024;
+            into.from.clear();
+            if (value.kind != Value::Kind::list) {
+              into.from.push_back(read_layer_name(value, path));
+              return;
+            }
+            if (value.items.empty() || value.items.size() > kMost) {
+              throw ConfigError(value.where,
+                                path + " must name 1 to 1024 layers, not " + std::to_string(value.items.size()));
+            }
+            for (const Value& item : value.items) into.from.push_back(read_layer_name(item, path));
+          },
+          [](const LayerSpec& from) -> std::optional<Json> {
+            if (from.from.empty()) return std::nullopt;
+            return Json(from.from);
+          }};
+}
+
+// A row of layer_types(): what the options of the type start from, and their table.
+template <class Options>
+struct LayerType {
+  std::string name;
+  Options initial;
+  Keys<Options> options;
+  std::string meaning;
+  bool needs_from = false;
+  void (*finish)(Options&) = nullptr;  // defaults that depend on other options
+};
+
+template <class Options>
+Key<LayerSpec> layer(LayerType<Options> type) {
+  std::vector<KeyInfo> below = list_keys(type.options);
+  Keys<LayerSpec> keys = {name_key(), from_key(type.needs_from ? kRequired : "the layer above")};
+  if (type.needs_from) below = list_keys(Keys<LayerSpec>{keys[1]});
+  for (const Key<Options>& option : type.options) {
+    keys.push_back({option.name, option.type, option.fallback, option.meaning,
+                    [read = option.read](const Value& value, const std::string& path, LayerSpec& into) {
+                      read(value, path, std::get<Options>(into.options));
+                    },
+                    [write = option.write](const LayerSpec& from) { return write(std::get<Options>(from.options)); }});
+  }
+  return {type.name,
+          "layer",
+          "",
+          type.meaning,
+          [=](const Value& value, const std::string&, LayerSpec& into) {
+            into.type = type.name;
+            into.options = type.initial;
+            read_map(value, type.name, keys, into);
+            if (type.finish) type.finish(std::get<Options>(into.options));
+          },
+          [=](const LayerSpec& from) -> std::optional<Json> {
+            if (from.type != type.name) return std::nullopt;
+            return write_map(keys, from);
+          },
+          std::move(below)};
+}
+
+Key<LayerSpec> pool(const std::string& name, PoolKind kind, const std::string& meaning) {
+  return layer<PoolOptions>({.name = name,
+                             .initial = {.kind = kind, .stride = 0},
+                             .options = pool_keys(),
+                             .meaning = meaning,
+                             .finish = [](PoolOptions& o) { o.stride = o.stride == 0 ? o.kernel : o.stride; }});
+}
+
+Key<LayerSpec> activation(const std::string& name, ActivationKind kind, const std::string& meaning) {
+  return layer<ActivationOptions>({.name = name, .initial = {kind}, .options = {}, .meaning = meaning});
+}
+
+}  // namespace
+
+const Keys<LayerSpec>& layer_types() {
+  static const Keys<LayerSpec> kTypes = {
+      layer<ConvOptions>({.name = "conv", .options = conv_keys(), .meaning = "2-D convolution with a bias"}),
+      pool("max_pool", PoolKind::max, "largest element of each window"),
+      pool("average_pool", PoolKind::average, "mean of each window's elements inside the image"),
+      layer<FullyConnectedOptions>({.name = "fully_connected",
+                                    .options = fully_connected_keys(),
+                                    .meaning = "product with a weight matrix, plus a bias; flattens its input"}),
+      activation("relu", ActivationKind::relu, "max(x, 0)"),
+      activation("sigmoid", ActivationKind::sigmoid, "1 / (1 + exp(-x))"),
+      activation("tanh", ActivationKind::tanh, "tanh(x)"),
+      layer<DropoutOptions>({.name = "dropout",
+                             .options = {real<DropoutOptions>("p", &DropoutOptions::p, {.most = 1, .below_most = true},
+                                                              "0.5", "probability that an element becomes 0")},
+                             .meaning = "in training, zeroes elements at random and scales the others by 1 / (1 - p)"}),
+      layer<FlattenOptions>({.name = "flatten", .options = {}, .meaning = "one dimension for each sample"}),
+      layer<ConcatOptions>({.name = "concat",
+                            .options = {},
+                            .meaning = "joins its inputs along the first dimension (channels)",
+                            .needs_from = true}),
+      layer<AddOptions>(
+          {.name = "add", .options = {}, .meaning = "sum of its inputs, element by element", .needs_from = true}),
+      not_yet<LayerSpec>("lrn", ""),
+  };
+  return kTypes;
+}
+
+std::vector<KeyInfo> layer_key_list() {
+  std::vector<KeyInfo> list = list_keys(Keys<LayerSpec>{name_key(), from_key("the layer above")}, "LAYER");
+  for (const auto& infos : {list_keys(layer_types()), list_keys(initializers(), "INITIALIZER")}) {
+    list.insert(list.end(), infos.begin(), infos.end());
+  }
+  return list;
+}
+
+}  // namespace hadal

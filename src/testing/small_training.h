@@ -1,0 +1,135 @@
+#pragma once
+// A few training steps of a small network through the local runner, on any devices: for tests that compare them.
+
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "ops/cpu/cpu.h"
+#include "ops/reference/reference.h"
+#include "runner/local_runner.h"
+
+namespace hadal::testing {
+
+struct SmallTraining {
+  NetworkSpec network;
+  std::vector<std::string> devices{"cpu:0"};
+  ExchangeTopology topology = ExchangeTopology::shared;
+  ExchangeContent content = ExchangeContent::automatic;
+  std::int64_t batch = 24, last_rows = 7;  // the last of each three steps is shorter
+  std::int64_t shards = 12;                // 0: not reproducible
+  double clip_norm = 0;
+  double rate = 0.05, momentum = 0.9, weight_decay = 5e-4;
+  bool reference = false;
+  int steps = 3;
+  int delay_seed = -1;
+  int threads = 1;
+  LinkSpeed link{1e12, 0};
+  RunnerOptions runner;
+};
+
+inline std::vector<std::string> device_list(const std::string& kind, int count) {
+  std::vector<std::string> names;
+  for (int d = 0; d < count; ++d) names.push_back(kind + ":" + std::to_string(d));
+  return names;
+}
+
+// Holds the network that its plans were built from.
+class SmallTrainer {
+ public:
+  explicit SmallTrainer(const SmallTraining& training) : training_(training), network_(build_network(training.network)) {
+    DeviceOptions options;
+    for (const std::string& name : training.devices) options.names.push_back(DeviceName::parse(name));
+    options.threads = training.threads;
+    options.pin = false;
+    options.link = training.link;
+    options.fake_delay_seed = training.delay_seed;
+    devices_ = make_devices(options);
+    backend_ = training.reference ? make_reference_backend() : make_cpu_backend();
+  }
+
+  const Network& network() const { return network_; }
+
+  Plan plan(std::int64_t rows, PlanMode mode = PlanMode::train) const {
+    PlanOptions options;
+    options.mode = mode;
+    options.batch = training_.batch;
+    options.rows = rows;
+    for (const auto& device : devices_) options.devices.push_back({device->name().to_string(), device->memory()});
+    options.topology = training_.topology;
+    options.content = training_.content;
+    options.reproducible_shards = training_.shards;
+    options.image_layout = backend_->image_layout();
+    options.seed = 7;
+    options.momentum = training_.momentum;
+    options.weight_decay = training_.weight_decay;
+    options.clip_norm = training_.clip_norm;
+    return build_plan(network_, options);
+  }
+
+  // Ends the use of plan(): the devices go to the runner.
+  LocalRunner& bind(std::vector<Plan> plans) {
+    runner_ = std::make_unique<LocalRunner>(std::move(devices_), std::move(backend_), std::move(plans), training_.runner);
+    for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
+      runner_->write_parameter(p, initial_values(network_, p, 3));
+    }
+    return *runner_;
+  }
+  LocalRunner& bind() { return bind({plan(training_.batch), plan(training_.last_rows)}); }
+
+  // One step on random samples that depend on the step alone.
+  void step(int number) {
+    const bool last = training_.last_rows < training_.batch && number % 3 == 2;
+    run(last ? 1 : 0, number);
+  }
+  void run(int index, int number) {
+    const std::vector<std::byte> batch = staged(runner_->plan(index).rows, number);
+    StepValues values;
+    values.step = static_cast<std::uint64_t>(number);
+    values.rate = static_cast<float>(training_.rate);
+    values.batch = batch.data();
+    runner_->run(index, values);
+  }
+
+  std::vector<std::byte> staged(std::int64_t rows, int number) const {
+    const RandomSequence random(11, RandomUse::synthetic, static_cast<std::uint32_t>(number));
+    const std::int64_t row_elements = elements(network_.input), classes = elements(network_.layers.back().output);
+    std::vector<float> samples(static_cast<std::size_t>(rows * row_elements));
+    std::vector<std::int32_t> labels(static_cast<std::size_t>(rows));
+    for (std::size_t i = 0; i < samples.size(); ++i) samples[i] = random.normal(i);
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+      labels[i] = static_cast<std::int32_t>(random.below(1'000'000 + i, static_cast<std::uint64_t>(classes)));
+    }
+    std::vector<std::byte> bytes(samples.size() * 4 + labels.size() * 4);
+    std::memcpy(bytes.data(), samples.data(), samples.size() * 4);
+    std::memcpy(bytes.data() + samples.size() * 4, labels.data(), labels.size() * 4);
+    return bytes;
+  }
+
+  std::vector<std::vector<float>> parameters() const {
+    std::vector<std::vector<float>> values;
+    for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) values.push_back(runner_->read_parameter(p));
+    return values;
+  }
+
+  LocalRunner& runner() { return *runner_; }
+
+ private:
+  SmallTraining training_;
+  Network network_;
+  std::vector<std::unique_ptr<Device>> devices_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<LocalRunner> runner_;
+};
+
+// The parameters after all steps.
+inline std::vector<std::vector<float>> train(const SmallTraining& training) {
+  SmallTrainer trainer(training);
+  trainer.bind();
+  for (int step = 0; step < training.steps; ++step) trainer.step(step);
+  return trainer.parameters();
+}
+
+}  // namespace hadal::testing

@@ -1,0 +1,144 @@
+#include "train/checkpoint.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+
+#include "base/crc32c.h"
+#include "base/error.h"
+#include "tensor/safetensors.h"
+
+namespace hadal {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kFormat = "hadal-checkpoint-1";
+constexpr const char* kPrefix = "step-";
+constexpr const char* kSuffix = ".safetensors";
+constexpr const char* kStateSuffix = ".momentum";
+
+Metadata metadata_of(const Checkpoint& checkpoint) {
+  return {{"format", kFormat},
+          {"job", checkpoint.identity},
+          {"step", std::to_string(checkpoint.position.step)},
+          {"epoch", std::to_string(checkpoint.position.epoch)},
+          {"batch_in_epoch", std::to_string(checkpoint.position.batch_in_epoch)},
+          {"loss_sum", fmt::format("{:.17g}", checkpoint.position.loss_sum)},
+          {"loss_rows", std::to_string(checkpoint.position.loss_rows)}};
+}
+
+// Over the metadata but the sum itself, then over each tensor's name and values in their order.
+std::string checksum(const Metadata& metadata, const std::vector<TensorData>& tensors) {
+  std::uint32_t sum = 0;
+  const auto add = [&](std::string_view text) { sum = crc32c(std::as_bytes(std::span(text)), sum); };
+  for (const auto& [key, value] : metadata) {
+    if (key == "crc32c") continue;
+    add(key);
+    add(value);
+  }
+  for (const TensorData& tensor : tensors) {
+    add(tensor.name);
+    sum = crc32c(tensor.bytes, sum);
+  }
+  return fmt::format("{:08x}", sum);
+}
+
+template <class Number>
+Number number(const Metadata& metadata, const std::string& key, const std::string& path) {
+  const auto found = metadata.find(key);
+  Number value = -1;
+  if (found != metadata.end()) {
+    const char* end = found->second.data() + found->second.size();
+    if (std::from_chars(found->second.data(), end, value).ptr != end) value = -1;
+  }
+  if (value < 0) throw DataError(path + ": metadata '" + key + "' is not a number");
+  return value;
+}
+
+// Newest first.
+std::vector<fs::path> checkpoints_in(const std::string& folder) {
+  std::vector<fs::path> paths;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(kPrefix) && name.ends_with(kSuffix)) paths.push_back(entry.path());
+  }
+  std::sort(paths.rbegin(), paths.rend());
+  return paths;
+}
+
+Checkpoint read_checkpoint(const std::string& path, const Network& network) {
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  const Metadata& metadata = file.metadata();
+  if (!metadata.contains("format") || metadata.at("format") != kFormat) throw DataError(path + ": not a checkpoint");
+  std::vector<TensorData> tensors;
+  for (const SafetensorsEntry& entry : file.entries()) tensors.push_back(file.tensor(entry.name));
+  if (!metadata.contains("crc32c") || metadata.at("crc32c") != checksum(metadata, tensors)) {
+    throw DataError(path + ": its checksum does not match its contents");
+  }
+  Checkpoint checkpoint;
+  checkpoint.identity = metadata.contains("job") ? metadata.at("job") : "";
+  checkpoint.position = {number<std::int64_t>(metadata, "step", path), number<std::int64_t>(metadata, "epoch", path),
+                         number<std::int64_t>(metadata, "batch_in_epoch", path),
+                         number<double>(metadata, "loss_sum", path), number<std::int64_t>(metadata, "loss_rows", path)};
+  for (const Parameter& parameter : network.parameters) {
+    const auto read = [&](const std::string& name) {
+      const auto entry = std::find_if(file.entries().begin(), file.entries().end(),
+                                      [&](const SafetensorsEntry& e) { return e.name == name; });
+      if (entry == file.entries().end() || entry->shape != parameter.shape) {
+        throw ConfigError(path + ": is of another network: this job's " + name + " is " + to_string(parameter.shape) +
+                          (entry == file.entries().end() ? ", the checkpoint has none" : ", the checkpoint's " + to_string(entry->shape)) +
+                          "; name another folder with --out");
+      }
+      std::vector<float> values(static_cast<std::size_t>(elements(parameter.shape)));
+      file.copy_floats(name, parameter.shape, values);
+      return values;
+    };
+    checkpoint.parameters.push_back(read(parameter.name));
+    const bool has_state = file.contains(parameter.name + kStateSuffix);
+    checkpoint.states.push_back(has_state ? read(parameter.name + kStateSuffix) : std::vector<float>{});
+  }
+  return checkpoint;
+}
+
+}  // namespace
+
+void save_checkpoint(const std::string& folder, const Network& network, const Checkpoint& checkpoint,
+                     std::int64_t keep) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) throw StorageError(folder + ": cannot be created: " + error.message());
+  std::vector<TensorData> tensors;
+  for (std::size_t p = 0; p < network.parameters.size(); ++p) {
+    const Parameter& parameter = network.parameters[p];
+    const auto add = [&](const std::string& name, const std::vector<float>& values) {
+      tensors.push_back({name, DType::f32, parameter.shape, std::as_bytes(std::span(values))});
+    };
+    add(parameter.name, checkpoint.parameters[p]);
+    if (!checkpoint.states[p].empty()) add(parameter.name + kStateSuffix, checkpoint.states[p]);
+  }
+  Metadata metadata = metadata_of(checkpoint);
+  metadata["crc32c"] = checksum(metadata, tensors);
+  write_safetensors(fmt::format("{}/{}{:09}{}", folder, kPrefix, checkpoint.position.step, kSuffix), metadata, tensors);
+
+  const auto paths = checkpoints_in(folder);
+  for (std::size_t i = static_cast<std::size_t>(keep); i < paths.size(); ++i) fs::remove(paths[i], error);
+}
+
+std::optional<Checkpoint> load_newest_checkpoint(const std::string& folder, const Network& network,
+                                                 const std::function<void(const std::string&)>& warn) {
+  for (const fs::path& path : checkpoints_in(folder)) {
+    try {
+      return read_checkpoint(path.string(), network);
+    } catch (const DataError& error) {
+      warn(std::string(error.what()) + "; trying the one before it");
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace hadal

@@ -1,0 +1,99 @@
+// N devices give what one gives: the same bits under `reproducible`, nearly the same otherwise.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "testing/networks.h"
+#include "testing/small_training.h"
+
+namespace hadal {
+namespace {
+
+using testing::device_list;
+using testing::SmallTraining;
+
+struct Case {
+  std::string name;
+  NetworkSpec network;
+  double clip_norm = 0;
+  bool reference = false;
+};
+
+class Devices : public ::testing::TestWithParam<Case> {
+ protected:
+  SmallTraining training() const {
+    SmallTraining training;
+    training.network = GetParam().network;
+    training.clip_norm = GetParam().clip_norm;
+    training.reference = GetParam().reference;
+    return training;
+  }
+};
+
+TEST_P(Devices, any_number_of_them_gives_the_same_bits_when_reproducible) {
+  const auto one = testing::train(training());
+  for (const int count : {2, 3, 4, 5, 6, 7, 8}) {
+    SmallTraining many = training();
+    many.devices = device_list("cpu", count);
+    EXPECT_EQ(testing::train(many), one) << count << " cpu devices, shared";
+    many.topology = ExchangeTopology::direct;
+    if (count <= 3) EXPECT_EQ(testing::train(many), one) << count << " cpu devices, direct";
+    many.devices = device_list("fake", count);
+    EXPECT_EQ(testing::train(many), one) << count << " fake devices, direct";
+  }
+}
+
+TEST_P(Devices, any_number_and_content_gives_nearly_the_same_otherwise) {
+  SmallTraining single = training();
+  single.shards = 0;
+  const auto one = testing::train(single);
+  for (const int count : {2, 3, 6}) {
+    for (const auto content : {ExchangeContent::gradients, ExchangeContent::factors}) {
+      for (const char* kind : {"cpu", "fake"}) {
+        SmallTraining many = single;
+        many.devices = device_list(kind, count);
+        many.content = content;
+        many.topology = std::string(kind) == "cpu" ? ExchangeTopology::shared : ExchangeTopology::direct;
+        const auto result = testing::train(many);
+        for (std::size_t p = 0; p < one.size(); ++p) {
+          double difference = 0, size = 0;
+          for (std::size_t i = 0; i < one[p].size(); ++i) {
+            difference += std::abs(result[p][i] - one[p][i]);
+            size += std::abs(one[p][i]);
+          }
+          EXPECT_LE(difference, 1e-5 * size + 1e-7) << count << " " << kind << ", parameter " << p;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Devices, training_changes_every_parameter) {
+  SmallTraining none = training(), some = training();
+  none.steps = 0;
+  const auto before = testing::train(none), after = testing::train(some);
+  for (std::size_t p = 0; p < before.size(); ++p) EXPECT_NE(before[p], after[p]) << "parameter " << p;
+}
+
+INSTANTIATE_TEST_SUITE_P(all, Devices,
+                         ::testing::Values(Case{"lenet", testing::small_lenet()}, Case{"dag", testing::small_dag()},
+                                           Case{"mlp", testing::small_mlp()},
+                                           Case{"lenet_clipped", testing::small_lenet(), 0.05},
+                                           Case{"dag_on_reference", testing::small_dag(), 0, true}),
+                         [](const auto& test) { return test.param.name; });
+
+TEST(Devices, a_batch_smaller_than_the_devices_leaves_some_idle) {
+  SmallTraining one;
+  one.network = testing::small_lenet();
+  one.batch = 8;
+  one.last_rows = 2;
+  SmallTraining many = one;
+  many.devices = device_list("fake", 6);
+  many.topology = ExchangeTopology::direct;
+  EXPECT_EQ(testing::train(many), testing::train(one));
+}
+
+}  // namespace
+}  // namespace hadal

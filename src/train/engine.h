@@ -1,0 +1,69 @@
+#pragma once
+// A job's network on its devices: the family of plans, bound, over one set of parameters.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "nn/network.h"
+#include "runner/local_runner.h"
+#include "spec/job.h"
+
+namespace hadal {
+
+// One member of a family: what is done, with how many rows.
+struct PlanKey {
+  PlanMode mode = PlanMode::train;
+  std::int64_t rows = 0;
+
+  bool operator==(const PlanKey&) const = default;
+};
+
+struct BatchResult {
+  double loss_sum = 0;  // over the rows, in their order
+  std::int64_t rows = 0, correct = 0, correct_top5 = 0;
+  double gradient_norm = 0;  // before clipping; 0 where the job does not clip
+
+  double loss() const { return loss_sum / static_cast<double>(rows); }
+};
+
+// Cores that each of the job's devices may use: --threads, or the machine's divided among them; 1 under `reproducible`.
+int threads_of_each_device(const JobSpec& job);
+
+// The plan of one key, as the job asks for it; `devices` are its names and memories.
+Plan make_plan(const JobSpec& job, const Network& network, const std::vector<PlanDevice>& devices, Layout image_layout,
+               const PlanKey& key);
+
+// The job's devices by name, with the memory each would have.
+std::vector<PlanDevice> plan_devices(const JobSpec& job);
+
+std::unique_ptr<Backend> make_backend(const JobSpec& job);
+
+// One thread calls it. run() allocates nothing unless the runner traces.
+class Engine {
+ public:
+  // Binds one plan for each key. Throws ConfigError or DeviceError where the job cannot run here.
+  Engine(const JobSpec& job, const Network& network, const std::vector<PlanKey>& keys, const RunnerOptions& options = {});
+
+  // `batch` is staged as data/batch_loader.h says. step: training steps already taken.
+  BatchResult run(const PlanKey& key, const void* batch, std::uint64_t step, double rate);
+
+  // Class probabilities of `rows` samples, row-major; for PlanMode::predict.
+  std::vector<float> predict(std::int64_t rows, const void* batch);
+
+  void initialise(std::uint64_t seed);
+  LocalRunner& runner() { return *runner_; }
+  const LocalRunner& runner() const { return *runner_; }
+  const Network& network() const { return network_; }
+  int plan_index(const PlanKey& key) const;
+
+ private:
+  const Network& network_;
+  std::vector<PlanKey> keys_;
+  std::unique_ptr<LocalRunner> runner_;
+  std::vector<float> losses_;
+  std::vector<std::int32_t> ranks_;
+};
+
+}  // namespace hadal

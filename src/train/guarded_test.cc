@@ -1,0 +1,60 @@
+// No kernel touches memory that its plan does not list: all else is closed while it runs.
+
+#include <gtest/gtest.h>
+
+#include "testing/networks.h"
+#include "testing/small_training.h"
+
+namespace hadal {
+namespace {
+
+using testing::SmallTrainer;
+using testing::SmallTraining;
+
+SmallTraining guarded(const NetworkSpec& network, const std::string& kind, bool reference) {
+  SmallTraining training;
+  training.network = network;
+  training.devices = testing::device_list(kind, 3);
+  training.topology = kind == "cpu" ? ExchangeTopology::shared : ExchangeTopology::direct;
+  training.reference = reference;
+  training.runner.guarded = true;
+  return training;
+}
+
+TEST(Guarded, whole_steps_touch_only_what_their_plans_list) {
+  for (const NetworkSpec& network : {testing::small_lenet(), testing::small_dag(), testing::small_mlp()}) {
+    for (const char* kind : {"cpu", "fake"}) {
+      for (const bool reference : {false, true}) {
+        SmallTraining training = guarded(network, kind, reference);
+        for (const double clip_norm : {0.0, 0.5}) {
+          training.clip_norm = clip_norm;
+          SmallTraining free = training;
+          free.runner.guarded = false;
+          EXPECT_EQ(testing::train(training), testing::train(free)) << kind;
+        }
+      }
+    }
+  }
+}
+
+#ifndef HADAL_SANITIZED
+TEST(GuardedDeathTest, a_kernel_that_reads_what_its_plan_does_not_list_dies) {
+  ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  SmallTraining training = guarded(testing::small_mlp(), "cpu", true);
+  EXPECT_EXIT(
+      {
+        SmallTrainer trainer(training);
+        Plan plan = trainer.plan(training.batch);
+        for (Step& step : plan.steps) {
+          // The plan now says that a layer reads one number of its four pages of weights.
+          if (step.name == "h2.forward") step.reads[1].count = 1;
+        }
+        trainer.bind({std::move(plan)});
+        trainer.run(0, 0);
+      },
+      ::testing::KilledBySignal(SIGSEGV), "");
+}
+#endif
+
+}  // namespace
+}  // namespace hadal

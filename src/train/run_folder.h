@@ -1,0 +1,47 @@
+#pragma once
+// A run's folder: runs/NAME with job.yaml, plan.json, metrics.jsonl, checkpoints/, model.safetensors, summary.json.
+
+#include <nlohmann/json_fwd.hpp>
+#include <cstdint>
+#include <fstream>
+#include <string>
+
+namespace hadal {
+
+class RunFolder {
+ public:
+  explicit RunFolder(std::string path) : path_(std::move(path)) {}
+
+  const std::string& path() const { return path_; }
+  std::string job() const { return path_ + "/job.yaml"; }
+  std::string plan() const { return path_ + "/plan.json"; }
+  std::string metrics() const { return path_ + "/metrics.jsonl"; }
+  std::string checkpoints() const { return path_ + "/checkpoints"; }
+  std::string model() const { return path_ + "/model.safetensors"; }
+  std::string summary() const { return path_ + "/summary.json"; }
+
+  // Makes the folder, empty of an earlier run. One that was finished is replaced; one that was not, but has checkpoints,
+  // is kept beside it as PATH.1, PATH.2, ...: returns that name, or "". Throws StorageError.
+  std::string start_anew() const;
+
+  // Makes the folder where it is not there. Throws StorageError.
+  void create() const;
+
+ private:
+  std::string path_;
+};
+
+// metrics.jsonl: one JSON object a line, whole lines only even after a crash.
+class MetricsLog {
+ public:
+  // Keeps the lines up to `step` of an earlier run and appends to them. Throws StorageError.
+  MetricsLog(const std::string& path, std::int64_t step);
+
+  void write(const nlohmann::ordered_json& line);  // throws StorageError
+
+ private:
+  std::string path_;
+  std::ofstream file_;
+};
+
+}  // namespace hadal

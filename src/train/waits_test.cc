@@ -1,0 +1,91 @@
+// Every wait of a plan matters: without it, the result changes under at least one of the fake driver's eight delay seeds.
+
+#include <gtest/gtest.h>
+
+#include "testing/networks.h"
+#include "testing/small_training.h"
+
+namespace hadal {
+namespace {
+
+using testing::SmallTrainer;
+using testing::SmallTraining;
+
+struct Case {
+  std::string name;
+  NetworkSpec network;
+  ExchangeContent content = ExchangeContent::automatic;
+  double clip_norm = 0;
+  std::int64_t shards = 0;
+};
+
+SmallTraining training_of(const Case& c) {
+  SmallTraining training;
+  training.network = c.network;
+  training.devices = testing::device_list("fake", 2);
+  training.topology = ExchangeTopology::direct;
+  training.content = c.content;
+  training.clip_norm = c.clip_norm;
+  training.shards = c.shards;
+  training.batch = training.last_rows = 6;
+  training.steps = 2;
+  return training;
+}
+
+std::vector<std::vector<float>> train_without(SmallTraining training, int seed, int step, std::size_t wait) {
+  training.delay_seed = seed;
+  SmallTrainer trainer(training);
+  Plan plan = trainer.plan(training.batch);
+  if (step >= 0) plan.steps[step].waits.erase(plan.steps[step].waits.begin() + static_cast<std::ptrdiff_t>(wait));
+  trainer.bind({std::move(plan)});
+  for (int s = 0; s < training.steps; ++s) trainer.run(0, s);
+  return trainer.parameters();
+}
+
+class Waits : public ::testing::TestWithParam<Case> {};
+
+TEST_P(Waits, delays_change_nothing_while_all_are_there) {
+  const auto expected = train_without(training_of(GetParam()), -1, -1, 0);
+  for (int seed = 0; seed < 8; ++seed) EXPECT_EQ(train_without(training_of(GetParam()), seed, -1, 0), expected) << seed;
+}
+
+TEST_P(Waits, each_of_them_changes_the_result_when_removed) {
+  const SmallTraining training = training_of(GetParam());
+  const auto expected = train_without(training, -1, -1, 0);
+  const Plan plan = SmallTrainer(training).plan(training.batch);
+  ASSERT_GT(plan.waits(), 0u);
+  for (int step = 0; step < static_cast<int>(plan.steps.size()); ++step) {
+    for (std::size_t wait = 0; wait < plan.steps[step].waits.size(); ++wait) {
+      bool noticed = false;
+      for (int seed = 0; seed < 8 && !noticed; ++seed) {
+        // A value read before it was written may be a NaN, which is refused: noticed too.
+        try {
+          noticed = train_without(training, seed, step, wait) != expected;
+        } catch (const std::exception&) {
+          noticed = true;
+        }
+      }
+      EXPECT_TRUE(noticed) << plan.steps[step].name << " on " << plan.devices[plan.steps[step].device].name << " waits for "
+                           << plan.steps[plan.steps[step].waits[wait]].name << ", and nobody would miss it";
+    }
+  }
+}
+
+NetworkSpec tiny_conv() {
+  return {{1, 6, 6}, {testing::conv("conv", {.out = 4, .kernel = 3}), testing::fully_connected("out", 3)}, {}};
+}
+
+NetworkSpec two_layers() {
+  return {{30}, {testing::fully_connected("a", 200), testing::activation("s", ActivationKind::sigmoid), testing::fully_connected("b", 40)}, {}};
+}
+
+INSTANTIATE_TEST_SUITE_P(all, Waits,
+                         ::testing::Values(Case{"conv", tiny_conv()},
+                                           Case{"gradients", two_layers(), ExchangeContent::gradients},
+                                           Case{"factors", two_layers(), ExchangeContent::factors},
+                                           Case{"clipped", tiny_conv(), ExchangeContent::automatic, 0.01},
+                                           Case{"reproducible", tiny_conv(), ExchangeContent::automatic, 0, 4}),
+                         [](const auto& test) { return test.param.name; });
+
+}  // namespace
+}  // namespace hadal
