@@ -15,12 +15,18 @@ constexpr std::size_t kAlignment = 64;
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-std::size_t buffer_bytes(std::int64_t rows, std::int64_t sample_elements) {
+std::size_t bytes_of(std::int64_t rows, std::int64_t sample_elements) {
   const std::size_t bytes = static_cast<std::size_t>(elements({rows, sample_elements + 1})) * sizeof(float);
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
 static_assert(sizeof(float) == sizeof(std::int32_t));
+
+BatchLoaderOptions checked(const BatchLoaderOptions& options) {
+  HADAL_CHECK(options.batch > 0 && options.buffers > 0);
+  HADAL_CHECK(options.first_epoch >= 0 && options.first_batch >= 0);
+  return options;
+}
 
 template <typename T>
 class CloseAtEnd {
@@ -60,13 +66,13 @@ void BatchLoader::Free::operator()(std::byte* memory) const {
 
 BatchLoader::BatchLoader(const Dataset& dataset, const BatchLoaderOptions& options)
     : dataset_(dataset),
-      options_(options),
+      options_(checked(options)),
       sample_elements_(elements(dataset.sample_shape())),
-      batches_per_epoch_((dataset.size() + options.batch - 1) / options.batch),
+      batches_per_epoch_((dataset.size() - 1) / options.batch + 1),
+      buffer_bytes_(bytes_of(std::min(options.batch, dataset.size()), sample_elements_)),
       order_(static_cast<std::size_t>(dataset.size())),
       memory_(static_cast<std::byte*>(
-          ::operator new (static_cast<std::size_t>(options.buffers) * buffer_bytes(options.batch, sample_elements_),
-                          std::align_val_t{kAlignment}))),
+          ::operator new (static_cast<std::size_t>(options.buffers) * buffer_bytes_, std::align_val_t{kAlignment}))),
       free_(static_cast<std::size_t>(options.buffers)),
       ready_(static_cast<std::size_t>(options.buffers)),
       thread_([this] { stage_all(); }) {}
@@ -79,7 +85,7 @@ BatchLoader::~BatchLoader() {
 void BatchLoader::stage_all() {
   const CloseAtEnd end(ready_);
   for (int i = 0; i < options_.buffers; ++i) {
-    give_back(memory_.get() + static_cast<std::size_t>(i) * buffer_bytes(options_.batch, sample_elements_));
+    give_back(memory_.get() + static_cast<std::size_t>(i) * buffer_bytes_);
   }
   std::int64_t batch = options_.first_batch % batches_per_epoch_;
   for (std::int64_t epoch = options_.first_epoch + options_.first_batch / batches_per_epoch_; epoch < options_.epochs;

@@ -98,6 +98,7 @@ class BatchLoader {
   const Dataset& dataset_;
   const BatchLoaderOptions options_;
   const std::int64_t sample_elements_, batches_per_epoch_;
+  const std::size_t buffer_bytes_;
   std::vector<std::uint32_t> order_;  // of the epoch that is being staged
   std::unique_ptr<std::byte, Free> memory_;
   BoundedQueue<std::byte*> free_;

@@ -21,6 +21,8 @@ using Deadline = Clock::time_point;
 enum class StreamKind { compute, gather, distribute };
 inline constexpr int kStreamKinds = 3;
 
+const char* to_string(StreamKind kind);  // "compute", ...
+
 // The values that change from one execution of a program to the next; handed to all its work.
 struct StepValues {
   std::uint64_t round = 0;      // counts executions of any program from 1; events are reached per round

@@ -63,6 +63,5 @@ class StreamThread : public Stream {
 };
 
 // "compute", "gather", "distribute".
-const char* to_string(StreamKind kind);
 
 }  // namespace hadal

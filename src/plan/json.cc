@@ -14,14 +14,6 @@ const char* to_string(ExchangeContent content) {
   }
 }
 
-const char* to_string(StreamKind stream) {
-  switch (stream) {
-    case StreamKind::compute: return "compute";
-    case StreamKind::gather: return "gather";
-    default: return "distribute";
-  }
-}
-
 ordered_json plan_to_json(const Plan& plan, const Network& network, const MemoryPlan& memory,
                           const Simulation& simulation) {
   ordered_json json;

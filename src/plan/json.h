@@ -16,6 +16,5 @@ nlohmann::ordered_json plan_to_json(const Plan& plan, const Network& network, co
 nlohmann::ordered_json steps_to_json(const Plan& plan);
 
 const char* to_string(ExchangeContent content);
-const char* to_string(StreamKind stream);
 
 }  // namespace hadal

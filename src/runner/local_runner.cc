@@ -21,7 +21,8 @@ LocalRunner::LocalRunner(std::vector<std::unique_ptr<Device>> devices, std::uniq
                          std::vector<Plan> plans, const RunnerOptions& options)
     : devices_(std::move(devices)), backend_(std::move(backend)), backend_name_(backend_->name()), options_(options) {
   HADAL_CHECK(!plans.empty());
-  MemoryOptions memory{options.guarded ? kPage : kCacheLine, std::vector<std::size_t>(devices_.size()), !options.guarded};
+  MemoryOptions memory{options.guarded ? kPage : kCacheLine, std::vector<std::size_t>(devices_.size()),
+                       !options.guarded && !options.keep_activations};
   for (Plan& plan : plans) {
     bound_.push_back(std::make_unique<BoundPlan>(std::move(plan), devices_, *backend_));
     const auto scratch = bound_.back()->scratch_bytes();

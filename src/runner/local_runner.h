@@ -12,6 +12,7 @@ namespace hadal {
 struct RunnerOptions {
   double deadline_seconds = 600;  // of one round
   bool trace = false;             // keep when each item ran
+  bool keep_activations = false;  // no two tensors share bytes: all can be read after a round
   // For tests: one step at a time, in the plan's order, on the calling thread, while all memory that the step does not
   // list is closed (PROT_NONE): a kernel that touches anything else dies with SIGSEGV.
   bool guarded = false;

@@ -1,5 +1,5 @@
-// A job from outside: nothing but ConfigError may escape, and what is read must survive being written. What follows a zero
-// byte is a --set; the text is tried as the network of a model file, too.
+// A job from outside: nothing but ConfigError may escape, and what is read must survive being written. What follows a
+// zero byte is a --set; the text is tried as the network of a model file, too.
 
 #include <cstddef>
 #include <cstdint>

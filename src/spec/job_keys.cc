@@ -159,7 +159,8 @@ Key<SolverSpec> clip_norm_key() {
             } else if (value.kind == Value::Kind::scalar && value.text == "none") {
               into.clip_norm.reset();
             } else {
-              throw ConfigError(value.where, path + " must be none or a " + describe(kRange) + ", not " + shown(value));
+              throw ConfigError(value.where,
+                                path + " must be none, or a " + describe(kRange) + ", not " + shown(value));
             }
           },
           [](const SolverSpec& from) { return from.clip_norm ? number_json(*from.clip_norm) : Json("none"); }};

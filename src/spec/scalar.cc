@@ -70,8 +70,9 @@ std::string describe(const WholeRange& range) {
 }
 
 std::string describe(const RealRange& range) {
-  return std::string("number ") + (range.above_least ? "above " : "from ") + short_text(range.least) +
-         (range.below_most ? " to below " : " to ") + short_text(range.most);
+  const std::string least = short_text(range.least), most = short_text(range.most);
+  if (range.above_least) return "number above " + least + ", at most " + most;
+  return "number from " + least + (range.below_most ? " to below " : " to ") + most;
 }
 
 bool is_number(const Value& value) {

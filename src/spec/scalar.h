@@ -16,7 +16,7 @@ struct WholeRange {
 
 struct RealRange {
   double least = 0, most = 0;
-  bool above_least = false, below_most = false;  // the bound itself is outside
+  bool above_least = false, below_most = false;  // that bound itself is outside; one of them at most
 };
 
 std::string describe(const WholeRange& range);  // "whole number from 1 to 1024"

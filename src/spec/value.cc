@@ -33,7 +33,7 @@ class Locator {
 // Builds the tree from the parser's events, and stops it at the first that a job may not have.
 class TreeBuilder : public YAML::EventHandler {
  public:
-  explicit TreeBuilder(const Locator& locator) : locator_(locator) {}
+  explicit TreeBuilder(const Locator& locator) : locator_(locator) { root_.where = locator.at(-1, 0); }
 
   Value take() { return std::move(root_); }
 
@@ -43,9 +43,11 @@ class TreeBuilder : public YAML::EventHandler {
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t) override {
-    // The parser puts a value that is left out at the word after it: the key is a better place.
+    // The parser puts a value that is left out at the word after it: the key, or the list, is a better place.
     Position where = locator_.at(mark);
-    if (!open_.empty() && open_.back().has_key && open_.back().key_where.line != where.line) {
+    if (!open_.empty() && open_.back().block_list) {
+      where = open_.back().value.where;
+    } else if (!open_.empty() && open_.back().has_key && open_.back().key_where.line != where.line) {
       where = open_.back().key_where;
     }
     add({.kind = Value::Kind::null, .where = where});
@@ -60,8 +62,9 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t,
-                       YAML::EmitterStyle::value) override {
+                       YAML::EmitterStyle::value style) override {
     open(mark, tag, Value::Kind::list);
+    open_.back().block_list = style == YAML::EmitterStyle::Block;
   }
   void OnSequenceEnd() override { close(); }
 
@@ -74,7 +77,8 @@ class TreeBuilder : public YAML::EventHandler {
   // A list or map that has begun.
   struct Open {
     Value value;
-    bool has_key = false;  // map: the key of the next value was read
+    bool block_list = false;  // its items have lines of their own
+    bool has_key = false;     // map: the key of the next value was read
     std::string key;
     Position key_where;
     std::map<std::string, Position> keys;
@@ -86,7 +90,6 @@ class TreeBuilder : public YAML::EventHandler {
     if (open_.size() == kMaxDepth) {
       throw ConfigError(where, "nested deeper than " + std::to_string(kMaxDepth) + " levels");
     }
-    if (awaits_key()) throw ConfigError(where, "a key must be a word, not a list or a map");
     open_.push_back({.value = {.kind = kind, .where = where}});
   }
 

@@ -1,12 +1,11 @@
 #include "train/engine.h"
 
-#include <hwloc.h>
-
 #include <algorithm>
 
 #include "base/error.h"
 #include "ops/cpu/cpu.h"
 #include "ops/reference/reference.h"
+#include "train/machine.h"
 
 namespace hadal {
 
@@ -18,30 +17,13 @@ std::vector<DeviceName> device_names(const JobSpec& job) {
   return names;
 }
 
-// Cores that this process may use.
-int usable_cores() {
-  hwloc_topology_t topology = nullptr;
-  if (hwloc_topology_init(&topology) != 0) return 1;
-  int cores = 1;
-  if (hwloc_topology_load(topology) == 0) {
-    hwloc_bitmap_t allowed = hwloc_bitmap_alloc();
-    cores = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE);
-    if (hwloc_get_cpubind(topology, allowed, HWLOC_CPUBIND_PROCESS) == 0) {
-      cores = hwloc_get_nbobjs_inside_cpuset_by_type(topology, allowed, HWLOC_OBJ_CORE);
-    }
-    hwloc_bitmap_free(allowed);
-  }
-  hwloc_topology_destroy(topology);
-  return std::max(cores, 1);
-}
-
 }  // namespace
 
 int threads_of_each_device(const JobSpec& job) {
   if (job.reproducible) return 1;
   if (job.parallel.threads) return static_cast<int>(*job.parallel.threads);
   if (device_names(job)[0].kind == DeviceKind::fake) return 1;
-  return std::max(1, usable_cores() / static_cast<int>(job.parallel.devices.size()));
+  return std::max(1, describe_machine().cores / static_cast<int>(job.parallel.devices.size()));
 }
 
 std::vector<PlanDevice> plan_devices(const JobSpec& job) {

@@ -70,28 +70,43 @@ void gather_rows(const ConvShape& s, const float* source, std::int64_t first_lin
   }
 }
 
+// patches[i] = row[first + i stride], 0 outside the row.
+[[gnu::always_inline]] inline void copy_row(const float* row, std::int64_t width, std::int64_t first,
+                                            std::int64_t stride, std::int64_t count, float* patches) {
+  if (first >= 0 && first + (count - 1) * stride < width) {
+    if (stride == 1) {
+      for (std::int64_t i = 0; i < count; ++i) patches[i] = row[first + i];
+    } else {
+      for (std::int64_t i = 0; i < count; ++i) patches[i] = row[first + i * stride];
+    }
+    return;
+  }
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t x = first + i * stride;
+    patches[i] = x >= 0 && x < width ? row[x] : 0.0f;
+  }
+}
+
 // The same of a canonical source; patches: [patch_floats, pixels].
-void gather_columns(const ConvShape& s, const float* source, std::int64_t first_line, std::int64_t lines,
-                    float* patches) {
-  for (std::int64_t element = 0; element < patch_floats(s); ++element) {
-    const std::int64_t c = element / (s.kernel * s.kernel), ky = element / s.kernel % s.kernel, kx = element % s.kernel;
-    for (std::int64_t line = first_line; line < first_line + lines; ++line, patches += s.out_width()) {
-      const std::int64_t y = line % s.out_height() * s.stride - s.pad + ky;
-      if (y < 0 || y >= s.height) {
-        std::fill_n(patches, s.out_width(), 0.0f);
-        continue;
-      }
-      const float* row = source + ((line / s.out_height() * s.channels + c) * s.height + y) * s.width;
-      const std::int64_t left = kx - s.pad;  // of output column 0
-      if (s.stride == 1) {
-        const Inside inside(left, s.out_width(), s.width);
-        std::fill_n(patches, inside.begin, 0.0f);
-        std::copy(row + left + inside.begin, row + left + inside.end, patches + inside.begin);
-        std::fill(patches + inside.end, patches + s.out_width(), 0.0f);
-      } else {
-        for (std::int64_t ox = 0; ox < s.out_width(); ++ox) {
-          const std::int64_t x = left + ox * s.stride;
-          patches[ox] = x >= 0 && x < s.width ? row[x] : 0.0f;
+HADAL_CLONES void gather_columns(const ConvShape& s, const float* source, std::int64_t first_line, std::int64_t lines,
+                                 float* __restrict patches) {
+  const std::int64_t width = s.out_width(), height = s.out_height(), plane = s.height * s.width;
+  for (std::int64_t c = 0; c < s.channels; ++c) {
+    for (std::int64_t ky = 0; ky < s.kernel; ++ky) {
+      for (std::int64_t kx = 0; kx < s.kernel; ++kx) {
+        const float* image = source + (first_line / height * s.channels + c) * plane;
+        std::int64_t oy = first_line % height;
+        for (std::int64_t line = 0; line < lines; ++line, patches += width) {
+          const std::int64_t y = oy * s.stride - s.pad + ky;
+          if (y >= 0 && y < s.height) {
+            copy_row(image + y * s.width, s.width, kx - s.pad, s.stride, width, patches);
+          } else {
+            std::fill_n(patches, width, 0.0f);
+          }
+          if (++oy == height) {
+            oy = 0;
+            image += s.channels * plane;
+          }
         }
       }
     }

@@ -87,4 +87,31 @@ class CpuBackend final : public Backend {
 
 std::unique_ptr<Backend> make_cpu_backend() { return std::make_unique<CpuBackend>(); }
 
+std::string onednn_version() {
+  const dnnl_version_t* version = dnnl_version();
+  const char* isa = [] {
+    switch (dnnl_get_effective_cpu_isa()) {
+      case dnnl_cpu_isa_sse41:
+        return "SSE4.1";
+      case dnnl_cpu_isa_avx:
+        return "AVX";
+      case dnnl_cpu_isa_avx2:
+        return "AVX2";
+      case dnnl_cpu_isa_avx2_vnni:
+        return "AVX2 with VNNI";
+      case dnnl_cpu_isa_avx512_core:
+        return "AVX-512";
+      case dnnl_cpu_isa_avx512_core_vnni:
+        return "AVX-512 with VNNI";
+      case dnnl_cpu_isa_avx512_core_bf16:
+        return "AVX-512 with bf16";
+      case dnnl_cpu_isa_avx512_core_amx:
+        return "AVX-512 with AMX";
+      default:
+        return "the processor's instructions";
+    }
+  }();
+  return fmt::format("{}.{}.{}, {}", version->major, version->minor, version->patch, isa);
+}
+
 }  // namespace hadal

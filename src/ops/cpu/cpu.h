@@ -11,7 +11,10 @@ namespace hadal {
 //
 // An operator with units computes on one thread whatever `threads` says: with two, several oneDNN kernels sum in
 // another order. A reproducible job therefore runs on devices of one core. Its first bind() of a shape runs a self-test
-// (self_test.h), whose outcome the backend keeps.
+// (units.h), whose outcome the backend keeps.
 std::unique_ptr<Backend> make_cpu_backend();
+
+// The library's version and the instruction set it uses here: "2.6.3, AVX2".
+std::string onednn_version();
 
 }  // namespace hadal

@@ -6,7 +6,7 @@
 
 #include "nn/op.h"
 #include "ops/backend.h"
-#include "ops/cpu/self_test.h"
+#include "ops/cpu/units.h"
 
 namespace hadal {
 

@@ -35,51 +35,113 @@ struct Window {
   }
 };
 
-// One sample each; `where` may be null.
-HADAL_CLONES void max_forward(const PoolShape& s, const float* __restrict source, float* __restrict destination,
-                              std::int32_t* __restrict where) {
-  const std::int64_t channels = s.channels;
-  for (std::int64_t i = 0; i < s.out_height; ++i) {
-    for (std::int64_t j = 0; j < s.out_width; ++j, destination += channels) {
-      const Window window(s, i, j);
-      std::memcpy(destination, source + (window.top * s.width + window.left) * channels,
-                  static_cast<std::size_t>(channels) * sizeof(float));
-      if (where != nullptr) std::fill_n(where, channels, window.place(s, window.top, window.left));
-      for (std::int64_t y = window.top; y < window.bottom; ++y) {
-        for (std::int64_t x = window.left; x < window.right; ++x) {
-          const float* value = source + (y * s.width + x) * channels;
-          if (where != nullptr) {
-            const std::int32_t place = window.place(s, y, x);
-            for (std::int64_t c = 0; c < channels; ++c) {
-              const bool larger = (value[c] > destination[c]) | (value[c] != value[c]);
-              destination[c] = larger ? value[c] : destination[c];
-              where[c] = larger ? place : where[c];
-            }
-          } else {
-            for (std::int64_t c = 0; c < channels; ++c) {
-              const bool larger = (value[c] > destination[c]) | (value[c] != value[c]);
-              destination[c] = larger ? value[c] : destination[c];
-            }
-          }
-        }
+// Calls visit(offset of a pixel in the image, its place in the window) in row-major order. kKernel: the window's size
+// where it is known to be whole, so that the loops have no ends to test; else 0.
+template <int kKernel, class Visit>
+[[gnu::always_inline]] inline void for_pixels(const PoolShape& s, const Window& window, const Visit& visit) {
+  if constexpr (kKernel > 0) {
+    const std::int64_t first = (window.top * s.width + window.left) * s.channels;
+    for (int y = 0; y < kKernel; ++y) {
+      for (int x = 0; x < kKernel; ++x) visit(first + (y * s.width + x) * s.channels, y * kKernel + x);
+    }
+  } else {
+    for (std::int64_t y = window.top; y < window.bottom; ++y) {
+      for (std::int64_t x = window.left; x < window.right; ++x) {
+        visit((y * s.width + x) * s.channels, window.place(s, y, x));
       }
-      if (where != nullptr) where += channels;
     }
   }
 }
 
-HADAL_CLONES void max_backward(const PoolShape& s, const float* __restrict diff_destination,
-                               const std::int32_t* __restrict where, float* __restrict diff_source) {
-  const std::int64_t channels = s.channels;
+// All channels of a window, some at once.
+template <class Floats, class Ints, int kKernel>
+[[gnu::always_inline]] inline void max_of_window(const PoolShape& s, const Window& window, const float* source,
+                                                 float* destination, std::int32_t* where) {
+  Floats best;
+  Ints best_place = Ints{} + window.place(s, window.top, window.left);
+  std::memcpy(&best, source + (window.top * s.width + window.left) * s.channels, sizeof(best));
+  for_pixels<kKernel>(s, window, [&](std::int64_t offset, std::int32_t place) {
+    Floats value;
+    std::memcpy(&value, source + offset, sizeof(value));
+    const auto larger = (value > best) | (value != value);
+    best = larger ? value : best;
+    best_place = larger ? Ints{} + place : best_place;
+  });
+  std::memcpy(destination, &best, sizeof(best));
+  if (where != nullptr) std::memcpy(where, &best_place, sizeof(best_place));
+}
+
+template <class Floats, class Ints, int kKernel>
+[[gnu::always_inline]] inline void add_to_maximum(const PoolShape& s, const Window& window,
+                                                  const float* diff_destination, const std::int32_t* where,
+                                                  float* diff_source) {
+  Floats diff;
+  Ints best_place;
+  std::memcpy(&diff, diff_destination, sizeof(diff));
+  std::memcpy(&best_place, where, sizeof(best_place));
+  for_pixels<kKernel>(s, window, [&](std::int64_t offset, std::int32_t place) {
+    Floats sum;
+    std::memcpy(&sum, diff_source + offset, sizeof(sum));
+    sum += best_place == Ints{} + place ? diff : Floats{};
+    std::memcpy(diff_source + offset, &sum, sizeof(sum));
+  });
+}
+
+template <int kKernel>
+[[gnu::always_inline]] inline void max_of_channels(const PoolShape& s, const Window& window, const float* source,
+                                                   float* destination, std::int32_t* where) {
+  std::int64_t c = 0;
+  const auto at = [&](std::int64_t channel) { return where == nullptr ? nullptr : where + channel; };
+  for (; c + 4 <= s.channels; c += 4) {
+    max_of_window<Floats4, Ints4, kKernel>(s, window, source + c, destination + c, at(c));
+  }
+  for (; c < s.channels; ++c) {
+    max_of_window<float, std::int32_t, kKernel>(s, window, source + c, destination + c, at(c));
+  }
+}
+
+template <int kKernel>
+[[gnu::always_inline]] inline void add_to_maxima(const PoolShape& s, const Window& window, const float* diff,
+                                                 const std::int32_t* where, float* diff_source) {
+  std::int64_t c = 0;
+  for (; c + 4 <= s.channels; c += 4) {
+    add_to_maximum<Floats4, Ints4, kKernel>(s, window, diff + c, where + c, diff_source + c);
+  }
+  for (; c < s.channels; ++c) {
+    add_to_maximum<float, std::int32_t, kKernel>(s, window, diff + c, where + c, diff_source + c);
+  }
+}
+
+// One sample each; `where` may be null.
+HADAL_CLONES void max_forward(const PoolShape& shape, const float* source, float* destination, std::int32_t* where) {
+  const PoolShape s = shape;  // a copy: no store can change it
   for (std::int64_t i = 0; i < s.out_height; ++i) {
-    for (std::int64_t j = 0; j < s.out_width; ++j, diff_destination += channels, where += channels) {
+    for (std::int64_t j = 0; j < s.out_width; ++j, destination += s.channels) {
       const Window window(s, i, j);
-      for (std::int64_t y = window.top; y < window.bottom; ++y) {
-        for (std::int64_t x = window.left; x < window.right; ++x) {
-          float* diff = diff_source + (y * s.width + x) * channels;
-          const std::int32_t place = window.place(s, y, x);
-          for (std::int64_t c = 0; c < channels; ++c) diff[c] += where[c] == place ? diff_destination[c] : 0.0f;
-        }
+      if (s.kernel == 2 && window.elements() == 4) {
+        max_of_channels<2>(s, window, source, destination, where);
+      } else if (s.kernel == 3 && window.elements() == 9) {
+        max_of_channels<3>(s, window, source, destination, where);
+      } else {
+        max_of_channels<0>(s, window, source, destination, where);
+      }
+      if (where != nullptr) where += s.channels;
+    }
+  }
+}
+
+HADAL_CLONES void max_backward(const PoolShape& shape, const float* diff_destination, const std::int32_t* where,
+                               float* diff_source) {
+  const PoolShape s = shape;
+  for (std::int64_t i = 0; i < s.out_height; ++i) {
+    for (std::int64_t j = 0; j < s.out_width; ++j, diff_destination += s.channels, where += s.channels) {
+      const Window window(s, i, j);
+      if (s.kernel == 2 && window.elements() == 4) {
+        add_to_maxima<2>(s, window, diff_destination, where, diff_source);
+      } else if (s.kernel == 3 && window.elements() == 9) {
+        add_to_maxima<3>(s, window, diff_destination, where, diff_source);
+      } else {
+        add_to_maxima<0>(s, window, diff_destination, where, diff_source);
       }
     }
   }

@@ -17,6 +17,11 @@
 
 namespace hadal {
 
+// Vectors for loops with too few trips for the compiler's own. Not longer: the compiler splits what the plainest clone
+// has no register for before it makes the other clones.
+using Floats4 [[gnu::vector_size(16)]] = float;
+using Ints4 [[gnu::vector_size(16)]] = std::int32_t;
+
 // e^x within 2 units in the last place; 0 and infinity past the ends of fp32, NaN for NaN. Range reduction and
 // polynomial as in S. L. Moshier's Cephes library (expf).
 [[gnu::always_inline]] inline float fast_exp(float x) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "ops/reference/named_arrays.h"
@@ -12,6 +13,13 @@ namespace {
 
 using Arrays = NamedArrays<float>;
 using nlohmann::json;
+
+// The list `name` of a fixture, by value: a loop over a part of a temporary would outlive it.
+json cases_of(const std::string& file, const std::string& name) {
+  json cases = testing::read_fixture(file).at(name);
+  EXPECT_FALSE(cases.empty());
+  return cases;
+}
 
 Rows rows_of(const json& which) { return {.first = 0, .count = which["batch"], .units = {}}; }
 
@@ -37,7 +45,7 @@ void expect_results(const json& which, Arrays& arrays, std::initializer_list<con
 }
 
 TEST(PyTorch, conv) {
-  for (const json& which : testing::read_fixture("pytorch_ops.json")["conv"]) {
+  for (const json& which : cases_of("pytorch_ops.json", "conv")) {
     const ConvShape shape{.channels = which["channels"],
                           .height = which["height"],
                           .width = which["width"],
@@ -55,7 +63,7 @@ TEST(PyTorch, conv) {
 }
 
 TEST(PyTorch, pool) {
-  for (const json& which : testing::read_fixture("pytorch_ops.json")["pool"]) {
+  for (const json& which : cases_of("pytorch_ops.json", "pool")) {
     const PoolShape shape{.kind = which["kind"] == "max" ? PoolKind::max : PoolKind::average,
                           .channels = which["channels"],
                           .height = which["height"],
@@ -75,7 +83,7 @@ TEST(PyTorch, pool) {
 TEST(PyTorch, activation) {
   const std::map<std::string, ActivationKind> kinds = {
       {"relu", ActivationKind::relu}, {"sigmoid", ActivationKind::sigmoid}, {"tanh", ActivationKind::tanh}};
-  for (const json& which : testing::read_fixture("pytorch_ops.json")["activation"]) {
+  for (const json& which : cases_of("pytorch_ops.json", "activation")) {
     const ActivationKind kind = kinds.at(which["kind"]);
     Arrays arrays = inputs_of(which, {"source", "diff_destination"});
     arrays.run(ActivationForward{kind, which["elements"], rows_of(which)});
@@ -85,7 +93,7 @@ TEST(PyTorch, activation) {
 }
 
 TEST(PyTorch, fully_connected) {
-  for (const json& which : testing::read_fixture("pytorch_ops.json")["fully_connected"]) {
+  for (const json& which : cases_of("pytorch_ops.json", "fully_connected")) {
     const std::int64_t in = which["inputs"], out = which["outputs"];
     Arrays arrays = inputs_of(which, {"source", "weight", "bias", "diff_destination"});
     arrays.run(FullyConnectedForward{in, out, rows_of(which)});
@@ -96,7 +104,7 @@ TEST(PyTorch, fully_connected) {
 }
 
 TEST(PyTorch, cross_entropy) {
-  for (const json& which : testing::read_fixture("pytorch_ops.json")["cross_entropy"]) {
+  for (const json& which : cases_of("pytorch_ops.json", "cross_entropy")) {
     Arrays arrays = inputs_of(which, {"logits"});
     arrays.integers["labels"] = which["arrays"]["labels"].get<std::vector<std::int32_t>>();
     arrays.run(SoftmaxCrossEntropy{which["classes"], rows_of(which), which["batch"], true});
@@ -107,7 +115,7 @@ TEST(PyTorch, cross_entropy) {
 
 // PyTorch's gradients through SquaredNorms, ClipScale and SgdUpdate, five times.
 TEST(PyTorch, five_updates) {
-  for (const json& which : testing::read_fixture("pytorch_training.json")["trainings"]) {
+  for (const json& which : cases_of("pytorch_training.json", "trainings")) {
     SCOPED_TRACE(which["name"].get<std::string>());
     const json& solver = which["job"]["solver"];
     const json& sgd = solver["rule"]["sgd"];

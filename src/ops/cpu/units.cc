@@ -1,4 +1,4 @@
-#include "ops/cpu/self_test.h"
+#include "ops/cpu/units.h"
 
 #include <algorithm>
 #include <array>

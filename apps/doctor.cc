@@ -1,0 +1,75 @@
+// hadal doctor: what this machine has and will use, and whether its operators compute what they should.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <memory>
+
+#include "apps/terminal.h"
+#include "apps/verbs.h"
+#include "base/error.h"
+#include "ops/conformance.h"
+#include "ops/cpu/cpu.h"
+#include "ops/reference/reference.h"
+#include "train/bench.h"
+#include "train/machine.h"
+
+namespace hadal {
+
+namespace {
+
+struct DoctorCommand {
+  std::string device_name = "cpu:0";
+  bool verbose = false;
+
+  void run() const {
+    const Machine machine = describe_machine();
+    const auto cpu = make_cpu_backend();
+    fmt::print("processor  {}\n", machine.processor);
+    fmt::print("cores      {} usable\n", machine.cores);
+    fmt::print("memory     {}\n", format_bytes(static_cast<double>(machine.memory_bytes)));
+    fmt::print("vectors    {}\n", machine.vectors);
+    fmt::print("oneDNN     {}\n", machine.onednn);
+    fmt::print("peak       {:.0f} GFLOP/s on one core (2048 x 2048 matrix product, fp32)\n", peak_flops(*cpu, 1) / 1e9);
+    test_operators(*cpu);
+  }
+
+  void test_operators(Backend& backend) const {
+    DeviceOptions options;
+    options.names = {DeviceName::parse(device_name)};
+    const auto devices = make_devices(options);
+    const auto reference = make_reference_backend();
+    int passed = 0, failed = 0;
+    std::map<std::string, std::map<std::string, int>> implementations;
+    for (const ConformanceCase& which : conformance_cases()) {
+      const ConformanceResult result = check_conformance(which, backend, *reference, *devices[0]);
+      ++(result.ok ? passed : failed);
+      ++implementations[result.op][result.implementation];
+      if (!result.ok) fmt::print("  FAILED {}: {}\n", result.name, result.problem);
+      if (verbose && result.ok) fmt::print("  {:<50} {:<24} error {:.1e}\n", result.name, result.implementation, result.error);
+    }
+    fmt::print("operators on {}, backend {}:\n", device_name, backend.name());
+    for (const auto& [op, names] : implementations) {
+      std::string list;
+      for (const auto& [name, count] : names) list += (list.empty() ? "" : ", ") + name + (name.starts_with("ref") ? " (SLOW)" : "");
+      fmt::print("  {:<32} {}\n", op, list);
+    }
+    fmt::print("self-test  {} cases passed, {} failed\n", passed, failed);
+    if (failed > 0) throw DeviceError("operators of " + device_name + " do not compute what they should; use backend: reference");
+  }
+};
+
+}  // namespace
+
+void add_doctor(CLI::App& app) {
+  CLI::App* verb = app.add_subcommand("doctor", "What this machine has and will use; a self-test of every operator");
+  auto command = std::make_shared<DoctorCommand>();
+  verb->add_option("--device", command->device_name, "The device to test: cpu:0 or fake:0")->capture_default_str();
+  verb->add_flag("--verbose", command->verbose, "List every case of the self-test");
+  verb->footer("Example: hadal doctor");
+  verb->callback([command] { command->run(); });
+}
+
+}  // namespace hadal

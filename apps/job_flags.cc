@@ -1,0 +1,48 @@
+#include "apps/job_flags.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace hadal {
+
+void JobFlags::add_to(CLI::App& verb) {
+  verb.add_option("--devices", devices_, "Devices instead of the job's, for example cpu:0,cpu:1");
+  verb.add_option("--threads", threads_, "Cores of each CPU device")->check(CLI::Range(1, 1024));
+  verb.add_option("--groups", groups_, "Worker groups (devices / split)")->check(CLI::Range(1, 1024));
+  verb.add_option("--split", split_, "Devices that share one model")->check(CLI::Range(1, 1024));
+  verb.add_option("--set", sets_, "Override a key of the job, for example --set solver.epochs=1")->take_all()->expected(1);
+}
+
+std::vector<Override> JobFlags::overrides() const {
+  std::vector<Override> overrides;
+  for (const std::string& set : sets_) overrides.push_back(parse_override(set));
+  if (!devices_.empty()) {
+    overrides.push_back({"parallel.devices", "[" + devices_ + "]"});
+    if (groups_ == 0) {
+      const auto count = 1 + std::count(devices_.begin(), devices_.end(), ',');
+      overrides.push_back({"parallel.groups", std::to_string(count / std::max(split_, 1))});
+    }
+  }
+  if (groups_ > 0) overrides.push_back({"parallel.groups", std::to_string(groups_)});
+  if (split_ > 0) overrides.push_back({"parallel.split", std::to_string(split_)});
+  return overrides;
+}
+
+void JobFlags::apply_threads(JobSpec& job) const {
+  if (threads_ > 0) job.parallel.threads = threads_;
+}
+
+JobSpec JobFlags::load(const std::string& path) const {
+  JobSpec job = load_job(path, overrides());
+  apply_threads(job);
+  return job;
+}
+
+JobSpec JobFlags::parse(const std::string& text, const std::string& file) const {
+  JobSpec job = parse_job(text, file, overrides());
+  apply_threads(job);
+  return job;
+}
+
+}  // namespace hadal

@@ -1,0 +1,29 @@
+#pragma once
+// The flags by which a command line changes a job.
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "spec/job.h"
+
+namespace hadal {
+
+class JobFlags {
+ public:
+  // Adds --devices, --threads, --groups, --split and --set. The object must outlive the parsing.
+  void add_to(CLI::App& verb);
+
+  JobSpec load(const std::string& path) const;                                  // a file
+  JobSpec parse(const std::string& text, const std::string& file) const;        // a text that `file` names in errors
+
+ private:
+  std::vector<Override> overrides() const;
+  void apply_threads(JobSpec& job) const;
+
+  std::string devices_;
+  int threads_ = 0, groups_ = 0, split_ = 0;
+  std::vector<std::string> sets_;
+};
+
+}  // namespace hadal

@@ -1,0 +1,63 @@
+// hadal plan: what a job would do, before it does it.
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "apps/job_flags.h"
+#include "apps/plan_table.h"
+#include "apps/verbs.h"
+#include "train/engine.h"
+
+namespace hadal {
+
+namespace {
+
+struct PlanCommand {
+  std::string job;
+  bool json = false, steps = false;
+  JobFlags flags;
+
+  void run() const {
+    const JobSpec spec = flags.load(job);
+    const Network network = build_network(spec.network);
+    const Engine engine(spec, network, {{PlanMode::train, spec.data.batch}});
+    const BoundPlan& bound = engine.runner().bound(0);
+    const Simulation simulation = simulate(bound.plan(), {}, {});
+    if (json) {
+      auto out = plan_to_json(bound.plan(), network, bound.memory(), simulation);
+      if (steps) out["steps"] = steps_to_json(bound.plan());
+      fmt::print("{}\n", out.dump(2));
+      return;
+    }
+    fmt::print("{}: {}\n", job, spec.name);
+    fmt::print("{}", plan_table({bound.plan(), network, bound.memory(), simulation, engine.runner().backend_name(),
+                                 threads_of_each_device(spec)},
+                                true));
+    if (!steps) return;
+    for (std::size_t i = 0; i < bound.plan().steps.size(); ++i) {
+      const Step& step = bound.plan().steps[i];
+      std::string waits;
+      for (const int wait : step.waits) waits += fmt::format(" {}", wait);
+      fmt::print("  {:>4}  {:<7} {:<10} {:<32} {}{}\n", i, bound.plan().devices[step.device].name, to_string(step.stream),
+                 step.name, bound.kernel(static_cast<int>(i)) ? bound.kernel(static_cast<int>(i))->implementation() : "copy",
+                 waits.empty() ? "" : "  waits for" + waits);
+    }
+  }
+};
+
+}  // namespace
+
+void add_plan(CLI::App& app) {
+  CLI::App* verb = app.add_subcommand("plan", "Show what a job would do: layers, memory, exchange");
+  auto command = std::make_shared<PlanCommand>();
+  verb->add_option("job", command->job, "The job file")->required();
+  verb->add_flag("--json", command->json, "As JSON");
+  verb->add_flag("--steps", command->steps, "List every step of every device too");
+  command->flags.add_to(*verb);
+  verb->footer("Example: hadal plan examples/mnist_lenet.yaml --devices cpu:0,cpu:1");
+  verb->callback([command] { command->run(); });
+}
+
+}  // namespace hadal

@@ -1,0 +1,16 @@
+#pragma once
+// The verbs of the `hadal` command, one file each. Each function adds its verb to the command line; what it does runs
+// when the line was parsed, and errors leave as exceptions (main.cc gives them their exit codes).
+
+#include <CLI/CLI.hpp>
+
+namespace hadal {
+
+void add_train(CLI::App& app);
+void add_eval(CLI::App& app);
+void add_predict(CLI::App& app);
+void add_plan(CLI::App& app);
+void add_bench(CLI::App& app);
+void add_doctor(CLI::App& app);
+
+}  // namespace hadal

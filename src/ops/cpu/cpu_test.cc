@@ -1,0 +1,122 @@
+#include "ops/cpu/cpu.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "ops/cpu/test_run.h"
+
+namespace hadal {
+namespace {
+
+using testing::Each;
+using testing::Not;
+using testing::StartsWith;
+
+constexpr Layout kCanonical = Layout::canonical, kLast = Layout::channels_last;
+
+Rows all(std::int64_t count) { return {.first = 0, .count = count, .units = {}}; }
+
+// LeNet, and what it has not: groups, padding, average pooling, a packed matrix.
+std::vector<Op> ops(const Rows& rows) {
+  const ConvShape conv1{.channels = 1, .height = 28, .width = 28, .out = 20, .kernel = 5};
+  const ConvShape conv2{.channels = 20, .height = 12, .width = 12, .out = 50, .kernel = 5};
+  const ConvShape grouped{.channels = 32, .height = 9, .width = 8, .out = 64, .kernel = 3, .pad = 1, .groups = 2};
+  const PoolShape max{.kind = PoolKind::max,
+                      .channels = 50,
+                      .height = 8,
+                      .width = 8,
+                      .kernel = 3,
+                      .stride = 2,
+                      .pad = 1,
+                      .out_height = 4,
+                      .out_width = 4};
+  PoolShape average = max;
+  average.kind = PoolKind::average;
+  std::vector<Op> list = {ConvForward{conv1, rows, kCanonical, kLast},
+                          ConvBackwardWeights{conv1, rows, kCanonical, kLast},
+                          ConvForward{conv2, rows, kLast, kLast},
+                          ConvBackwardData{conv2, rows, kLast, kLast},
+                          ConvBackwardWeights{conv2, rows, kLast, kLast},
+                          ConvForward{grouped, rows, kLast, kCanonical},
+                          ConvBackwardData{grouped, rows, kLast, kCanonical},
+                          ConvBackwardWeights{grouped, rows, kLast, kCanonical},
+                          PoolForward{max, rows, kLast, kCanonical, true},
+                          PoolForward{average, rows, kLast, kCanonical, true},
+                          PoolBackward{average, rows, kLast, kCanonical},
+                          FullyConnectedForward{800, 500, rows},
+                          FullyConnectedBackwardData{800, 500, rows},
+                          FullyConnectedBackwardWeights{800, 500, 0, 500, {}, rows},
+                          FullyConnectedBackwardData{1024, 40, rows},
+                          ActivationForward{ActivationKind::tanh, 1500, rows},
+                          ActivationBackward{ActivationKind::sigmoid, 1500, rows},
+                          Dropout{.p = 0.5f, .row_elements = 1501, .rows = rows, .seed = 1, .layer = 2},
+                          Add{3, 1500, rows},
+                          SoftmaxCrossEntropy{1500, rows, rows.count, true},
+                          Softmax{1500, rows},
+                          SumParts{5, 100003},
+                          SgdUpdate{3, 100003, 0.9f, 5e-4f, true}};
+  return list;
+}
+
+TEST(Cpu, no_operator_falls_to_a_plain_loop_of_onednn) {
+  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  std::vector<std::string> implementations;
+  for (const Op& op : ops(all(8))) implementations.push_back(backend->bind(op, 1)->implementation());
+  EXPECT_THAT(implementations, Each(Not(StartsWith("ref"))));
+}
+
+// Arguments may be rows of a larger array, aligned to 4 bytes only; and a run repeats itself.
+TEST(Cpu, bits_do_not_depend_on_alignment) {
+  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  for (const Op& op : ops(all(17))) {
+    const Arrays aligned = run_op(*backend, op);
+    for (const std::size_t shift : {0, 1, 3, 9}) {
+      const Arrays shifted = run_op(*backend, op, 1, shift);
+      for (std::size_t i = 0; i < aligned.size(); ++i) {
+        ASSERT_TRUE(holds_bits(aligned[i], 0, shifted[i])) << op_name(op) << " shift " << shift;
+      }
+    }
+  }
+}
+
+TEST(Cpu, threads_change_no_more_than_the_order_of_sums) {
+  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  for (const Op& op : ops(all(48))) {
+    const Arrays one = run_op(*backend, op, 1), two = run_op(*backend, op, 2), again = run_op(*backend, op, 2);
+    for (std::size_t i = 0; i < one.size(); ++i) {
+      EXPECT_TRUE(holds_bits(two[i], 0, again[i])) << op_name(op);
+      double error = 0, size = 0;
+      for (std::size_t e = 0; e < one[i].size(); ++e) {
+        error += std::pow(static_cast<double>(one[i][e]) - static_cast<double>(two[i][e]), 2);
+        size += std::pow(static_cast<double>(one[i][e]), 2);
+      }
+      EXPECT_LE(error, 1e-11 * size) << op_name(op) << " argument " << i;
+    }
+  }
+}
+
+TEST(Cpu, sums_over_no_rows_are_zero) {
+  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  const ConvShape conv{.channels = 2, .height = 5, .width = 5, .out = 3, .kernel = 3};
+  for (const Op& op :
+       {Op{ConvBackwardWeights{conv, all(0)}}, Op{FullyConnectedBackwardWeights{4, 3, 0, 3, {}, all(0)}}}) {
+    const Arrays arrays = run_op(*backend, op);
+    EXPECT_THAT(arrays[2], Each(0.0f));
+    EXPECT_THAT(arrays[3], Each(0.0f));
+  }
+  for (const Op& op : {Op{ConvForward{conv, all(0)}}, Op{FullyConnectedForward{4, 3, all(0)}}}) {
+    EXPECT_NO_THROW(run_op(*backend, op));
+  }
+}
+
+TEST(Cpu, binding_leaves_the_threads_setting_alone) {
+  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  omp_set_num_threads(2);
+  backend->bind(FullyConnectedForward{30, 20, {.first = 0, .count = 4, .units = {2, 2}}}, 1);
+  EXPECT_EQ(omp_get_max_threads(), 2);
+}
+
+}  // namespace
+}  // namespace hadal

@@ -1,0 +1,74 @@
+#pragma once
+// Runs operators on arrays of a test.
+
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "base/random.h"
+#include "device/device.h"
+#include "nn/op.h"
+#include "ops/arguments.h"
+#include "ops/backend.h"
+
+namespace hadal {
+
+// One array for each argument of an operator, all in words of 4 bytes.
+using Arrays = std::vector<std::vector<float>>;
+
+// Pseudo-random inputs (labels are class 0), and outputs of NaN.
+inline Arrays make_arrays(const Op& op) {
+  Arrays arrays;
+  for (const OpArgument& argument : arguments_of(op)) {
+    const RandomSequence random(5, RandomUse::self_test, static_cast<std::uint32_t>(arrays.size()));
+    std::vector<float> array(static_cast<std::size_t>(argument.elements), std::numeric_limits<float>::quiet_NaN());
+    if (argument.access != Access::write) {
+      for (std::size_t i = 0; i < array.size(); ++i) {
+        array[i] = argument.type == DType::f32 ? 2 * random.uniform(i) - 1 : 0.0f;
+      }
+    }
+    arrays.push_back(std::move(array));
+  }
+  return arrays;
+}
+
+// Runs a kernel on copies of `arrays`, and gives them back. Each argument lies `shift` floats past a page.
+inline void run_kernel(Kernel& kernel, Arrays& arrays, int threads = 1, std::size_t shift = 0) {
+  std::vector<Buffer> buffers;
+  std::vector<std::byte*> arguments;
+  for (const std::vector<float>& array : arrays) {
+    buffers.emplace_back((array.size() + shift) * sizeof(float) + 1);
+    arguments.push_back(buffers.back().data() + shift * sizeof(float));
+    std::copy(array.begin(), array.end(), reinterpret_cast<float*>(arguments.back()));
+  }
+  const Buffer scratch(kernel.scratch_bytes());
+  omp_set_num_threads(threads);
+  kernel.run(arguments, scratch.data(), {.round = 1, .step = 3, .rate = 0.1f, .batch = nullptr});
+  for (std::size_t i = 0; i < arrays.size(); ++i) {
+    std::memcpy(arrays[i].data(), arguments[i], arrays[i].size() * sizeof(float));
+  }
+}
+
+inline Arrays run_op(Backend& backend, const Op& op, int threads = 1, std::size_t shift = 0) {
+  Arrays arrays = make_arrays(op);
+  run_kernel(*backend.bind(op, threads), arrays, threads, shift);
+  return arrays;
+}
+
+// Whether floats [first, first + part.size()) of `whole` are `part`, bit for bit.
+inline testing::AssertionResult holds_bits(const std::vector<float>& whole, std::size_t first,
+                                           const std::vector<float>& part) {
+  for (std::size_t i = 0; i < part.size(); ++i) {
+    if (std::memcmp(&whole[first + i], &part[i], sizeof(float)) == 0) continue;
+    return testing::AssertionFailure() << "element " << first + i << ": " << whole[first + i] << " and " << part[i];
+  }
+  return testing::AssertionSuccess();
+}
+
+}  // namespace hadal

@@ -1,0 +1,154 @@
+// docs/job.md says what the parser does: the same keys, values and defaults, and examples that are read.
+
+#include "spec/schema.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include "spec/job.h"
+#include "spec/job_keys.h"
+#include "spec/network_keys.h"
+
+namespace hadal {
+namespace {
+
+std::vector<std::string> lines_of_doc() {
+  std::ifstream file(HADAL_SOURCE_DIR "/docs/job.md");
+  EXPECT_TRUE(file) << "docs/job.md";
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) lines.push_back(line);
+  return lines;
+}
+
+// Cells of the rows of all tables under this heading, without the backticks of the first.
+std::vector<std::vector<std::string>> table_rows(const std::string& first_heading) {
+  std::vector<std::vector<std::string>> rows;
+  bool inside = false;
+  for (const std::string& line : lines_of_doc()) {
+    if (line.empty() || line[0] != '|') {
+      inside = false;
+      continue;
+    }
+    std::vector<std::string> cells;
+    std::istringstream stream(line.substr(1));
+    for (std::string cell; std::getline(stream, cell, '|');) {
+      const std::size_t first = cell.find_first_not_of(' ');
+      cells.push_back(first == std::string::npos ? "" : cell.substr(first, cell.find_last_not_of(' ') - first + 1));
+    }
+    if (inside && cells[0].front() == '`') {
+      cells[0] = cells[0].substr(1, cells[0].size() - 2);
+      rows.push_back(cells);
+    }
+    inside = inside || cells[0] == first_heading;
+  }
+  return rows;
+}
+
+std::string example_of_doc() {
+  std::string text;
+  bool inside = false;
+  for (const std::string& line : lines_of_doc()) {
+    if (inside && line == "```") break;
+    if (inside) text += line + "\n";
+    inside = inside || line == "```yaml";
+  }
+  return text;
+}
+
+TEST(JobDoc, has_every_key_with_its_value_and_default) {
+  std::map<std::string, KeyInfo> known;
+  for (const KeyInfo& key : job_keys())
+    EXPECT_TRUE(known.emplace(key.path, key).second) << key.path << " is there twice";
+  std::set<std::string> documented;
+  for (const auto& row : table_rows("key")) {
+    ASSERT_EQ(row.size(), 4u) << row[0];
+    EXPECT_TRUE(documented.insert(row[0]).second) << row[0] << " is documented twice";
+    const auto key = known.find(row[0]);
+    if (key == known.end()) {
+      ADD_FAILURE() << row[0] << " is documented, but no key";
+      continue;
+    }
+    EXPECT_EQ(row[1], key->second.type) << row[0];
+    EXPECT_EQ(row[2], key->second.fallback.empty() ? "—" : key->second.fallback) << row[0];
+    EXPECT_FALSE(row[3].empty()) << row[0];
+  }
+  for (const auto& [path, key] : known) EXPECT_TRUE(documented.count(path)) << path << " is not documented";
+}
+
+TEST(JobDoc, has_an_example_that_is_read) {
+  const std::string example = example_of_doc();
+  const JobSpec job = parse_job(example, "docs/job.md");
+  EXPECT_EQ(job.name, "mnist-lenet");
+  EXPECT_EQ(job.network.layers.size(), 7u);
+  // It shows every section.
+  for (const auto& key : job_table()) EXPECT_NE(example.find(key.name + ":"), std::string::npos) << key.name;
+}
+
+TEST(JobDoc, has_overrides_that_fit_the_example) {
+  const std::string example = example_of_doc();
+  const std::string before = to_yaml(parse_job(example, "docs/job.md"));
+  int count = 0;
+  for (const auto& row : table_rows("argument")) {
+    ASSERT_EQ(row[0].substr(0, 6), "--set ");
+    const Override override = parse_override(row[0].substr(6));
+    EXPECT_NE(to_yaml(parse_job(example, "docs/job.md", {override})), before) << row[0];
+    ++count;
+  }
+  EXPECT_GE(count, 5);
+}
+
+// The defaults of the list, against what is written of a job that says nothing.
+const Json* find_path(const Json& map, const std::string& path) {
+  const Json* at = &map;
+  std::istringstream stream(path);
+  for (std::string word; std::getline(stream, word, '.');) {
+    if (!at->is_object() || !at->contains(word)) return nullptr;
+    at = &(*at)[word];
+  }
+  return at;
+}
+
+std::string plain_text(const Json& value) {
+  std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+  std::erase(text, '"');
+  return text;
+}
+
+// Defaults that are said in words.
+const std::map<std::string, std::string> kInWords = {
+    {"devices / split", "1"}, {"kernel", "3"}, {"its type and number", ""},
+    {"the layer above", ""},  {"absent", ""},  {"of its keys", ""}};
+
+TEST(Defaults, are_those_of_the_list) {
+  const JobSpec job = parse_job(
+      "name: defaults\n"
+      "network:\n"
+      "  input: [3, 8, 8]\n"
+      "  layers: [conv: {out: 1, kernel: 3}, max_pool: {kernel: 3}, average_pool: {kernel: 3}, dropout, relu, sigmoid, "
+      "tanh, flatten, fully_connected: {out: 2}]\n"
+      "data: {train: {synthetic: {samples: 1, classes: 2}}, batch: 1}\n"
+      "solver: {rule: {sgd: {rate: {step: {base: 1, every_epochs: 1}}}}}\n"
+      "reproducible: {}\n",
+      "job.yaml");
+  Json written = write_map(job_table(), job);
+  for (const LayerSpec& layer : job.network.layers) written.update(write_map(layer_types(), layer));
+  int checked = 0;
+  for (const KeyInfo& key : job_keys()) {
+    if (key.fallback.empty() || key.fallback == kRequired || key.path == "reproducible") continue;
+    const auto words = kInWords.find(key.fallback);
+    const std::string expected = words == kInWords.end() ? key.fallback : words->second;
+    if (expected.empty()) continue;
+    const Json* value = find_path(written, key.path);
+    ASSERT_TRUE(value) << key.path;
+    EXPECT_EQ(plain_text(*value), expected) << key.path;
+    ++checked;
+  }
+  EXPECT_GE(checked, 30);
+}
+
+}  // namespace
+}  // namespace hadal

@@ -1,0 +1,28 @@
+#pragma once
+// Loss and accuracy over a data set: data-parallel, every sample counted once.
+
+#include <nlohmann/json_fwd.hpp>
+#include <vector>
+
+#include "data/dataset.h"
+#include "train/engine.h"
+
+namespace hadal {
+
+struct Evaluation {
+  double loss_sum = 0;
+  std::int64_t samples = 0, correct = 0, correct_top5 = 0, classes = 0;
+
+  double loss() const { return loss_sum / static_cast<double>(samples); }
+  double accuracy() const { return static_cast<double>(correct) / static_cast<double>(samples); }
+};
+
+// The keys that an engine needs for evaluate().
+std::vector<PlanKey> evaluation_keys(std::int64_t batch, std::int64_t samples);
+
+Evaluation evaluate(Engine& engine, const Dataset& dataset, std::int64_t batch);
+
+// {"loss", "accuracy", "top5_accuracy", "samples"}; the third only where there are more than five classes.
+nlohmann::ordered_json to_json(const Evaluation& evaluation);
+
+}  // namespace hadal

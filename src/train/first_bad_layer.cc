@@ -1,0 +1,45 @@
+#include "train/first_bad_layer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "train/engine.h"
+
+namespace hadal {
+
+namespace {
+
+bool all_finite(const std::vector<float>& values) {
+  return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
+}
+
+}  // namespace
+
+std::string first_bad_layer(const JobSpec& job, const LocalRunner& runner, std::int64_t rows, const void* batch) {
+  const std::string found = "the first NaN or infinity is in ";
+  const Network network = build_network(job.network);
+  JobSpec alone = job;
+  alone.parallel = {};
+  alone.exchange = {};
+  RunnerOptions options;
+  options.keep_activations = true;
+  Engine engine(alone, network, {{PlanMode::evaluate, rows}}, options);
+  for (int p = 0; p < static_cast<int>(network.parameters.size()); ++p) {
+    const std::vector<float> values = runner.read_parameter(p);
+    if (!all_finite(values)) return found + network.parameters[p].name;
+    engine.runner().write_parameter(p, values);
+  }
+  engine.run({PlanMode::evaluate, rows}, batch, 0, 0);
+  const Plan& plan = engine.runner().plan(0);
+  for (const Step& step : plan.steps) {
+    const int tensor = step.writes[0].tensor;
+    if (plan.tensors[tensor].type != DType::f32) continue;
+    std::vector<float> values(static_cast<std::size_t>(plan.tensors[tensor].elements));
+    engine.runner().read(0, tensor, values.data(), values.size() * sizeof(float));
+    if (all_finite(values)) continue;
+    return found + (step.layer >= 0 ? "the output of " + network.layers[step.layer].name : plan.tensors[tensor].name);
+  }
+  return "";
+}
+
+}  // namespace hadal

@@ -1,0 +1,45 @@
+#include "train/machine.h"
+
+#include <hwloc.h>
+
+#include <algorithm>
+
+#include "ops/cpu/cpu.h"
+
+namespace hadal {
+
+namespace {
+
+std::string widest_vectors() {
+  if (__builtin_cpu_supports("avx512f")) return "avx512";
+  if (__builtin_cpu_supports("avx2")) return "avx2";
+  if (__builtin_cpu_supports("avx")) return "avx";
+  return "sse";
+}
+
+}  // namespace
+
+Machine describe_machine() {
+  Machine machine;
+  machine.vectors = widest_vectors();
+  machine.onednn = onednn_version();
+  hwloc_topology_t topology = nullptr;
+  if (hwloc_topology_init(&topology) != 0) return machine;
+  if (hwloc_topology_load(topology) == 0) {
+    hwloc_bitmap_t allowed = hwloc_bitmap_alloc();
+    machine.cores = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE);
+    if (hwloc_get_cpubind(topology, allowed, HWLOC_CPUBIND_PROCESS) == 0) {
+      machine.cores = hwloc_get_nbobjs_inside_cpuset_by_type(topology, allowed, HWLOC_OBJ_CORE);
+    }
+    hwloc_bitmap_free(allowed);
+    machine.memory_bytes = hwloc_get_root_obj(topology)->total_memory;
+    const hwloc_obj_t package = hwloc_get_obj_by_type(topology, HWLOC_OBJ_PACKAGE, 0);
+    const char* model = package ? hwloc_obj_get_info_by_name(package, "CPUModel") : nullptr;
+    if (model) machine.processor = model;
+  }
+  hwloc_topology_destroy(topology);
+  machine.cores = std::max(machine.cores, 1);
+  return machine;
+}
+
+}  // namespace hadal

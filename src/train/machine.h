@@ -1,0 +1,17 @@
+#pragma once
+// What this machine is.
+
+#include <cstddef>
+#include <string>
+
+namespace hadal {
+
+struct Machine {
+  std::string processor, vectors, onednn;  // "AMD EPYC", "avx2", "2.6.3, avx2"
+  int cores = 1;                           // that this process may use
+  std::size_t memory_bytes = 0;
+};
+
+Machine describe_machine();
+
+}  // namespace hadal

@@ -1,0 +1,310 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "plan/json.h"
+#include "train/first_bad_layer.h"
+#include "train/trace_file.h"
+
+namespace hadal {
+
+using nlohmann::ordered_json;
+
+namespace {
+
+constexpr std::int64_t kWarmUpSteps = 5;  // not in samples_per_second
+
+// A line of metrics.jsonl every so many steps: about twenty an epoch.
+std::int64_t report_interval(std::int64_t steps_per_epoch) {
+  return std::clamp<std::int64_t>(steps_per_epoch / 20, 1, 100);
+}
+
+double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+// The first key in which two identities of jobs differ.
+std::string difference(const std::string& before, const std::string& now) {
+  const auto patch = ordered_json::diff(ordered_json::parse(before, nullptr, false), ordered_json::parse(now, nullptr, false));
+  if (patch.empty()) return "";
+  std::string path = patch[0].value("path", "");
+  std::replace(path.begin(), path.end(), '/', '.');
+  return path.empty() ? "the job" : path.substr(1);
+}
+
+}  // namespace
+
+// Time of the training steps alone.
+struct Trainer::Meter {
+  std::int64_t steps = 0, samples = 0, warm_samples = 0;
+  double step_seconds = 0, warm_seconds = 0;
+  double report_seconds = 0;
+  std::int64_t report_samples = 0;
+
+  void count(std::int64_t rows, double duration) {
+    ++steps;
+    samples += rows;
+    step_seconds += duration;
+    report_samples += rows;
+    report_seconds += duration;
+    if (steps <= kWarmUpSteps) return;
+    warm_samples += rows;
+    warm_seconds += duration;
+  }
+  double samples_per_second() const {
+    return warm_seconds > 0 ? static_cast<double>(warm_samples) / warm_seconds
+                            : static_cast<double>(samples) / std::max(step_seconds, 1e-9);
+  }
+};
+
+Trainer::Trainer(const JobSpec& job, bool trace) : job_(job), network_(build_network(job.network)) {
+  if (network_.parameters.empty()) {
+    throw ConfigError(job.network.where, "the network has nothing to learn: it needs a conv or a fully_connected layer");
+  }
+  const std::int64_t classes = elements(network_.layers.back().output);
+  train_ = make_dataset(job.data.train, network_.input, job.seed, Split::train);
+  validate(*train_, classes);
+  if (job.data.test) {
+    test_ = make_dataset(*job.data.test, network_.input, job.seed, Split::test);
+    validate(*test_, classes);
+  }
+  const std::int64_t batch = job.data.batch, samples = train_->size();
+  steps_per_epoch_ = (samples + batch - 1) / batch;
+  std::vector<PlanKey> keys{{PlanMode::train, std::min(batch, samples)}, {PlanMode::train, samples % batch}};
+  if (test_) {
+    for (const PlanKey& key : evaluation_keys(batch, test_->size())) keys.push_back(key);
+  }
+  RunnerOptions options;
+  options.trace = trace;
+  engine_ = std::make_unique<Engine>(job_, network_, keys, options);
+  engine_->initialise(job.seed);
+}
+
+Trainer::~Trainer() = default;
+
+void Trainer::start_loader(std::int64_t epochs) {
+  BatchLoaderOptions options;
+  options.batch = job_.data.batch;
+  options.seed = job_.seed;
+  options.order = job_.data.order;
+  options.epochs = epochs;
+  options.first_epoch = position_.epoch;
+  options.first_batch = position_.batch_in_epoch;
+  loader_ = std::make_unique<BatchLoader>(*train_, options);
+}
+
+BatchResult Trainer::step(const StagedBatch& batch) {
+  const double rate = rate_at(job_.solver.rule.rate, position_.epoch);
+  BatchResult result;
+  try {
+    result = engine_->run({PlanMode::train, batch.rows()}, batch.data(), static_cast<std::uint64_t>(position_.step), rate);
+  } catch (const DeviceError& error) {
+    // A kernel that meets a value that is not finite stops before it is stored; anything else is the device's.
+    const std::string layer = first_bad_layer(job_, engine_->runner(), batch.rows(), batch.data());
+    if (layer.empty()) throw;
+    throw DataError("training diverged at step " + std::to_string(position_.step) + ": " + layer + " (" + error.what() +
+                    "); a smaller rate or clip_norm may help");
+  }
+  if (!std::isfinite(result.loss_sum)) {
+    throw DataError("training diverged: the loss at step " + std::to_string(position_.step) + " is not a number; " +
+                    first_bad_layer(job_, engine_->runner(), batch.rows(), batch.data()) +
+                    "; a smaller rate or clip_norm may help");
+  }
+  ++position_.step;
+  if (++position_.batch_in_epoch == steps_per_epoch_) {
+    ++position_.epoch;
+    position_.batch_in_epoch = 0;
+  }
+  position_.loss_sum += result.loss_sum;
+  position_.loss_rows += result.rows;
+  last_gradient_norm_ = result.gradient_norm;
+  return result;
+}
+
+BatchResult Trainer::run_steps(std::int64_t count) {
+  BatchResult last;
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (!loader_) start_loader(std::numeric_limits<std::uint32_t>::max());
+    const auto batch = loader_->next();
+    HADAL_CHECK(batch.has_value());
+    last = step(*batch);
+  }
+  return last;
+}
+
+void Trainer::resume_from(const TrainOptions& options) {
+  const auto found = load_newest_checkpoint(RunFolder(options.out).checkpoints(), network_, options.notice);
+  if (!found) {
+    options.notice(options.out + " has no checkpoint to resume from: starting anew");
+    return;
+  }
+  if (found->identity != identity(job_)) {
+    throw ConfigError(options.out + ": its checkpoint is of another job: " + difference(found->identity, identity(job_)) +
+                      " differs; only devices, groups, split, topology, out and max-steps may change on --resume");
+  }
+  for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
+    engine_->runner().write_parameter(p, found->parameters[p]);
+    if (!found->states[p].empty()) engine_->runner().write_state(p, found->states[p]);
+  }
+  position_ = found->position;
+  options.notice("resuming " + options.out + " at step " + std::to_string(position_.step));
+}
+
+void Trainer::begin(const TrainOptions& options) {
+  const RunFolder folder(options.out);
+  if (options.resume) {
+    folder.create();
+    resume_from(options);
+  } else {
+    const std::string kept = folder.start_anew();
+    if (!kept.empty()) {
+      options.notice("an unfinished run was in " + options.out + ": it is kept as " + kept + " (--resume would continue it)");
+    }
+  }
+  if (options.init && position_.step == 0) {
+    Values values;
+    for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
+      values.push_back(engine_->runner().read_parameter(p));
+    }
+    const int taken = init_from_model(*options.init, network_, options.init_partial, values);
+    for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
+      engine_->runner().write_parameter(p, values[p]);
+    }
+    options.notice("started from " + std::to_string(taken) + " parameters of " + *options.init);
+  }
+  write_file(folder.job(), to_yaml(job_));
+  const BoundPlan& bound = engine_->runner().bound(0);
+  ordered_json plan = plan_to_json(bound.plan(), network_, bound.memory(), simulate(bound.plan(), {}, {}));
+  plan["steps"] = steps_to_json(bound.plan());
+  write_file(folder.plan(), plan.dump(1) + "\n");
+}
+
+void Trainer::save(const TrainOptions& options) {
+  Checkpoint checkpoint{position_, identity(job_), {}, {}};
+  for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
+    checkpoint.parameters.push_back(engine_->runner().read_parameter(p));
+    checkpoint.states.push_back(engine_->runner().read_state(p));
+  }
+  save_checkpoint(RunFolder(options.out).checkpoints(), network_, checkpoint, job_.checkpoint.keep);
+}
+
+void Trainer::report(const BatchResult& result, Meter& meter, MetricsLog& metrics, const TrainOptions& options) {
+  const bool epoch_ended = position_.batch_in_epoch == 0;
+  const std::int64_t steps = std::min(total_steps(), options.max_steps.value_or(total_steps()));
+  const std::int64_t epoch = epoch_ended ? position_.epoch - 1 : position_.epoch;
+  const double rate = rate_at(job_.solver.rule.rate, epoch);
+  const double speed = meter.samples_per_second();
+  const double left = static_cast<double>((steps - position_.step) * job_.data.batch) / speed;
+  options.progress({position_.step, steps, epoch, job_.solver.epochs, result.loss(), rate, speed, std::max(left, 0.0)});
+  if (position_.batch_in_epoch % report_interval(steps_per_epoch_) != 0) return;
+  ordered_json line{{"step", position_.step},
+                    {"epoch", epoch},
+                    {"loss", position_.loss_sum / static_cast<double>(position_.loss_rows)},
+                    {"rate", rate},
+                    {"samples_per_second", static_cast<double>(meter.report_samples) / meter.report_seconds}};
+  if (job_.solver.clip_norm) line["gradient_norm"] = last_gradient_norm_;
+  position_.loss_sum = 0;
+  position_.loss_rows = 0;
+  meter.report_seconds = 0;
+  meter.report_samples = 0;
+  if (epoch_ended && test_) {
+    const Evaluation evaluation = evaluate(*engine_, *test_, job_.data.batch);
+    line["test_loss"] = evaluation.loss();
+    line["test_accuracy"] = evaluation.accuracy();
+    options.evaluated(epoch, evaluation);
+  }
+  metrics.write(line);
+}
+
+std::optional<Evaluation> Trainer::test() {
+  if (!test_) return std::nullopt;
+  return evaluate(*engine_, *test_, job_.data.batch);
+}
+
+ordered_json Trainer::run(const TrainOptions& options) {
+  begin(options);
+  const RunFolder folder(options.out);
+  MetricsLog metrics(folder.metrics(), position_.step);
+  Meter meter;
+  const std::int64_t last = std::min(total_steps(), options.max_steps.value_or(total_steps()));
+  std::int64_t saved = position_.step;
+  if (position_.step < last) start_loader(job_.solver.epochs);
+  try {
+    while (position_.step < last) {
+      if (options.stop && options.stop->load()) throw Stopped("");
+      const auto batch = loader_->next();
+      HADAL_CHECK(batch.has_value());
+      const auto start = Clock::now();
+      const BatchResult result = step(*batch);
+      meter.count(result.rows, seconds(Clock::now() - start));
+      report(result, meter, metrics, options);
+      if (job_.checkpoint.every_steps > 0 && position_.step % job_.checkpoint.every_steps == 0) {
+        save(options);
+        saved = position_.step;
+      }
+    }
+  } catch (const Stopped&) {
+    save(options);
+    write_file(folder.summary(), summary(meter, std::nullopt, "").dump(2) + "\n");
+    if (!options.trace.empty()) write_trace(options.trace, engine_->runner());
+    throw Stopped("stopped at step " + std::to_string(position_.step) + " of " + std::to_string(last) +
+                  "; the same command with --resume goes on from there");
+  }
+  if (saved != position_.step && (job_.checkpoint.every_steps > 0 || position_.step < total_steps())) save(options);
+
+  Values parameters;
+  for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
+    parameters.push_back(engine_->runner().read_parameter(p));
+  }
+  const std::optional<Evaluation> tested = test();
+  const std::string sha256 = save_model(folder.model(), job_.network, network_, parameters);
+  const ordered_json result = summary(meter, tested, sha256);
+  write_file(folder.summary(), result.dump(2) + "\n");
+  if (!options.trace.empty()) write_trace(options.trace, engine_->runner());
+  return result;
+}
+
+ordered_json Trainer::summary(const Meter& meter, const std::optional<Evaluation>& tested, const std::string& sha256) const {
+  const Plan& plan = engine_->runner().plan(0);
+  ordered_json json{{"job", job_.name}, {"status", sha256.empty() ? "stopped" : "done"}, {"steps", position_.step}};
+  json["samples"] = position_.epoch * train_->size() + position_.batch_in_epoch * job_.data.batch;
+  json["train_seconds"] = meter.step_seconds;
+  if (meter.steps > 0) json["samples_per_second"] = meter.samples_per_second();
+  if (tested) json["test"] = to_json(*tested);
+  if (!sha256.empty()) json["model_sha256"] = sha256;
+
+  const InputCounters input = loader_ ? loader_->counters() : InputCounters{};
+  const std::vector<DeviceUse> uses = engine_->runner().use();
+  json["devices"] = ordered_json::array();
+  for (std::size_t d = 0; d < uses.size(); ++d) {
+    json["devices"].push_back({{"name", plan.devices[d].name},
+                               {"peak_bytes", uses[d].arena_bytes},
+                               {"parameter_bytes", uses[d].memory.parameters},
+                               {"state_bytes", uses[d].memory.state},
+                               {"gradient_bytes", uses[d].memory.gradients},
+                               {"activation_bytes", uses[d].memory.activations},
+                               {"scratch_bytes", uses[d].memory.scratch},
+                               {"compute_seconds", uses[d].compute_seconds},
+                               {"exchange_wait_seconds", uses[d].wait_seconds},
+                               {"input_wait_seconds", input.consumer_wait_seconds}});
+  }
+  ordered_json links = ordered_json::array();
+  for (const LinkBytes& link : plan.links) {
+    links.push_back({{"from", plan.devices[link.from].name}, {"to", plan.devices[link.to].name}, {"bytes_per_step", link.bytes}});
+  }
+  json["exchange"] = {{"bytes_per_step", plan.exchange_bytes()},
+                      {"remote_read_bytes_per_step", plan.remote_read_bytes},
+                      {"state_bytes_per_step", 0},
+                      {"waits_per_step", plan.waits()},
+                      {"links", links}};
+  json["input"] = {{"stages", ordered_json::array({{{"name", input.name},
+                                                    {"busy_seconds", input.busy_seconds},
+                                                    {"wait_seconds", input.wait_seconds},
+                                                    {"queue_mean", input.queue_mean}}})}};
+  return json;
+}
+
+}  // namespace hadal

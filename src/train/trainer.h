@@ -1,0 +1,77 @@
+#pragma once
+// Trains a job from its first or last known step to its end.
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+
+#include "data/batch_loader.h"
+#include "train/checkpoint.h"
+#include "train/engine.h"
+#include "train/evaluate.h"
+#include "train/run_folder.h"
+
+namespace hadal {
+
+struct TrainProgress {
+  std::int64_t step = 0, steps = 0, epoch = 0, epochs = 0;
+  double loss = 0, rate = 0, samples_per_second = 0, seconds_left = 0;
+};
+
+struct TrainOptions {
+  std::string out;  // the run's folder
+  bool resume = false;
+  std::optional<std::string> init;  // start from these parameters
+  bool init_partial = false;
+  std::optional<std::int64_t> max_steps;
+  std::string trace;  // file, or empty
+  std::function<void(const TrainProgress&)> progress = [](const TrainProgress&) {};                   // each step
+  std::function<void(std::int64_t epoch, const Evaluation&)> evaluated = [](std::int64_t, const Evaluation&) {};
+  std::function<void(const std::string&)> notice = [](const std::string&) {};                         // one line each
+  const std::atomic<bool>* stop = nullptr;  // set from anywhere: finish the step, write a checkpoint, throw Stopped
+};
+
+// Whether steps may be timed and counted without a folder: `bench` and tests use run_steps() alone.
+class Trainer {
+ public:
+  // Opens the data and binds the plans. Throws ConfigError, DataError or DeviceError where the job cannot run.
+  explicit Trainer(const JobSpec& job, bool trace = false);
+  ~Trainer();
+
+  // The whole run, with its folder: returns summary.json. Throws Stopped on options.stop after writing a checkpoint,
+  // DataError when the loss is not a number (the last checkpoint stays), StorageError when the folder cannot be written.
+  nlohmann::ordered_json run(const TrainOptions& options);
+
+  // `count` further steps, wrapping around epochs, with nothing written: for measurements. Returns the last one's result.
+  BatchResult run_steps(std::int64_t count);
+
+  Engine& engine() { return *engine_; }
+  const Network& network() const { return network_; }
+  std::int64_t total_steps() const { return steps_per_epoch_ * job_.solver.epochs; }
+
+ private:
+  struct Meter;
+
+  void begin(const TrainOptions& options);
+  void resume_from(const TrainOptions& options);
+  void start_loader(std::int64_t epochs);
+  BatchResult step(const StagedBatch& batch);
+  void report(const BatchResult& result, Meter& meter, MetricsLog& metrics, const TrainOptions& options);
+  void save(const TrainOptions& options);
+  std::optional<Evaluation> test();
+  nlohmann::ordered_json summary(const Meter& meter, const std::optional<Evaluation>& test, const std::string& sha256) const;
+
+  JobSpec job_;
+  Network network_;
+  std::unique_ptr<Dataset> train_, test_;
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<BatchLoader> loader_;
+  std::int64_t steps_per_epoch_ = 0;
+  TrainPosition position_;
+  double last_gradient_norm_ = 0;
+};
+
+}  // namespace hadal
