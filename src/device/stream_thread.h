@@ -62,6 +62,5 @@ class StreamThread : public Stream {
   std::thread thread_;
 };
 
-// "compute", "gather", "distribute".
 
 }  // namespace hadal

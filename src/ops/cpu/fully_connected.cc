@@ -27,9 +27,25 @@ constexpr std::int64_t kFewestRows = 24;
 // The most rows of a block that cannot meet a kernel for large matrices (docs/reproducible.md).
 constexpr std::int64_t kMostRows = 96;
 
-// Columns of a packed block of weights, and what is added to its pitch.
-constexpr std::int64_t kPackedColumns = 512;
+// Rows of a matrix that lie a multiple of 2 KB apart fall into the same few cache lines, which makes products two to
+// three times slower: such operands are copied to a larger pitch first.
+constexpr std::int64_t kBadPitch = 512;
 constexpr std::int64_t kPackedGap = 16;
+// Columns of weights packed at a time.
+constexpr std::int64_t kPackedColumns = 512;
+
+bool bad_pitch(std::int64_t pitch) { return pitch % kBadPitch == 0; }
+std::int64_t packed_pitch(std::int64_t columns) { return bad_pitch(columns) ? columns + kPackedGap : columns; }
+
+// Copies [rows, columns] to its packed pitch.
+void pack(int threads, const float* from, std::int64_t pitch, std::int64_t rows, std::int64_t columns, float* to) {
+  parallel_for(threads, rows, kParallelGrain / columns, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = begin; row < end; ++row) {
+      std::memcpy(to + row * packed_pitch(columns), from + row * pitch,
+                  static_cast<std::size_t>(columns) * sizeof(float));
+    }
+  });
+}
 
 std::int64_t padded(std::int64_t rows) { return std::max(kFewestRows, (rows + kRowStep - 1) / kRowStep * kRowStep); }
 
@@ -66,9 +82,8 @@ class RowProduct {
  public:
   RowProduct(std::int64_t n, std::int64_t k, bool transpose_b, const Blocks& blocks, ScratchPlan& plan)
       : n_(n), k_(k), transpose_b_(transpose_b), blocks_(blocks) {
-    // Rows of B a multiple of 2 KB apart fall into the same few cache lines.
-    packed_ = !transpose_b && n % 512 == 0 && n > kPackedColumns;
-    if (packed_) packed_at_ = plan.reserve(static_cast<std::size_t>(k * (kPackedColumns + kPackedGap)) * sizeof(float));
+    packed_ = !transpose_b && bad_pitch(n) && n > kPackedColumns;
+    if (packed_) packed_at_ = plan.reserve(static_cast<std::size_t>(k * packed_pitch(kPackedColumns)) * sizeof(float));
     if (last_rows() != blocks.last_padded) {
       a_at_ = plan.reserve(static_cast<std::size_t>(blocks.last_padded * k) * sizeof(float));
       c_at_ = plan.reserve(static_cast<std::size_t>(blocks.last_padded * n) * sizeof(float));
@@ -112,14 +127,9 @@ class RowProduct {
       return;
     }
     auto* block = reinterpret_cast<float*>(scratch + packed_at_);
-    const std::int64_t pitch = kPackedColumns + kPackedGap;
     for (std::int64_t column = 0; column < n_; column += kPackedColumns) {
-      parallel_for(threads, k_, kParallelGrain / kPackedColumns, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t row = begin; row < end; ++row) {
-          std::memcpy(block + row * pitch, b + row * n_ + column, kPackedColumns * sizeof(float));
-        }
-      });
-      multiply(column, kPackedColumns, block, pitch);
+      pack(threads, b + column, n_, k_, kPackedColumns, block);
+      multiply(column, kPackedColumns, block, packed_pitch(kPackedColumns));
     }
   }
 
@@ -173,29 +183,58 @@ class BackwardDataKernel final : public Kernel {
   RowProduct product_;
 };
 
+// A product for each piece of the outputs.
 class BackwardWeightsKernel final : public Kernel {
  public:
-  BackwardWeightsKernel(const FullyConnectedBackwardWeights& op, int threads) : op_(op), threads_(threads) {}
+  BackwardWeightsKernel(const FullyConnectedBackwardWeights& op, std::vector<std::int64_t> pieces, int threads)
+      : op_(op), pieces_(std::move(pieces)), threads_(threads) {
+    const auto reserve = [&](std::int64_t columns) {
+      return plan_.reserve(static_cast<std::size_t>(op.rows.count * packed_pitch(columns)) * sizeof(float));
+    };
+    if (bad_pitch(op.in)) x_at_ = reserve(op.in);
+    if (bad_pitch(op.out)) dy_at_ = reserve(*std::max_element(pieces_.begin(), pieces_.end()) + kPackedGap);
+  }
 
-  void run(std::span<std::byte* const> arguments, std::byte*, const StepValues&) override {
+  void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
     const OmpThreads scope(threads_);
+    const float* x = floats_in(arguments, 0);
     const float* dy = floats_in(arguments, 1) + op_.first_output;
-    onednn::multiply({.transpose_a = true,
-                      .m = op_.outputs,
-                      .n = op_.in,
-                      .k = op_.rows.count,
-                      .lda = op_.out,
-                      .ldb = op_.in,
-                      .ldc = op_.in},
-                     dy, floats_in(arguments, 0), floats_out(arguments, 2));
+    float* dw = floats_out(arguments, 2);
+    if (bad_pitch(op_.in)) {
+      auto* packed = reinterpret_cast<float*>(scratch + x_at_);
+      pack(threads_, x, op_.in, op_.rows.count, op_.in, packed);
+      x = packed;
+    }
+    std::int64_t first = 0;
+    for (const std::int64_t outputs : pieces_) {
+      multiply(dy + first, x, outputs, dw + first * op_.in, reinterpret_cast<float*>(scratch + dy_at_));
+      first += outputs;
+    }
     sum_rows(dy, op_.rows.count, op_.out, op_.outputs, floats_out(arguments, 3));
   }
 
+  std::size_t scratch_bytes() const override { return plan_.bytes(); }
   std::string implementation() const override { return "sgemm"; }
 
  private:
+  void multiply(const float* dy, const float* x, std::int64_t outputs, float* dw, float* packed) const {
+    if (outputs == 0) return;
+    if (bad_pitch(op_.out)) pack(threads_, dy, op_.out, op_.rows.count, outputs, packed);
+    onednn::multiply({.transpose_a = true,
+                      .m = outputs,
+                      .n = op_.in,
+                      .k = op_.rows.count,
+                      .lda = bad_pitch(op_.out) ? packed_pitch(outputs) : op_.out,
+                      .ldb = packed_pitch(op_.in),
+                      .ldc = op_.in},
+                     bad_pitch(op_.out) ? packed : dy, x, dw);
+  }
+
   FullyConnectedBackwardWeights op_;
+  std::vector<std::int64_t> pieces_;
   int threads_;
+  ScratchPlan plan_;
+  std::size_t x_at_ = 0, dy_at_ = 0;
 };
 
 // Rows by a kernel of either direction.
@@ -240,10 +279,12 @@ std::unique_ptr<Kernel> bind_kernel(const FullyConnectedBackwardData& op, BindCo
 }
 
 std::unique_ptr<Kernel> bind_kernel(const FullyConnectedBackwardWeights& op, BindContext& context) {
-  const auto bind = [&](const FullyConnectedBackwardWeights& part) -> std::unique_ptr<Kernel> {
-    return std::make_unique<BackwardWeightsKernel>(part, context.threads);
+  const auto way = [&](std::vector<std::int64_t> pieces) {
+    return [&op, pieces = std::move(pieces), threads = context.threads]() -> std::unique_ptr<Kernel> {
+      return std::make_unique<BackwardWeightsKernel>(op, pieces, threads);
+    };
   };
-  if (op.output_units.size() <= 1) return bind(op);
+  if (op.output_units.size() <= 1) return way({op.outputs})();
   return context.self_tests.bind({.key = fmt::format("fully connected backward weights {} to {} from {} rows {}", op.in,
                                                      op.out, op.first_output, op.rows.count),
                                   .units = op.output_units,
@@ -255,9 +296,10 @@ std::unique_ptr<Kernel> bind_kernel(const FullyConnectedBackwardWeights& op, Bin
                                       [&](std::int64_t size) {
                                         FullyConnectedBackwardWeights unit = op;
                                         unit.outputs = size;
-                                        return bind(unit);
+                                        return std::make_unique<BackwardWeightsKernel>(unit, std::vector{size},
+                                                                                       context.threads);
                                       },
-                                  .ways = {[&] { return bind(op); }}});
+                                  .ways = {way({op.outputs}), way(op.output_units)}});
 }
 
 }  // namespace hadal

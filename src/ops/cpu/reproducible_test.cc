@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <numeric>
+#include <functional>
 #include <string>
 
 #include "ops/cpu/cpu.h"
@@ -105,7 +105,7 @@ std::vector<PieceCase> row_cases() {
 std::vector<PieceCase> output_cases() {
   std::vector<PieceCase> cases;
   for (const std::int64_t batch : kBatches) {
-    const std::pair<std::int64_t, std::int64_t> layers[] = {{800, 500}, {500, 10}, {33, 17}, {48, 2048}};
+    const std::pair<std::int64_t, std::int64_t> layers[] = {{800, 500}, {500, 10}, {33, 17}, {48, 2048}, {1024, 512}};
     for (const auto& [in, out] : layers) {
       const Rows rows{.first = 0, .count = batch, .units = {batch}};
       cases.push_back({std::to_string(in) + " to " + std::to_string(out) + " batch " + std::to_string(batch),

@@ -51,7 +51,7 @@ inline void run_kernel(Kernel& kernel, Arrays& arrays, int threads = 1, std::siz
   omp_set_num_threads(threads);
   kernel.run(arguments, scratch.data(), {.round = 1, .step = 3, .rate = 0.1f, .batch = nullptr});
   for (std::size_t i = 0; i < arrays.size(); ++i) {
-    std::memcpy(arrays[i].data(), arguments[i], arrays[i].size() * sizeof(float));
+    std::copy_n(reinterpret_cast<const float*>(arguments[i]), arrays[i].size(), arrays[i].begin());
   }
 }
 
