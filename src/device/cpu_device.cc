@@ -64,11 +64,12 @@ std::vector<int> process_cores() {
 std::vector<std::unique_ptr<Device>> make_cpu_devices(const DeviceOptions& options) {
   const std::vector<int> cores = options.pin ? process_cores() : std::vector<int>();
   const auto threads = static_cast<std::size_t>(options.threads);
-  const bool enough = cores.size() / threads >= options.names.size();
+  // Only a job that takes all cores is bound to them: two smaller ones would choose the same.
+  const bool all = cores.size() == threads * options.names.size();
   std::vector<std::unique_ptr<Device>> devices;
   for (std::size_t i = 0; i < options.names.size(); ++i) {
     std::vector<int> own;
-    if (enough) {
+    if (all) {
       const auto first = cores.begin() + static_cast<std::ptrdiff_t>(i * threads);
       own.assign(first, first + static_cast<std::ptrdiff_t>(threads));
     }

@@ -94,7 +94,7 @@ class Device {
 struct DeviceOptions {
   std::vector<DeviceName> names;
   int threads = 1;           // of each device
-  bool pin = true;           // cpu devices: bind each one's threads to cores of its own, where there are enough
+  bool pin = true;           // cpu devices: bind each one's threads to cores of its own, where they take all cores
   LinkSpeed link;            // fake devices: every link, host links included
   int fake_delay_seed = -1;  // fake devices: -1 = as fast as the links allow; 0..7 = make some streams late
 };

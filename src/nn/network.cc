@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 
 #include "base/random.h"
@@ -10,6 +11,10 @@
 namespace hadal {
 
 namespace {
+
+// More numbers than any machine has for one sample or one layer's parameters.
+constexpr std::int64_t kMostElements = std::int64_t{1} << 40;
+constexpr std::int64_t kMostFlops = std::int64_t{1} << 58;
 
 // Infers the layers of one network, one after another.
 class Builder {
@@ -20,6 +25,7 @@ class Builder {
   }
 
   Network build() {
+    if (count(spec_.input) > kMostElements) throw ConfigError(spec_.where, "network.input " + to_string(spec_.input) + " is too large");
     if (spec_.layers.empty()) throw ConfigError(spec_.where, "the network has no layers");
     for (const LayerSpec& layer : spec_.layers) add(layer);
     check_all_used();
@@ -32,6 +38,7 @@ class Builder {
     layer_ = Layer{.name = spec.name, .type = spec.type, .options = spec.options};
     find_inputs(spec);
     std::visit([this](const auto& options) { infer(options); }, spec.options);
+    if (count(layer_.output) > kMostElements) fail(layer_.name + ": its output " + to_string(layer_.output) + " is too large");
     layer_.learns = layer_.weight >= 0 || std::any_of(layer_.inputs.begin(), layer_.inputs.end(),
                                                       [this](int source) { return network_.learns(source); });
     const int index = static_cast<int>(network_.layers.size());
@@ -53,6 +60,15 @@ class Builder {
   const Shape& input(std::size_t i = 0) const { return network_.shape_of(layer_.inputs[i]); }
 
   [[noreturn]] void fail(const std::string& message) const { throw ConfigError(spec_layer_->where, message); }
+
+  // The product of the numbers; past kMostElements where it cannot be counted.
+  static std::int64_t count(const Shape& numbers) {
+    std::int64_t product = 1;
+    for (const std::int64_t number : numbers) {
+      if (__builtin_mul_overflow(product, number, &product)) return std::numeric_limits<std::int64_t>::max();
+    }
+    return product;
+  }
 
   void need_one_input() const {
     if (layer_.inputs.size() != 1) fail(layer_.type + " takes one input, not " + std::to_string(layer_.inputs.size()));
@@ -78,13 +94,19 @@ class Builder {
     return out;
   }
 
+  std::int64_t flops(const Shape& factors) const {
+    const std::int64_t product = count(factors);
+    if (product > kMostFlops) fail(layer_.name + " is too large: it would take more than 2^58 operations for one sample");
+    return product;
+  }
+
   void add_parameters(const Shape& weight_shape, const InitOptions& init, std::int64_t fan_in, std::int64_t fan_out) {
     const int layer = static_cast<int>(network_.layers.size());
     layer_.weight = static_cast<int>(network_.parameters.size());
     layer_.bias = layer_.weight + 1;
     network_.parameters.push_back({layer_.name + ".weight", layer, weight_shape, init.weight, fan_in, fan_out});
     network_.parameters.push_back({layer_.name + ".bias", layer, {weight_shape[0]}, init.bias, fan_in, fan_out});
-    if (elements(weight_shape) > (std::int64_t{1} << 40)) fail(layer_.name + " has more than 2^40 parameters");
+    if (count(weight_shape) > kMostElements) fail(layer_.name + " has more than 2^40 parameters");
   }
 
   void infer(const ConvOptions& o) {
@@ -99,7 +121,7 @@ class Builder {
     layer_.output = {o.out, height, width};
     const std::int64_t area = o.kernel * o.kernel;
     const std::int64_t fan_in = channels / o.groups * area;
-    layer_.forward_flops = 2 * o.out * height * width * fan_in;
+    layer_.forward_flops = flops({2, o.out, height, width, fan_in});
     add_parameters({o.out, channels / o.groups, o.kernel, o.kernel}, o.init, fan_in, o.out / o.groups * area);
   }
 
@@ -116,7 +138,7 @@ class Builder {
     need_one_input();
     const std::int64_t in = elements(input());
     layer_.output = {o.out};
-    layer_.forward_flops = 2 * in * o.out;
+    layer_.forward_flops = flops({2, in, o.out});
     add_parameters({o.out, in}, o.init, in, o.out);
   }
 

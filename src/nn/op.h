@@ -162,8 +162,8 @@ struct SumParts {
   std::int64_t elements = 0;
 };
 
-// w -= rate v; v = momentum v + g, where g = scale (sum of the parts, as SumParts) + decay w. Rounded after each
-// operation, never fused.
+// g = scale (sum of the parts, as SumParts) + decay w; v = momentum v + g; w -= rate v. Rounded after each operation, never
+// fused. A gradient that is not finite is not stored: the kernel throws std::runtime_error.
 // reads the parts, and with `scaled` a scale [1]; writes (in place) w, and with momentum v.
 struct SgdUpdate {
   int parts = 1;

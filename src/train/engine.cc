@@ -1,6 +1,7 @@
 #include "train/engine.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "ops/cpu/cpu.h"
@@ -123,6 +124,7 @@ BatchResult Engine::run(const PlanKey& key, const void* batch, std::uint64_t ste
     runner_->read(index, rows.rank, ranks_.data(), bytes);
     for (std::int64_t i = 0; i < rows.count; ++i) {
       result.loss_sum += losses_[i];
+      if (std::isnan(losses_[i])) continue;  // its rank says nothing
       result.correct += ranks_[i] == 0;
       result.correct_top5 += ranks_[i] < 5;
     }

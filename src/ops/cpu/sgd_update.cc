@@ -2,6 +2,9 @@
 // updated, block by block, while a block is in the first-level cache. Rounded after each operation (nn/op.h).
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
+#include <stdexcept>
 
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/simd.h"
@@ -15,6 +18,18 @@ namespace {
 struct Coefficients {
   float rate, momentum, decay;
 };
+
+// The largest bits of an absolute value: those of infinity or more where one is infinite or a NaN.
+HADAL_CLONES std::uint32_t largest_bits(const float* g, std::int64_t count) {
+  std::uint32_t largest = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::uint32_t bits = std::bit_cast<std::uint32_t>(g[i]) & 0x7FFFFFFFu;
+    largest = bits > largest ? bits : largest;
+  }
+  return largest;
+}
+
+constexpr std::uint32_t kInfinityBits = 0x7F800000u;
 
 HADAL_CLONES void scale_by(float factor, const float* g, float* scaled, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) scaled[i] = factor * g[i];
@@ -39,14 +54,18 @@ class SgdUpdateKernel final : public LoopKernel {
   SgdUpdateKernel(const SgdUpdate& op, int threads) : op_(op), threads_(threads) {}
 
   void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues& values) override {
+    std::atomic<bool> finite{true};
     const std::int64_t share = (op_.elements + threads_ - 1) / threads_;
     parallel_for(threads_, threads_, 1, [&](std::int64_t thread, std::int64_t past_thread) {
       for (; thread < past_thread; ++thread) {
         float* levels =
             reinterpret_cast<float*>(scratch) + static_cast<std::size_t>(thread) * sum_tree_floats(op_.parts);
-        update_range(arguments, thread * share, std::min(op_.elements, (thread + 1) * share), levels, values.rate);
+        if (!update_range(arguments, thread * share, std::min(op_.elements, (thread + 1) * share), levels, values.rate)) {
+          finite = false;
+        }
       }
     });
+    if (!finite) throw std::runtime_error("the gradient is not finite");
   }
 
   std::size_t scratch_bytes() const override {
@@ -54,7 +73,8 @@ class SgdUpdateKernel final : public LoopKernel {
   }
 
  private:
-  void update_range(std::span<std::byte* const> arguments, std::int64_t begin, std::int64_t end, float* levels,
+  // Ends at the first block whose gradient is not finite, and returns whether there was none.
+  bool update_range(std::span<std::byte* const> arguments, std::int64_t begin, std::int64_t end, float* levels,
                     float rate) const {
     const auto parts = arguments.first(static_cast<std::size_t>(op_.parts));
     std::size_t next = parts.size();
@@ -70,12 +90,14 @@ class SgdUpdateKernel final : public LoopKernel {
         scale_by(*scale, g, levels, count);
         g = levels;
       }
+      if (largest_bits(g, count) >= kInfinityBits) return false;
       if (v != nullptr) {
         update_with_momentum(by, g, w + first, v + first, count);
       } else {
         update(by, g, w + first, count);
       }
     }
+    return true;
   }
 
   SgdUpdate op_;

@@ -4,6 +4,9 @@
 //
 // Rounded after each operation: this order is the result, not an approximation of one.
 
+#include <cmath>
+#include <stdexcept>
+
 #include "ops/reference/loops.h"
 
 namespace hadal::reference {
@@ -20,6 +23,7 @@ void run(const SgdUpdate& op, const Call& call) {
   for (std::int64_t i = 0; i < op.elements; ++i) {
     Real g = sum_by_halves<Real>(parts, i);
     if (scale != nullptr) g = *scale * g;
+    if (!std::isfinite(g)) throw std::runtime_error("the gradient is not finite");
     g = g + decay * w[i];
     if (v != nullptr) {
       g = momentum * v[i] + g;
