@@ -1,5 +1,7 @@
 // hadal bench: how fast this machine trains.
 
+#include "train/bench.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,7 +12,6 @@
 #include "apps/terminal.h"
 #include "apps/verbs.h"
 #include "base/error.h"
-#include "train/bench.h"
 #include "train/trainer.h"
 
 namespace hadal {
@@ -56,15 +57,21 @@ struct BenchTrainCommand {
     const auto devices = job.parallel.devices.size();
     const double peak_all = peak * static_cast<double>(devices);
     if (json) {
-      const nlohmann::ordered_json line{{"bench", network.name}, {"devices", devices}, {"threads", threads},
-                                        {"batch", job.data.batch}, {"precision", "fp32"}, {"samples_per_second", rate},
-                                        {"flops_per_sample", flops}, {"peak_gflops", peak_all / 1e9},
+      const nlohmann::ordered_json line{{"bench", network.name},
+                                        {"devices", devices},
+                                        {"threads", threads},
+                                        {"batch", job.data.batch},
+                                        {"precision", "fp32"},
+                                        {"samples_per_second", rate},
+                                        {"flops_per_sample", flops},
+                                        {"peak_gflops", peak_all / 1e9},
                                         {"peak_share", rate * flops / peak_all}};
       fmt::print("{}\n", line.dump());
     } else {
-      fmt::print("{:<8} {} device{} of {} core{}, batch {}: {:>9} samples/s, {:.1f} GFLOP/s, {:.0f} % of the measured peak\n",
-                 network.name, devices, devices == 1 ? "" : "s", threads, threads == 1 ? "" : "s", job.data.batch,
-                 format_count(rate), rate * flops / 1e9, 100 * rate * flops / peak_all);
+      fmt::print(
+          "{:<8} {} device{} of {} core{}, batch {}: {:>9} samples/s, {:.1f} GFLOP/s, {:.0f} % of the measured peak\n",
+          network.name, devices, devices == 1 ? "" : "s", threads, threads == 1 ? "" : "s", job.data.batch,
+          format_count(rate), rate * flops / 1e9, 100 * rate * flops / peak_all);
     }
     std::fflush(stdout);
   }
@@ -75,10 +82,13 @@ struct BenchTrainCommand {
 void add_bench(CLI::App& app) {
   CLI::App* verb = app.add_subcommand("bench", "How fast this machine trains");
   verb->require_subcommand(1);
-  CLI::App* train = verb->add_subcommand("train", "Training steps of known networks, through the same loop as 'hadal train'");
+  CLI::App* train =
+      verb->add_subcommand("train", "Training steps of known networks, through the same loop as 'hadal train'");
   auto command = std::make_shared<BenchTrainCommand>();
   train->add_option("--only", command->only, "Networks: mlp, lenet")->delimiter(',');
-  train->add_option("--seconds", command->seconds, "Time for each")->check(CLI::Range(0.1, 600.0))->capture_default_str();
+  train->add_option("--seconds", command->seconds, "Time for each")
+      ->check(CLI::Range(0.1, 600.0))
+      ->capture_default_str();
   train->add_flag("--json", command->json, "A JSON line for each");
   command->flags.add_to(*train);
   verb->footer("Example: hadal bench train --only lenet --threads 1");

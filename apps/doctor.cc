@@ -48,16 +48,19 @@ struct DoctorCommand {
       ++(result.ok ? passed : failed);
       ++implementations[result.op][result.implementation];
       if (!result.ok) fmt::print("  FAILED {}: {}\n", result.name, result.problem);
-      if (verbose && result.ok) fmt::print("  {:<50} {:<24} error {:.1e}\n", result.name, result.implementation, result.error);
+      if (verbose && result.ok)
+        fmt::print("  {:<50} {:<24} error {:.1e}\n", result.name, result.implementation, result.error);
     }
     fmt::print("operators on {}, backend {}:\n", device_name, backend.name());
     for (const auto& [op, names] : implementations) {
       std::string list;
-      for (const auto& [name, count] : names) list += (list.empty() ? "" : ", ") + name + (name.starts_with("ref") ? " (SLOW)" : "");
+      for (const auto& [name, count] : names)
+        list += (list.empty() ? "" : ", ") + name + (name.starts_with("ref") ? " (SLOW)" : "");
       fmt::print("  {:<32} {}\n", op, list);
     }
     fmt::print("self-test  {} cases passed, {} failed\n", passed, failed);
-    if (failed > 0) throw DeviceError("operators of " + device_name + " do not compute what they should; use backend: reference");
+    if (failed > 0)
+      throw DeviceError("operators of " + device_name + " do not compute what they should; use backend: reference");
   }
 };
 

@@ -20,9 +20,11 @@ namespace {
 // "test" or "train" of the run's job, or an IDX file of images whose labels stand beside it, or "IMAGES,LABELS".
 DataSource source_of(const TrainedModel& trained, const std::string& data) {
   if (data == "train" || data == "test") {
-    if (!trained.from_run) throw ConfigError("--data " + data + " names a section of a run's job; a model file needs --data IMAGES,LABELS");
+    if (!trained.from_run)
+      throw ConfigError("--data " + data + " names a section of a run's job; a model file needs --data IMAGES,LABELS");
     if (data == "train") return trained.job.data.train;
-    if (!trained.job.data.test) throw ConfigError("the run's job has no data.test; use --data train or --data IMAGES,LABELS");
+    if (!trained.job.data.test)
+      throw ConfigError("the run's job has no data.test; use --data train or --data IMAGES,LABELS");
     return *trained.job.data.test;
   }
   const std::size_t comma = data.find(',');
@@ -30,7 +32,9 @@ DataSource source_of(const TrainedModel& trained, const std::string& data) {
   std::string labels = data;
   const std::size_t kind = labels.rfind("images-idx3");
   if (kind == std::string::npos) {
-    throw ConfigError("--data " + data + ": give the labels too, as IMAGES,LABELS (they are found by themselves only beside a file named ...images-idx3...)");
+    throw ConfigError("--data " + data +
+                      ": give the labels too, as IMAGES,LABELS (they are found by themselves only beside a file named "
+                      "...images-idx3...)");
   }
   return IdxData{data, labels.replace(kind, 11, "labels-idx1"), {}};
 }
@@ -49,7 +53,8 @@ struct EvalCommand {
 
   void run() const {
     const TrainedModel trained = open_trained(run_or_model);
-    const auto dataset = make_dataset(source_of(trained, data), trained.model.network.input, trained.job.seed, Split::test);
+    const auto dataset =
+        make_dataset(source_of(trained, data), trained.model.network.input, trained.job.seed, Split::test);
     const std::int64_t classes = elements(trained.model.network.layers.back().output);
     validate(*dataset, classes);
     const std::int64_t batch = std::max<std::int64_t>(trained.job.data.batch, 1);
@@ -60,10 +65,11 @@ struct EvalCommand {
       fmt::print("{}\n", to_json(result).dump());
       return;
     }
-    fmt::print("{} samples: loss {:.4f}, accuracy {:.2f} %", format_count(static_cast<double>(result.samples)), result.loss(),
-               100 * result.accuracy());
+    fmt::print("{} samples: loss {:.4f}, accuracy {:.2f} %", format_count(static_cast<double>(result.samples)),
+               result.loss(), 100 * result.accuracy());
     if (classes > 5) {
-      fmt::print(", top-5 {:.2f} %", 100.0 * static_cast<double>(result.correct_top5) / static_cast<double>(result.samples));
+      fmt::print(", top-5 {:.2f} %",
+                 100.0 * static_cast<double>(result.correct_top5) / static_cast<double>(result.samples));
     }
     fmt::print("\n");
     if (show > 0) show_samples(trained, *dataset);
@@ -99,7 +105,9 @@ struct EvalCommand {
       }
     }
     const std::size_t wrong_count = std::min(wrong.size(), static_cast<std::size_t>((show + 1) / 2));
-    std::vector<Shown> pick(right.begin(), right.begin() + static_cast<std::ptrdiff_t>(std::min(right.size(), static_cast<std::size_t>(show) - wrong_count)));
+    std::vector<Shown> pick(right.begin(),
+                            right.begin() + static_cast<std::ptrdiff_t>(
+                                                std::min(right.size(), static_cast<std::size_t>(show) - wrong_count)));
     pick.insert(pick.end(), wrong.begin(), wrong.begin() + static_cast<std::ptrdiff_t>(wrong_count));
     draw_row(pick, dataset, input);
   }
@@ -129,8 +137,10 @@ void add_eval(CLI::App& app) {
   CLI::App* verb = app.add_subcommand("eval", "Loss and accuracy of a trained model");
   auto command = std::make_shared<EvalCommand>();
   verb->add_option("run", command->run_or_model, "A run's folder or a model.safetensors")->required();
-  verb->add_option("--data", command->data, "test or train of the run's job, or IMAGES,LABELS (IDX files)")->capture_default_str();
-  verb->add_option("--show", command->show, "Draw this many samples, half of them wrong ones")->check(CLI::Range(0, 100));
+  verb->add_option("--data", command->data, "test or train of the run's job, or IMAGES,LABELS (IDX files)")
+      ->capture_default_str();
+  verb->add_option("--show", command->show, "Draw this many samples, half of them wrong ones")
+      ->check(CLI::Range(0, 100));
   verb->add_flag("--json", command->json, "As JSON");
   verb->footer("Example: hadal eval runs/mnist-lenet --show 6");
   verb->callback([command] { command->run(); });

@@ -11,7 +11,9 @@ void JobFlags::add_to(CLI::App& verb) {
   verb.add_option("--threads", threads_, "Cores of each CPU device")->check(CLI::Range(1, 1024));
   verb.add_option("--groups", groups_, "Worker groups (devices / split)")->check(CLI::Range(1, 1024));
   verb.add_option("--split", split_, "Devices that share one model")->check(CLI::Range(1, 1024));
-  verb.add_option("--set", sets_, "Override a key of the job, for example --set solver.epochs=1")->take_all()->expected(1);
+  verb.add_option("--set", sets_, "Override a key of the job, for example --set solver.epochs=1")
+      ->take_all()
+      ->expected(1);
 }
 
 std::vector<Override> JobFlags::overrides() const {

@@ -14,8 +14,8 @@ class JobFlags {
   // Adds --devices, --threads, --groups, --split and --set. The object must outlive the parsing.
   void add_to(CLI::App& verb);
 
-  JobSpec load(const std::string& path) const;                                  // a file
-  JobSpec parse(const std::string& text, const std::string& file) const;        // a text that `file` names in errors
+  JobSpec load(const std::string& path) const;                            // a file
+  JobSpec parse(const std::string& text, const std::string& file) const;  // a text that `file` names in errors
 
  private:
   std::vector<Override> overrides() const;

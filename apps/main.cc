@@ -17,7 +17,8 @@ int usage_error(const CLI::App& app, const CLI::ParseError& error, int argc, cha
   for (const CLI::App* verb : app.get_subcommands({})) verbs.push_back(verb->get_name());
   if (argc > 1 && argv[1][0] != '-' && app.get_subcommands().empty()) {
     const std::string near = hadal::nearest(argv[1], verbs);
-    message = "there is no verb '" + std::string(argv[1]) + "'" + (near.empty() ? "" : "; did you mean '" + near + "'?");
+    message =
+        "there is no verb '" + std::string(argv[1]) + "'" + (near.empty() ? "" : "; did you mean '" + near + "'?");
   }
   std::fprintf(stderr, "hadal: %s; see 'hadal %s--help'\n", message.c_str(),
                app.get_subcommands().empty() ? "" : (app.get_subcommands()[0]->get_name() + " ").c_str());

@@ -13,8 +13,8 @@ namespace {
 std::string layer_rows(const PlanView& view) {
   std::size_t name_width = 5;
   for (const Layer& layer : view.network.layers) name_width = std::max(name_width, layer.name.size());
-  std::string text = fmt::format("  {:<{}}  {:<15}  {:<14}  {:>12}  {:>12}  {}\n", "layer", name_width, "type", "output",
-                                 "parameters", "MFLOP", "exchange");
+  std::string text = fmt::format("  {:<{}}  {:<15}  {:<14}  {:>12}  {:>12}  {}\n", "layer", name_width, "type",
+                                 "output", "parameters", "MFLOP", "exchange");
   for (std::size_t l = 0; l < view.network.layers.size(); ++l) {
     const Layer& layer = view.network.layers[l];
     std::int64_t parameters = 0;
@@ -40,11 +40,12 @@ std::string plan_table(const PlanView& view, bool layers) {
                       view.threads == 1 ? "" : "s");
   for (std::size_t d = 0; d < view.plan.devices.size(); ++d) {
     const MemoryUse& use = view.memory.use[d];
-    text += fmt::format("  {:<7} {:>4} rows   {:>8} (parameters {}, state {}, gradients {}, activations {}, scratch {})\n",
-                        view.plan.devices[d].name, view.plan.device_rows[d].count, format_bytes(static_cast<double>(use.peak)),
-                        format_bytes(static_cast<double>(use.parameters)), format_bytes(static_cast<double>(use.state)),
-                        format_bytes(static_cast<double>(use.gradients)), format_bytes(static_cast<double>(use.activations)),
-                        format_bytes(static_cast<double>(use.scratch)));
+    text +=
+        fmt::format("  {:<7} {:>4} rows   {:>8} (parameters {}, state {}, gradients {}, activations {}, scratch {})\n",
+                    view.plan.devices[d].name, view.plan.device_rows[d].count,
+                    format_bytes(static_cast<double>(use.peak)), format_bytes(static_cast<double>(use.parameters)),
+                    format_bytes(static_cast<double>(use.state)), format_bytes(static_cast<double>(use.gradients)),
+                    format_bytes(static_cast<double>(use.activations)), format_bytes(static_cast<double>(use.scratch)));
   }
   if (view.plan.devices.size() > 1) {
     if (view.plan.links.empty()) {
@@ -54,13 +55,13 @@ std::string plan_table(const PlanView& view, bool layers) {
       text += fmt::format("  exchange: {} a step over {} links; the busiest carries {}\n",
                           format_bytes(static_cast<double>(view.plan.exchange_bytes())), view.plan.links.size(),
                           format_bytes(static_cast<double>(
-                              std::max_element(view.plan.links.begin(), view.plan.links.end(), [](const LinkBytes& a, const LinkBytes& b) {
-                                return a.bytes < b.bytes;
-                              })->bytes)));
+                              std::max_element(view.plan.links.begin(), view.plan.links.end(),
+                                               [](const LinkBytes& a, const LinkBytes& b) { return a.bytes < b.bytes; })
+                                  ->bytes)));
     }
   }
-  text += fmt::format("  {} steps, {} waits; estimated {:.2f} ms a step, bound by {}\n", view.plan.steps.size(), view.plan.waits(),
-                      view.simulation.step_seconds * 1e3, view.simulation.bound_by());
+  text += fmt::format("  {} steps, {} waits; estimated {:.2f} ms a step, bound by {}\n", view.plan.steps.size(),
+                      view.plan.waits(), view.simulation.step_seconds * 1e3, view.simulation.bound_by());
   return text;
 }
 

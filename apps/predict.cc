@@ -45,14 +45,17 @@ bool split_rows(const std::string& text, std::string& file, std::int64_t& first,
 
 bool is_idx(const std::string& name) { return name.find("idx") != std::string::npos; }
 
-void append_rows(const std::string& path, std::int64_t first, std::int64_t last, const Shape& shape, std::vector<Input>& inputs) {
+void append_rows(const std::string& path, std::int64_t first, std::int64_t last, const Shape& shape,
+                 std::vector<Input>& inputs) {
   const IdxFile file(path, IdxContent::images, {});
   if (last < 0) last = file.size() - 1;
   if (first < 0 || first > last || last >= file.size()) {
-    throw ConfigError(path + ": has rows 0 to " + std::to_string(file.size() - 1) + ", not " + std::to_string(first) + "-" + std::to_string(last));
+    throw ConfigError(path + ": has rows 0 to " + std::to_string(file.size() - 1) + ", not " + std::to_string(first) +
+                      "-" + std::to_string(last));
   }
   if (static_cast<std::int64_t>(file.sample(0).size()) != elements(shape)) {
-    throw DataError(path + ": a row has " + std::to_string(file.sample(0).size()) + " values; the network takes " + to_string(shape));
+    throw DataError(path + ": a row has " + std::to_string(file.sample(0).size()) + " values; the network takes " +
+                    to_string(shape));
   }
   for (std::int64_t row = first; row <= last; ++row) {
     Input input{path + ":" + std::to_string(row), {}};
@@ -85,9 +88,11 @@ struct PredictCommand {
       }
     }
     const auto count = static_cast<std::int64_t>(inputs.size());
-    const auto engine = engine_for(trained, {{PlanMode::predict, std::min(count, kRowsAtOnce)}, {PlanMode::predict, count % kRowsAtOnce}});
+    const auto engine = engine_for(
+        trained, {{PlanMode::predict, std::min(count, kRowsAtOnce)}, {PlanMode::predict, count % kRowsAtOnce}});
     for (std::int64_t i = 0; i < count; i += kRowsAtOnce) {
-      predict(*engine, std::span(inputs).subspan(static_cast<std::size_t>(i), static_cast<std::size_t>(std::min(kRowsAtOnce, count - i))));
+      predict(*engine, std::span(inputs).subspan(static_cast<std::size_t>(i),
+                                                 static_cast<std::size_t>(std::min(kRowsAtOnce, count - i))));
     }
   }
 
@@ -109,7 +114,8 @@ struct PredictCommand {
   void print(const std::string& name, const std::vector<std::size_t>& order, const float* probabilities) const {
     if (json) {
       nlohmann::ordered_json line{{"input", name}, {"top", nlohmann::ordered_json::array()}};
-      for (const std::size_t label : order) line["top"].push_back({{"label", label}, {"probability", probabilities[label]}});
+      for (const std::size_t label : order)
+        line["top"].push_back({{"label", label}, {"probability", probabilities[label]}});
       fmt::print("{}\n", line.dump());
       return;
     }
@@ -122,10 +128,12 @@ struct PredictCommand {
 }  // namespace
 
 void add_predict(CLI::App& app) {
-  CLI::App* verb = app.add_subcommand("predict", "What a trained model says of PNG or PGM files, or rows of an IDX file");
+  CLI::App* verb =
+      app.add_subcommand("predict", "What a trained model says of PNG or PGM files, or rows of an IDX file");
   auto command = std::make_shared<PredictCommand>();
   verb->add_option("run", command->run_or_model, "A run's folder or a model.safetensors")->required();
-  verb->add_option("input", command->names, "FILE.png, FILE.pgm, IDXFILE, IDXFILE:ROW or IDXFILE:FIRST-LAST")->required();
+  verb->add_option("input", command->names, "FILE.png, FILE.pgm, IDXFILE, IDXFILE:ROW or IDXFILE:FIRST-LAST")
+      ->required();
   verb->add_option("--top", command->top, "Labels to show")->check(CLI::Range(1, 1000))->capture_default_str();
   verb->add_flag("--json", command->json, "A JSON line for each input");
   verb->footer("Example: hadal predict runs/mnist-lenet data/mnist/t10k-images-idx3-ubyte:0-9");

@@ -27,7 +27,9 @@ std::string format_seconds(double seconds) {
   return fmt::format("{} s", total);
 }
 
-std::string format_count(double count) { return with_thousands(static_cast<std::uint64_t>(std::llround(std::max(count, 0.0)))); }
+std::string format_count(double count) {
+  return with_thousands(static_cast<std::uint64_t>(std::llround(std::max(count, 0.0))));
+}
 
 std::string draw(std::span<const float> pixels, std::int64_t height, std::int64_t width) {
   const auto ink = [&](std::int64_t y, std::int64_t x) {

@@ -39,13 +39,19 @@ class Reporter {
     if (p.step != p.steps && now - last_ < interval) return;
     last_ = now;
     if (json_) {
-      print_json({{"event", "progress"}, {"step", p.step}, {"steps", p.steps}, {"epoch", p.epoch}, {"loss", p.loss},
-                  {"rate", p.rate}, {"samples_per_second", p.samples_per_second}, {"seconds_left", p.seconds_left}});
+      print_json({{"event", "progress"},
+                  {"step", p.step},
+                  {"steps", p.steps},
+                  {"epoch", p.epoch},
+                  {"loss", p.loss},
+                  {"rate", p.rate},
+                  {"samples_per_second", p.samples_per_second},
+                  {"seconds_left", p.seconds_left}});
       return;
     }
-    const std::string line = fmt::format("step {}/{}  epoch {}/{}  loss {:.4f}  {} samples/s  {} left", p.step, p.steps,
-                                         p.epoch + 1, p.epochs, p.loss, format_count(p.samples_per_second),
-                                         format_seconds(p.seconds_left));
+    const std::string line =
+        fmt::format("step {}/{}  epoch {}/{}  loss {:.4f}  {} samples/s  {} left", p.step, p.steps, p.epoch + 1,
+                    p.epochs, p.loss, format_count(p.samples_per_second), format_seconds(p.seconds_left));
     if (live_) {
       fmt::print("\r\033[K{}", line);
       open_line_ = true;
@@ -108,7 +114,9 @@ struct TrainCommand {
     options.trace = trace;
     options.stop = &stop_requested;
     options.progress = [&](const TrainProgress& progress) { reporter.progress(progress); };
-    options.evaluated = [&](std::int64_t epoch, const Evaluation& evaluation) { reporter.evaluated(epoch, evaluation); };
+    options.evaluated = [&](std::int64_t epoch, const Evaluation& evaluation) {
+      reporter.evaluated(epoch, evaluation);
+    };
     options.notice = [&](const std::string& text) { reporter.notice(text); };
     if (!json) show_plan(trainer, spec, options.out);
     std::signal(SIGINT, on_interrupt);
@@ -126,7 +134,8 @@ struct TrainCommand {
   static void show_plan(Trainer& trainer, const JobSpec& spec, const std::string& folder) {
     const LocalRunner& runner = trainer.engine().runner();
     const BoundPlan& bound = runner.bound(0);
-    fmt::print("{}: {} steps, into {}/\n{}", spec.name, format_count(static_cast<double>(trainer.total_steps())), folder,
+    fmt::print("{}: {} steps, into {}/\n{}", spec.name, format_count(static_cast<double>(trainer.total_steps())),
+               folder,
                plan_table({bound.plan(), trainer.network(), bound.memory(), simulate(bound.plan(), {}, {}),
                            runner.backend_name(), threads_of_each_device(spec)},
                           false));
@@ -134,7 +143,8 @@ struct TrainCommand {
   }
 
   static void show_summary(const ordered_json& summary, const std::string& folder) {
-    fmt::print("done: {} steps in {:.1f} s", format_count(summary["steps"].get<double>()), summary["train_seconds"].get<double>());
+    fmt::print("done: {} steps in {:.1f} s", format_count(summary["steps"].get<double>()),
+               summary["train_seconds"].get<double>());
     if (summary.contains("samples_per_second")) {
       fmt::print(", {} samples/s", format_count(summary["samples_per_second"].get<double>()));
     }
@@ -154,9 +164,11 @@ void add_train(CLI::App& app) {
   verb->add_option("job", command->job, "The job file")->required();
   verb->add_option("--out", command->out, "The run's folder (default: runs/NAME)");
   auto* init = verb->add_option("--init", command->init, "Start from the parameters of this model.safetensors");
-  verb->add_option("--init-partial", command->init_partial, "The same, with those of its parameters that fit by name")->excludes(init);
+  verb->add_option("--init-partial", command->init_partial, "The same, with those of its parameters that fit by name")
+      ->excludes(init);
   verb->add_flag("--resume", command->resume, "Go on from the newest intact checkpoint of the run's folder");
-  verb->add_option("--max-steps", command->max_steps, "Stop after this many steps in all")->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 60));
+  verb->add_option("--max-steps", command->max_steps, "Stop after this many steps in all")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 60));
   verb->add_option("--trace", command->trace, "Write a timeline of all steps (chrome://tracing, ui.perfetto.dev)");
   verb->add_flag("--json", command->json, "JSON lines on standard output");
   command->flags.add_to(*verb);

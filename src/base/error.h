@@ -59,8 +59,8 @@ class Stopped : public Error {
 };
 
 // A broken promise between parts of this program: never reached by what a user or a file can say.
-#define HADAL_CHECK(condition)                                                                 \
-  ((condition) ? static_cast<void>(0)                                                          \
+#define HADAL_CHECK(condition)                                                                                       \
+  ((condition) ? static_cast<void>(0)                                                                                \
                : throw std::logic_error(std::string("internal error: " #condition " does not hold at ") + __FILE__ + \
                                         ":" + std::to_string(__LINE__)))
 

@@ -62,5 +62,4 @@ class StreamThread : public Stream {
   std::thread thread_;
 };
 
-
 }  // namespace hadal

@@ -73,7 +73,7 @@ struct LayerSpec {
   std::string name;               // unique; "conv1" where the user gave none
   std::vector<std::string> from;  // names of layers, or "input"; empty: the layer above
   LayerOptions options;
-  Position where;                 // of the layer's type in the job file
+  Position where;  // of the layer's type in the job file
 };
 
 struct NetworkSpec {

@@ -25,7 +25,8 @@ class Builder {
   }
 
   Network build() {
-    if (count(spec_.input) > kMostElements) throw ConfigError(spec_.where, "network.input " + to_string(spec_.input) + " is too large");
+    if (count(spec_.input) > kMostElements)
+      throw ConfigError(spec_.where, "network.input " + to_string(spec_.input) + " is too large");
     if (spec_.layers.empty()) throw ConfigError(spec_.where, "the network has no layers");
     for (const LayerSpec& layer : spec_.layers) add(layer);
     check_all_used();
@@ -38,7 +39,8 @@ class Builder {
     layer_ = Layer{.name = spec.name, .type = spec.type, .options = spec.options};
     find_inputs(spec);
     std::visit([this](const auto& options) { infer(options); }, spec.options);
-    if (count(layer_.output) > kMostElements) fail(layer_.name + ": its output " + to_string(layer_.output) + " is too large");
+    if (count(layer_.output) > kMostElements)
+      fail(layer_.name + ": its output " + to_string(layer_.output) + " is too large");
     layer_.learns = layer_.weight >= 0 || std::any_of(layer_.inputs.begin(), layer_.inputs.end(),
                                                       [this](int source) { return network_.learns(source); });
     const int index = static_cast<int>(network_.layers.size());
@@ -96,7 +98,8 @@ class Builder {
 
   std::int64_t flops(const Shape& factors) const {
     const std::int64_t product = count(factors);
-    if (product > kMostFlops) fail(layer_.name + " is too large: it would take more than 2^58 operations for one sample");
+    if (product > kMostFlops)
+      fail(layer_.name + " is too large: it would take more than 2^58 operations for one sample");
     return product;
   }
 
@@ -128,7 +131,8 @@ class Builder {
   void infer(const PoolOptions& o) {
     need_image();
     if (2 * o.pad > o.kernel) {
-      fail(layer_.name + ": pad: " + std::to_string(o.pad) + " is more than half of kernel: " + std::to_string(o.kernel));
+      fail(layer_.name + ": pad: " + std::to_string(o.pad) +
+           " is more than half of kernel: " + std::to_string(o.kernel));
     }
     layer_.output = {input()[0], window(input()[1], o.kernel, o.stride, o.pad, o.ceil),
                      window(input()[2], o.kernel, o.stride, o.pad, o.ceil)};
@@ -213,8 +217,8 @@ std::int64_t Network::parameter_elements() const {
 std::int64_t Network::training_flops() const {
   std::int64_t sum = 0;
   for (const Layer& layer : layers) {
-    const bool data_gradient = std::any_of(layer.inputs.begin(), layer.inputs.end(),
-                                           [this](int source) { return learns(source); });
+    const bool data_gradient =
+        std::any_of(layer.inputs.begin(), layer.inputs.end(), [this](int source) { return learns(source); });
     sum += layer.forward_flops * (data_gradient ? 3 : 2);
   }
   return sum;

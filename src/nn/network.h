@@ -22,11 +22,11 @@ struct Parameter {
 struct Layer {
   std::string name, type;
   LayerOptions options;
-  std::vector<int> inputs;  // layers, or kNetworkInput
-  Shape output;             // of one sample
-  int weight = -1, bias = -1;       // indices into Network::parameters, -1: none
-  std::int64_t forward_flops = 0;   // of one sample: 2 for each multiply-add
-  bool learns = false;              // something at or below it has parameters: a gradient must reach its output
+  std::vector<int> inputs;         // layers, or kNetworkInput
+  Shape output;                    // of one sample
+  int weight = -1, bias = -1;      // indices into Network::parameters, -1: none
+  std::int64_t forward_flops = 0;  // of one sample: 2 for each multiply-add
+  bool learns = false;             // something at or below it has parameters: a gradient must reach its output
 };
 
 // Layers stand in an order in which each comes after its inputs. The last layer gives the logits.

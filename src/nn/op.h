@@ -58,8 +58,8 @@ struct PoolShape {
   std::int64_t out_height = 0, out_width = 0;
 };
 
-// reads source; writes destination, and for max pooling in training a workspace of 4 bytes for each output element, whose
-// contents are the backend's own.
+// reads source; writes destination, and for max pooling in training a workspace of 4 bytes for each output element,
+// whose contents are the backend's own.
 struct PoolForward {
   PoolShape shape;
   Rows rows;
@@ -112,9 +112,9 @@ struct FullyConnectedBackwardData {
   Rows rows;
 };
 
-// reads source [N, in], diff_destination [N, out]; writes diff_weight [outputs, in] and diff_bias [outputs] of the outputs
-// first_output ... first_output + outputs - 1: sums over the rows in their order. `output_units`: pieces of the outputs
-// that define the result under `reproducible`, as Rows::units; the rows are one unit.
+// reads source [N, in], diff_destination [N, out]; writes diff_weight [outputs, in] and diff_bias [outputs] of the
+// outputs first_output ... first_output + outputs - 1: sums over the rows in their order. `output_units`: pieces of the
+// outputs that define the result under `reproducible`, as Rows::units; the rows are one unit.
 struct FullyConnectedBackwardWeights {
   std::int64_t in = 0, out = 0, first_output = 0, outputs = 0;
   std::vector<std::int64_t> output_units;
@@ -140,9 +140,9 @@ struct Add {
   Rows rows;
 };
 
-// reads logits [N, classes], labels [N] (i32); writes loss [N] (-log softmax of the label), rank [N] (i32: the number of
-// classes that come before the label: with a larger logit, or the same logit and a lower number; a NaN anywhere in a row
-// makes its loss NaN), and in training diff_logits = (softmax - one hot) / global_batch.
+// reads logits [N, classes], labels [N] (i32); writes loss [N] (-log softmax of the label), rank [N] (i32: the number
+// of classes that come before the label: with a larger logit, or the same logit and a lower number; a NaN anywhere in a
+// row makes its loss NaN), and in training diff_logits = (softmax - one hot) / global_batch.
 struct SoftmaxCrossEntropy {
   std::int64_t classes = 0;
   Rows rows;
@@ -162,9 +162,9 @@ struct SumParts {
   std::int64_t elements = 0;
 };
 
-// g = scale (sum of the parts, as SumParts) + decay w; v = momentum v + g; w -= rate v. Rounded after each operation, never
-// fused. A gradient that is not finite is not stored: the kernel throws std::runtime_error.
-// reads the parts, and with `scaled` a scale [1]; writes (in place) w, and with momentum v.
+// g = scale (sum of the parts, as SumParts) + decay w; v = momentum v + g; w -= rate v. Rounded after each operation,
+// never fused. A gradient that is not finite is not stored: the kernel throws std::runtime_error. reads the parts, and
+// with `scaled` a scale [1]; writes (in place) w, and with momentum v.
 struct SgdUpdate {
   int parts = 1;
   std::int64_t elements = 0;
@@ -184,10 +184,10 @@ struct ClipScale {
   double max_norm = 0;
 };
 
-using Op = std::variant<ConvForward, ConvBackwardData, ConvBackwardWeights, PoolForward, PoolBackward, ActivationForward,
-                        ActivationBackward, Dropout, FullyConnectedForward, FullyConnectedBackwardData,
-                        FullyConnectedBackwardWeights, ConcatForward, ConcatBackward, Add, SoftmaxCrossEntropy, Softmax,
-                        SumParts, SgdUpdate, SquaredNorms, ClipScale>;
+using Op = std::variant<ConvForward, ConvBackwardData, ConvBackwardWeights, PoolForward, PoolBackward,
+                        ActivationForward, ActivationBackward, Dropout, FullyConnectedForward,
+                        FullyConnectedBackwardData, FullyConnectedBackwardWeights, ConcatForward, ConcatBackward, Add,
+                        SoftmaxCrossEntropy, Softmax, SumParts, SgdUpdate, SquaredNorms, ClipScale>;
 
 // "conv_forward", ...
 std::string op_name(const Op& op);

@@ -34,7 +34,9 @@ PoolShape pool_shape(const Network& network, const Layer& layer) {
   return {o.kind, in[0], in[1], in[2], o.kernel, o.stride, o.pad, layer.output[1], layer.output[2]};
 }
 
-bool has_max_workspace(const Layer& layer) { return as<PoolOptions>(layer) && as<PoolOptions>(layer)->kind == PoolKind::max; }
+bool has_max_workspace(const Layer& layer) {
+  return as<PoolOptions>(layer) && as<PoolOptions>(layer)->kind == PoolKind::max;
+}
 
 }  // namespace
 
@@ -101,7 +103,8 @@ Plan PlanBuilder::build() {
 }
 
 bool PlanBuilder::is_view(const Layer& layer) const {
-  return as<FlattenOptions>(layer) || (as<DropoutOptions>(layer) && (!training() || as<DropoutOptions>(layer)->p == 0)) ||
+  return as<FlattenOptions>(layer) ||
+         (as<DropoutOptions>(layer) && (!training() || as<DropoutOptions>(layer)->p == 0)) ||
          (as<ConcatOptions>(layer) && layer.inputs.size() == 1);
 }
 
@@ -215,8 +218,8 @@ void PlanBuilder::place_persistent() {
     ParameterPlace place;
     for (int d = 0; d < device_count(); ++d) {
       const bool first = d == 0 || !shared();
-      place.tensor.push_back(
-          first ? add_tensor(parameter.name, d, TensorKind::parameter, elements(parameter.shape)) : place.tensor[0]);
+      place.tensor.push_back(first ? add_tensor(parameter.name, d, TensorKind::parameter, elements(parameter.shape))
+                                   : place.tensor[0]);
     }
     plan_.parameters.push_back(std::move(place));
   }
@@ -373,9 +376,9 @@ void PlanBuilder::backward(int l) {
     const int input = layer.inputs[i];
     if (!wanted[i] && !as<ConcatOptions>(layer)) continue;
     const bool only = consumers_[input + 1].size() == 1;
-    input_diffs[i] = add_rows(layer.name + ".diff_" + std::to_string(i), TensorKind::activation,
-                              elements(network_.shape_of(input)),
-                              only ? full_diff_[input + 1] : std::vector<bool>(options_.devices.size()), layout_of(input));
+    input_diffs[i] =
+        add_rows(layer.name + ".diff_" + std::to_string(i), TensorKind::activation, elements(network_.shape_of(input)),
+                 only ? full_diff_[input + 1] : std::vector<bool>(options_.devices.size()), layout_of(input));
   }
   const bool data_gradient = std::any_of(wanted.begin(), wanted.end(), [](bool w) { return w; });
   const Layout source = layout_of(layer.inputs[0]), destination = layouts_[l + 1];

@@ -8,8 +8,8 @@ namespace hadal {
 
 // An array of rows on each device: its own rows, or those of the whole batch.
 struct RowTensor {
-  std::vector<int> tensor;               // by device, -1: none
-  std::vector<std::int64_t> first_row;   // of the global batch, by device
+  std::vector<int> tensor;              // by device, -1: none
+  std::vector<std::int64_t> first_row;  // of the global batch, by device
   std::int64_t row_elements = 0;
 
   // Rows first ... first + count - 1, which must lie on `device`.
@@ -32,9 +32,9 @@ class PlanBuilder {
   };
 
   // build.cc: values and layouts
-  int root(int layer) const;                    // the layer whose tensor holds the value of `layer`
-  bool is_view(const Layer& layer) const;       // its output is its input's tensor
-  bool passes_diff(const Layer& layer) const;   // its input's diff is its output's tensor
+  int root(int layer) const;                   // the layer whose tensor holds the value of `layer`
+  bool is_view(const Layer& layer) const;      // its output is its input's tensor
+  bool passes_diff(const Layer& layer) const;  // its input's diff is its output's tensor
   std::vector<bool> full_rows_for(int layer) const;
   void choose_layouts();
   void find_full_rows();
@@ -64,13 +64,15 @@ class PlanBuilder {
   std::vector<int> scales_from(const std::vector<int>& slots, std::int64_t count);
 
   // Small parts
-  int add_tensor(const std::string& name, int device, TensorKind kind, std::int64_t elements,
-                 DType type = DType::f32, Layout layout = Layout::canonical);
+  int add_tensor(const std::string& name, int device, TensorKind kind, std::int64_t elements, DType type = DType::f32,
+                 Layout layout = Layout::canonical);
   RowTensor add_rows(const std::string& name, TensorKind kind, std::int64_t row_elements, const std::vector<bool>& full,
                      Layout layout = Layout::canonical);
   Range whole(int tensor) const { return {tensor, 0, plan_.tensors[tensor].elements}; }
-  void compute(const std::string& name, int device, int layer, Op op, std::vector<Range> reads, std::vector<Range> writes);
-  void transfer(const std::string& name, int from, int to, StreamKind stream, int layer, Range source, Range destination);
+  void compute(const std::string& name, int device, int layer, Op op, std::vector<Range> reads,
+               std::vector<Range> writes);
+  void transfer(const std::string& name, int from, int to, StreamKind stream, int layer, Range source,
+                Range destination);
   void transfer_columns(const std::string& name, int from, int to, int layer, Range source, Range destination,
                         std::int64_t pitch, std::int64_t first_column, std::int64_t columns);
   Rows rows_of(int device) const;
@@ -82,18 +84,18 @@ class PlanBuilder {
   const Network& network_;
   const PlanOptions& options_;
   Plan plan_;
-  std::vector<std::vector<OwnerSpan>> owners_;       // by layer
-  std::vector<std::vector<int>> owned_of_layer_;     // indices into plan_.owned
-  std::vector<std::int64_t> owned_pieces_;           // by owned: index of its first norm slot
+  std::vector<std::vector<OwnerSpan>> owners_;    // by layer
+  std::vector<std::vector<int>> owned_of_layer_;  // indices into plan_.owned
+  std::vector<std::int64_t> owned_pieces_;        // by owned: index of its first norm slot
   std::vector<std::vector<std::int64_t>> owned_piece_elements_;
-  std::vector<std::vector<Range>> sources_;          // by owned: what its gradient is the sum of
-  std::vector<std::vector<int>> consumers_;          // by layer + 1
-  std::vector<Layout> layouts_;                      // by layer + 1
+  std::vector<std::vector<Range>> sources_;                // by owned: what its gradient is the sum of
+  std::vector<std::vector<int>> consumers_;                // by layer + 1
+  std::vector<Layout> layouts_;                            // by layer + 1
   std::vector<std::vector<bool>> full_value_, full_diff_;  // by layer + 1: devices that need the whole batch's rows
-  std::vector<RowTensor> values_, diffs_;            // by layer + 1
-  std::vector<std::vector<RowTensor>> diff_parts_;   // by layer + 1: what consumers gave
-  std::vector<std::vector<int>> workspaces_;         // by layer, by device
-  std::vector<std::vector<GradientPart>> gradients_; // by layer
+  std::vector<RowTensor> values_, diffs_;                  // by layer + 1
+  std::vector<std::vector<RowTensor>> diff_parts_;         // by layer + 1: what consumers gave
+  std::vector<std::vector<int>> workspaces_;               // by layer, by device
+  std::vector<std::vector<GradientPart>> gradients_;       // by layer
   RowTensor labels_;
 };
 

@@ -9,8 +9,7 @@ namespace hadal {
 void PlanBuilder::transfer(const std::string& name, int from, int to, StreamKind stream, int layer, Range source,
                            Range destination) {
   const std::size_t bytes = static_cast<std::size_t>(source.count) * size_of(plan_.tensors[source.tensor].type);
-  plan_.steps.push_back(
-      {name, from, stream, layer, Transfer{to, 1, bytes, bytes, bytes}, {source}, {destination}, {}});
+  plan_.steps.push_back({name, from, stream, layer, Transfer{to, 1, bytes, bytes, bytes}, {source}, {destination}, {}});
 }
 
 // Copies columns of a matrix of rows `pitch` elements long.
@@ -22,10 +21,15 @@ void PlanBuilder::transfer_columns(const std::string& name, int from, int to, in
   const auto shift = [&](Range range) {
     return Range{range.tensor, range.first + first_column, range.count - pitch + columns};
   };
-  plan_.steps.push_back({name, from, StreamKind::gather, layer,
+  plan_.steps.push_back({name,
+                         from,
+                         StreamKind::gather,
+                         layer,
                          Transfer{to, rows, static_cast<std::size_t>(columns) * element,
                                   static_cast<std::size_t>(pitch) * element, static_cast<std::size_t>(pitch) * element},
-                         {shift(source)}, {shift(destination)}, {}});
+                         {shift(source)},
+                         {shift(destination)},
+                         {}});
 }
 
 // Sends the rows of a fully-connected layer's input to its owners as soon as they are there.

@@ -8,9 +8,12 @@ using nlohmann::ordered_json;
 
 const char* to_string(ExchangeContent content) {
   switch (content) {
-    case ExchangeContent::gradients: return "gradients";
-    case ExchangeContent::factors: return "factors";
-    default: return "none";
+    case ExchangeContent::gradients:
+      return "gradients";
+    case ExchangeContent::factors:
+      return "factors";
+    default:
+      return "none";
   }
 }
 
@@ -51,9 +54,8 @@ ordered_json plan_to_json(const Plan& plan, const Network& network, const Memory
   json["remote_read_bytes_per_step"] = plan.remote_read_bytes;
   json["links"] = ordered_json::array();
   for (const LinkBytes& link : plan.links) {
-    json["links"].push_back({{"from", plan.devices[link.from].name},
-                             {"to", plan.devices[link.to].name},
-                             {"bytes_per_step", link.bytes}});
+    json["links"].push_back(
+        {{"from", plan.devices[link.from].name}, {"to", plan.devices[link.to].name}, {"bytes_per_step", link.bytes}});
   }
   json["waits"] = plan.waits();
   json["step_seconds"] = simulation.step_seconds;
@@ -76,7 +78,8 @@ ordered_json steps_to_json(const Plan& plan) {
   };
   ordered_json json = ordered_json::array();
   for (const Step& step : plan.steps) {
-    ordered_json entry{{"name", step.name}, {"device", plan.devices[step.device].name}, {"stream", to_string(step.stream)}};
+    ordered_json entry{
+        {"name", step.name}, {"device", plan.devices[step.device].name}, {"stream", to_string(step.stream)}};
     if (const auto* compute = std::get_if<Compute>(&step.body)) {
       entry["operator"] = op_name(compute->op);
     } else if (const auto* transfer = std::get_if<Transfer>(&step.body)) {

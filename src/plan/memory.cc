@@ -42,10 +42,14 @@ std::vector<Lifetime> lifetimes_of(const Plan& plan, bool share) {
 
 std::size_t& bytes_of_kind(MemoryUse& use, TensorKind kind) {
   switch (kind) {
-    case TensorKind::parameter: return use.parameters;
-    case TensorKind::state: return use.state;
-    case TensorKind::gradient: return use.gradients;
-    default: return use.activations;
+    case TensorKind::parameter:
+      return use.parameters;
+    case TensorKind::state:
+      return use.state;
+    case TensorKind::gradient:
+      return use.gradients;
+    default:
+      return use.activations;
   }
 }
 
@@ -76,9 +80,8 @@ MemoryPlan plan_memory(const Plan& plan, const MemoryOptions& options) {
   std::vector<std::size_t> by_size(plan.tensors.size());
   std::iota(by_size.begin(), by_size.end(), 0);
   std::erase_if(by_size, [&](std::size_t t) { return plan.tensors[t].persistent() || lifetimes[t].first < 0; });
-  std::stable_sort(by_size.begin(), by_size.end(), [&](std::size_t a, std::size_t b) {
-    return plan.tensors[a].bytes() > plan.tensors[b].bytes();
-  });
+  std::stable_sort(by_size.begin(), by_size.end(),
+                   [&](std::size_t a, std::size_t b) { return plan.tensors[a].bytes() > plan.tensors[b].bytes(); });
   std::vector<std::vector<std::size_t>> placed(plan.devices.size());  // by device, sorted by offset
   for (const std::size_t t : by_size) {
     const PlanTensor& tensor = plan.tensors[t];
@@ -90,9 +93,9 @@ MemoryPlan plan_memory(const Plan& plan, const MemoryOptions& options) {
       offset = std::max(offset, memory.offset[other] + align(plan.tensors[other].bytes()));
     }
     memory.offset[t] = offset;
-    const auto after = std::upper_bound(others.begin(), others.end(), offset, [&](std::size_t value, std::size_t other) {
-      return value < memory.offset[other];
-    });
+    const auto after =
+        std::upper_bound(others.begin(), others.end(), offset,
+                         [&](std::size_t value, std::size_t other) { return value < memory.offset[other]; });
     others.insert(after, t);
     MemoryUse& use = memory.use[tensor.device];
     use.peak = std::max(use.peak, offset + tensor.bytes());

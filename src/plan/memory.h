@@ -9,9 +9,9 @@
 namespace hadal {
 
 struct MemoryOptions {
-  std::size_t alignment = 64;            // of every tensor; a power of two
-  std::vector<std::size_t> scratch;      // by device: bytes that its kernels share
-  bool share = true;                     // tensors whose lifetimes do not meet may share bytes
+  std::size_t alignment = 64;        // of every tensor; a power of two
+  std::vector<std::size_t> scratch;  // by device: bytes that its kernels share
+  bool share = true;                 // tensors whose lifetimes do not meet may share bytes
 };
 
 struct MemoryUse {
@@ -25,8 +25,8 @@ struct MemoryPlan {
   std::vector<MemoryUse> use;               // by device; `peak` is the arena's size
 };
 
-// Persistent tensors come first, so that every plan of a family finds them at the same place. A tensor that steps of one
-// stream alone touch lives from its first to its last step there; others live as long as the step.
+// Persistent tensors come first, so that every plan of a family finds them at the same place. A tensor that steps of
+// one stream alone touch lives from its first to its last step there; others live as long as the step.
 MemoryPlan plan_memory(const Plan& plan, const MemoryOptions& options);
 
 }  // namespace hadal

@@ -9,7 +9,8 @@ namespace {
 // Below this a range per device would be all latency.
 constexpr std::int64_t kWholeLayerElements = 4096;
 
-std::vector<std::int64_t> pieces_between(const std::vector<std::int64_t>& bounds, std::int64_t begin, std::int64_t end) {
+std::vector<std::int64_t> pieces_between(const std::vector<std::int64_t>& bounds, std::int64_t begin,
+                                         std::int64_t end) {
   std::vector<std::int64_t> pieces;
   for (std::int64_t i = begin; i < end; ++i) {
     if (bounds[i + 1] > bounds[i]) pieces.push_back(bounds[i + 1] - bounds[i]);

@@ -28,7 +28,8 @@ struct OwnerSpan {
 };
 
 // Owners of each layer's parameters, by layer (empty where a layer has none). Each layer's outputs are cut in `chunks`
-// pieces and consecutive pieces given to each device; a layer of few parameters goes to the device that owns least so far.
+// pieces and consecutive pieces given to each device; a layer of few parameters goes to the device that owns least so
+// far.
 std::vector<std::vector<OwnerSpan>> partition_parameters(const Network& network, int devices, std::int64_t chunks);
 
 }  // namespace hadal

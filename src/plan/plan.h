@@ -42,7 +42,7 @@ struct PlanOptions {
   Layout image_layout = Layout::canonical;
   std::uint64_t seed = 0;
   double momentum = 0, weight_decay = 0;
-  double clip_norm = 0;    // 0: none
+  double clip_norm = 0;  // 0: none
 };
 
 enum class TensorKind { parameter, state, gradient, activation, workspace, input, result };
@@ -69,8 +69,8 @@ struct Compute {
   Op op;
 };
 
-// Copies `rows` pieces of `row_bytes` from reads[0] to writes[0]; the pieces start a pitch (bytes) apart. The ranges of the
-// step span all that lies between the first piece's begin and the last one's end.
+// Copies `rows` pieces of `row_bytes` from reads[0] to writes[0]; the pieces start a pitch (bytes) apart. The ranges of
+// the step span all that lies between the first piece's begin and the last one's end.
 struct Transfer {
   int to = 0;  // device
   std::size_t rows = 1, row_bytes = 0, source_pitch = 0, destination_pitch = 0;
@@ -128,11 +128,11 @@ struct Plan {
   std::vector<ParameterPlace> parameters;
   std::vector<OwnedRange> owned;
   std::vector<ResultRows> results;
-  std::vector<ExchangeContent> content;   // by layer; automatic where nothing is exchanged
-  std::vector<LinkBytes> links;           // of one step, sorted
+  std::vector<ExchangeContent> content;           // by layer; automatic where nothing is exchanged
+  std::vector<LinkBytes> links;                   // of one step, sorted
   std::vector<std::size_t> layer_exchange_bytes;  // by layer: all transfers of one step
-  std::size_t remote_read_bytes = 0;      // of one step: gradients, factors and new parameters read where they lie
-  int clip_norm = -1;                     // tensor of the gradient's norm, -1: not clipped
+  std::size_t remote_read_bytes = 0;  // of one step: gradients, factors and new parameters read where they lie
+  int clip_norm = -1;                 // tensor of the gradient's norm, -1: not clipped
 
   std::size_t exchange_bytes() const;
   std::size_t waits() const;
@@ -141,8 +141,8 @@ struct Plan {
 // Builds the plan of `network`. Throws ConfigError where the options do not go together.
 Plan build_plan(const Network& network, const PlanOptions& options);
 
-// What is exchanged for `layer`: gradients, factors, or automatic (nothing to choose). With factors each device's rows of
-// inputs and output gradients travel: batch (in + out) numbers against in x out (docs/reproducible.md).
+// What is exchanged for `layer`: gradients, factors, or automatic (nothing to choose). With factors each device's rows
+// of inputs and output gradients travel: batch (in + out) numbers against in x out (docs/reproducible.md).
 ExchangeContent exchange_content(const Network& network, int layer, const PlanOptions& options);
 
 }  // namespace hadal

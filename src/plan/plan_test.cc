@@ -52,7 +52,8 @@ std::vector<Case> cases() {
   for (const auto& [name, network] : networks) {
     for (const auto topology : {ExchangeTopology::shared, ExchangeTopology::direct}) {
       for (const int devices : {1, 2, 3, 6, 8}) {
-        const std::string base = name + (topology == ExchangeTopology::shared ? "_shared" : "_direct") + std::to_string(devices);
+        const std::string base =
+            name + (topology == ExchangeTopology::shared ? "_shared" : "_direct") + std::to_string(devices);
         all.push_back({base, network, devices, topology});
         all.push_back({base + "_gradients", network, devices, topology, ExchangeContent::gradients});
         all.push_back({base + "_factors", network, devices, topology, ExchangeContent::factors});
@@ -165,7 +166,8 @@ TEST_P(PlanTest, memory_of_living_tensors_never_overlaps) {
   for (std::size_t d = 0; d < plan_.devices.size(); ++d) last_writer[d].assign(memory.use[d].peak / 4 + 64, -1);
   const auto visit = [&](const Range& range, auto&& action) {
     const PlanTensor& tensor = plan_.tensors[range.tensor];
-    const std::size_t begin = memory.offset[range.tensor] + static_cast<std::size_t>(range.first) * size_of(tensor.type);
+    const std::size_t begin =
+        memory.offset[range.tensor] + static_cast<std::size_t>(range.first) * size_of(tensor.type);
     const std::size_t end = begin + static_cast<std::size_t>(range.count) * size_of(tensor.type);
     ASSERT_LE(end, memory.use[tensor.device].peak);
     for (std::size_t b = begin; b < end; b += 4) action(last_writer[tensor.device][b / 4]);
@@ -253,10 +255,12 @@ TEST(network, refuses_what_cannot_be_built) {
   };
   using testing::conv;
   using testing::fully_connected;
-  EXPECT_EQ(message({{1, 4, 4}, {conv("c", {.out = 3, .kernel = 5})}, {}}), "c: a kernel of 5 does not fit its input [1, 4, 4]");
+  EXPECT_EQ(message({{1, 4, 4}, {conv("c", {.out = 3, .kernel = 5})}, {}}),
+            "c: a kernel of 5 does not fit its input [1, 4, 4]");
   EXPECT_EQ(message({{3, 4, 4}, {conv("c", {.out = 4, .kernel = 1, .groups = 2})}, {}}),
             "c: groups: 2 must divide its 3 input channels and its 4 output channels");
-  EXPECT_EQ(message({{8}, {conv("c", {.out = 3, .kernel = 1})}, {}}), "c needs an input of [channels, height, width]; it gets [8]");
+  EXPECT_EQ(message({{8}, {conv("c", {.out = 3, .kernel = 1})}, {}}),
+            "c needs an input of [channels, height, width]; it gets [8]");
   EXPECT_EQ(message({{8}, {fully_connected("a", 3), fully_connected("b", 3, {"x"})}, {}}),
             "'b' takes its input from 'x', which is not a layer above it");
   EXPECT_EQ(message({{8}, {fully_connected("a", 3), fully_connected("b", 3, {"input"})}, {}}),

@@ -22,8 +22,8 @@ double seconds_of(const Plan& plan, const Step& step, const DeviceSpeed& device,
   }
   const auto* compute = std::get_if<Compute>(&step.body);
   const auto flops = compute ? static_cast<double>(op_flops(compute->op)) : 0.0;
-  return device.step_seconds + std::max(flops / device.flops_per_second,
-                                        bytes_touched(plan, step) / device.memory_bytes_per_second);
+  return device.step_seconds +
+         std::max(flops / device.flops_per_second, bytes_touched(plan, step) / device.memory_bytes_per_second);
 }
 
 double run(const Plan& plan, const DeviceSpeed& device, const LinkSpeed& link, std::vector<double>& compute_seconds) {

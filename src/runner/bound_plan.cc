@@ -37,7 +37,8 @@ std::vector<std::size_t> BoundPlan::scratch_bytes() const {
 
 std::byte* BoundPlan::address(const Range& range) const {
   const PlanTensor& tensor = plan_.tensors[range.tensor];
-  return arenas_[tensor.device] + memory_.offset[range.tensor] + static_cast<std::size_t>(range.first) * size_of(tensor.type);
+  return arenas_[tensor.device] + memory_.offset[range.tensor] +
+         static_cast<std::size_t>(range.first) * size_of(tensor.type);
 }
 
 std::size_t BoundPlan::bytes(const Range& range) const {

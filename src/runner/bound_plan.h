@@ -26,8 +26,8 @@ class BoundKernel : public Work {
   std::byte* scratch_;
 };
 
-// Binding goes in two steps, since the arenas of a family of plans are as large as its largest member: first the kernels,
-// which say what scratch they need, then the addresses.
+// Binding goes in two steps, since the arenas of a family of plans are as large as its largest member: first the
+// kernels, which say what scratch they need, then the addresses.
 class BoundPlan {
  public:
   // Keeps references to the devices. Throws DeviceError where the backend cannot bind a step.

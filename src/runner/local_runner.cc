@@ -132,8 +132,7 @@ void LocalRunner::run_guarded(int index, const StepValues& values) {
       continue;
     }
     const Copy copy = bound.copy(i);
-    const auto* source =
-        copy.source ? copy.source : static_cast<const std::byte*>(values.batch) + copy.batch_offset;
+    const auto* source = copy.source ? copy.source : static_cast<const std::byte*>(values.batch) + copy.batch_offset;
     for (std::size_t row = 0; row < copy.rows; ++row) {
       std::memcpy(copy.destination + row * copy.destination_pitch, source + row * copy.source_pitch, copy.row_bytes);
     }

@@ -36,8 +36,8 @@ struct DeviceUse {
 // One thread calls it. Owns the devices; nothing allocates in run() unless `trace` is on.
 class LocalRunner {
  public:
-  // The plans must be of one family: same network, devices and persistent tensors. Throws DeviceError where a step cannot
-  // be bound or the arenas cannot be had.
+  // The plans must be of one family: same network, devices and persistent tensors. Throws DeviceError where a step
+  // cannot be bound or the arenas cannot be had.
   LocalRunner(std::vector<std::unique_ptr<Device>> devices, std::unique_ptr<Backend> backend, std::vector<Plan> plans,
               const RunnerOptions& options);
   ~LocalRunner();

@@ -31,9 +31,10 @@ inline LayerSpec max_pool(const std::string& name, std::int64_t kernel, std::int
 // A chain with convolutions, pooling, and two fully-connected layers of which the first is wide enough for factors.
 inline NetworkSpec small_lenet() {
   return {{1, 12, 12},
-          {conv("conv1", {.out = 6, .kernel = 3}), max_pool("pool1", 2, 2), conv("conv2", {.out = 8, .kernel = 3, .pad = 1, .groups = 2}),
-           activation("relu0", ActivationKind::relu), layer("average_pool", "pool2", PoolOptions{PoolKind::average, 3, 2, 1, false}),
-           fully_connected("wide", 96), activation("relu1", ActivationKind::relu), layer("dropout", "drop", DropoutOptions{0.3f}),
+          {conv("conv1", {.out = 6, .kernel = 3}), max_pool("pool1", 2, 2),
+           conv("conv2", {.out = 8, .kernel = 3, .pad = 1, .groups = 2}), activation("relu0", ActivationKind::relu),
+           layer("average_pool", "pool2", PoolOptions{PoolKind::average, 3, 2, 1, false}), fully_connected("wide", 96),
+           activation("relu1", ActivationKind::relu), layer("dropout", "drop", DropoutOptions{0.3f}),
            fully_connected("out", 5)},
           {}};
 }
@@ -42,11 +43,13 @@ inline NetworkSpec small_lenet() {
 inline NetworkSpec small_dag() {
   return {{2, 8, 8},
           {conv("stem", {.out = 4, .kernel = 3, .pad = 1}), activation("stem_tanh", ActivationKind::tanh),
-           conv("left", {.out = 4, .kernel = 3, .pad = 1}, {"stem_tanh"}), conv("right", {.out = 4, .kernel = 1}, {"stem_tanh"}),
+           conv("left", {.out = 4, .kernel = 3, .pad = 1}, {"stem_tanh"}),
+           conv("right", {.out = 4, .kernel = 1}, {"stem_tanh"}),
            layer("add", "sum", AddOptions{}, {"left", "right", "stem_tanh"}),
            layer("concat", "join", ConcatOptions{}, {"sum", "stem"}), max_pool("pool", 2, 2),
-           layer("flatten", "flat", FlattenOptions{}), fully_connected("a", 64), activation("a_sigmoid", ActivationKind::sigmoid),
-           fully_connected("b", 64), layer("add", "residual", AddOptions{}, {"a_sigmoid", "b"}), fully_connected("out", 4)},
+           layer("flatten", "flat", FlattenOptions{}), fully_connected("a", 64),
+           activation("a_sigmoid", ActivationKind::sigmoid), fully_connected("b", 64),
+           layer("add", "residual", AddOptions{}, {"a_sigmoid", "b"}), fully_connected("out", 4)},
           {}};
 }
 

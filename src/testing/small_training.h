@@ -39,7 +39,8 @@ inline std::vector<std::string> device_list(const std::string& kind, int count) 
 // Holds the network that its plans were built from.
 class SmallTrainer {
  public:
-  explicit SmallTrainer(const SmallTraining& training) : training_(training), network_(build_network(training.network)) {
+  explicit SmallTrainer(const SmallTraining& training)
+      : training_(training), network_(build_network(training.network)) {
     DeviceOptions options;
     for (const std::string& name : training.devices) options.names.push_back(DeviceName::parse(name));
     options.threads = training.threads;
@@ -71,7 +72,8 @@ class SmallTrainer {
 
   // Ends the use of plan(): the devices go to the runner.
   LocalRunner& bind(std::vector<Plan> plans) {
-    runner_ = std::make_unique<LocalRunner>(std::move(devices_), std::move(backend_), std::move(plans), training_.runner);
+    runner_ =
+        std::make_unique<LocalRunner>(std::move(devices_), std::move(backend_), std::move(plans), training_.runner);
     for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
       runner_->write_parameter(p, initial_values(network_, p, 3));
     }

@@ -7,8 +7,7 @@
 namespace hadal {
 
 const std::vector<BenchNetwork>& bench_networks() {
-  static const std::vector<BenchNetwork> networks{
-      {"mlp", R"(name: bench-mlp
+  static const std::vector<BenchNetwork> networks{{"mlp", R"(name: bench-mlp
 network:
   input: [440]
   layers:
@@ -27,7 +26,7 @@ network:
 data: {train: {synthetic: {samples: 8192, classes: 3000}}, batch: 256}
 solver: {epochs: 1, rule: {sgd: {rate: 0.001, momentum: 0.9, weight_decay: 0.0005}}}
 )"},
-      {"lenet", R"(name: bench-lenet
+                                                  {"lenet", R"(name: bench-lenet
 network:
   input: [1, 28, 28]
   layers:
@@ -51,7 +50,8 @@ double peak_flops(Backend& backend, int threads) {
   const int before = omp_get_max_threads();
   omp_set_num_threads(threads);
   const auto kernel = backend.bind(FullyConnectedForward{kSize, kSize, {0, kSize, {}}}, threads);
-  const Buffer matrices(3 * kSize * kSize * sizeof(float) + kSize * sizeof(float)), scratch(std::max<std::size_t>(kernel->scratch_bytes(), 1));
+  const Buffer matrices(3 * kSize * kSize * sizeof(float) + kSize * sizeof(float)),
+      scratch(std::max<std::size_t>(kernel->scratch_bytes(), 1));
   std::byte* base = matrices.data();
   const std::size_t matrix = kSize * kSize * sizeof(float);
   std::byte* const arguments[] = {base, base + matrix, base + 3 * matrix, base + 2 * matrix};

@@ -91,7 +91,8 @@ Checkpoint read_checkpoint(const std::string& path, const Network& network) {
                                       [&](const SafetensorsEntry& e) { return e.name == name; });
       if (entry == file.entries().end() || entry->shape != parameter.shape) {
         throw ConfigError(path + ": is of another network: this job's " + name + " is " + to_string(parameter.shape) +
-                          (entry == file.entries().end() ? ", the checkpoint has none" : ", the checkpoint's " + to_string(entry->shape)) +
+                          (entry == file.entries().end() ? ", the checkpoint has none"
+                                                         : ", the checkpoint's " + to_string(entry->shape)) +
                           "; name another folder with --out");
       }
       std::vector<float> values(static_cast<std::size_t>(elements(parameter.shape)));

@@ -1,6 +1,6 @@
 #pragma once
-// Checkpoints: what a run needs to go on as if nothing had happened. Canonical tensors and logical position only, so that
-// any number of devices reads what any other wrote (docs/formats.md).
+// Checkpoints: what a run needs to go on as if nothing had happened. Canonical tensors and logical position only, so
+// that any number of devices reads what any other wrote (docs/formats.md).
 
 #include <cstdint>
 #include <functional>
@@ -27,9 +27,10 @@ struct Checkpoint {
   Values states;  // momentum, by parameter; all empty where the rule keeps none
 };
 
-// Writes FOLDER/step-000000200.safetensors (write, fsync, rename; a CRC-32C over all of it) and removes all but the newest
-// `keep`. Throws StorageError; what was there before is then still there.
-void save_checkpoint(const std::string& folder, const Network& network, const Checkpoint& checkpoint, std::int64_t keep);
+// Writes FOLDER/step-000000200.safetensors (write, fsync, rename; a CRC-32C over all of it) and removes all but the
+// newest `keep`. Throws StorageError; what was there before is then still there.
+void save_checkpoint(const std::string& folder, const Network& network, const Checkpoint& checkpoint,
+                     std::int64_t keep);
 
 // The newest checkpoint of `folder` that is intact. Damaged ones are passed over and told to `warn`. Throws ConfigError
 // where the newest intact one is of another network.

@@ -43,8 +43,9 @@ Plan make_plan(const JobSpec& job, const Network& network, const std::vector<Pla
                const PlanKey& key) {
   const auto count = static_cast<std::int64_t>(devices.size());
   if (job.data.batch < count) {
-    throw ConfigError(job.data.batch_where, "data.batch: " + std::to_string(job.data.batch) + " is smaller than the number of devices (" +
-                                                std::to_string(count) + "): use fewer devices or a larger batch");
+    throw ConfigError(job.data.batch_where, "data.batch: " + std::to_string(job.data.batch) +
+                                                " is smaller than the number of devices (" + std::to_string(count) +
+                                                "): use fewer devices or a larger batch");
   }
   const bool one_memory = std::all_of(devices.begin(), devices.end(),
                                       [&](const PlanDevice& device) { return device.memory == devices[0].memory; });
@@ -56,19 +57,28 @@ Plan make_plan(const JobSpec& job, const Network& network, const std::vector<Pla
   switch (job.exchange.topology) {
     case Topology::shared:
       if (!one_memory) {
-        throw ConfigError(job.exchange.topology_where,
-                          "exchange.topology: shared needs devices that address one memory; fake devices have one each: "
-                          "use direct or auto");
+        throw ConfigError(
+            job.exchange.topology_where,
+            "exchange.topology: shared needs devices that address one memory; fake devices have one each: "
+            "use direct or auto");
       }
       options.topology = ExchangeTopology::shared;
       break;
-    case Topology::direct: options.topology = ExchangeTopology::direct; break;
-    default: options.topology = one_memory ? ExchangeTopology::shared : ExchangeTopology::direct;
+    case Topology::direct:
+      options.topology = ExchangeTopology::direct;
+      break;
+    default:
+      options.topology = one_memory ? ExchangeTopology::shared : ExchangeTopology::direct;
   }
   switch (job.exchange.content) {
-    case Content::gradients: options.content = ExchangeContent::gradients; break;
-    case Content::factors: options.content = ExchangeContent::factors; break;
-    default: options.content = ExchangeContent::automatic;
+    case Content::gradients:
+      options.content = ExchangeContent::gradients;
+      break;
+    case Content::factors:
+      options.content = ExchangeContent::factors;
+      break;
+    default:
+      options.content = ExchangeContent::automatic;
   }
   options.reproducible_shards = job.reproducible ? job.reproducible->shards : 0;
   options.image_layout = image_layout;
@@ -79,7 +89,8 @@ Plan make_plan(const JobSpec& job, const Network& network, const std::vector<Pla
   return build_plan(network, options);
 }
 
-Engine::Engine(const JobSpec& job, const Network& network, const std::vector<PlanKey>& keys, const RunnerOptions& options)
+Engine::Engine(const JobSpec& job, const Network& network, const std::vector<PlanKey>& keys,
+               const RunnerOptions& options)
     : network_(network) {
   DeviceOptions device_options;
   device_options.names = device_names(job);

@@ -44,7 +44,8 @@ std::unique_ptr<Backend> make_backend(const JobSpec& job);
 class Engine {
  public:
   // Binds one plan for each key. Throws ConfigError or DeviceError where the job cannot run here.
-  Engine(const JobSpec& job, const Network& network, const std::vector<PlanKey>& keys, const RunnerOptions& options = {});
+  Engine(const JobSpec& job, const Network& network, const std::vector<PlanKey>& keys,
+         const RunnerOptions& options = {});
 
   // `batch` is staged as data/batch_loader.h says. step: training steps already taken.
   BatchResult run(const PlanKey& key, const void* batch, std::uint64_t step, double rate);

@@ -55,7 +55,8 @@ int init_from_model(const std::string& path, const Network& network, bool partia
     const Parameter& parameter = network.parameters[p];
     if (!file.contains(parameter.name)) {
       if (partial) continue;
-      throw ConfigError(path + ": has no tensor " + parameter.name + "; --init needs all of the network's parameters, " +
+      throw ConfigError(path + ": has no tensor " + parameter.name +
+                        "; --init needs all of the network's parameters, " +
                         "--init-partial takes those that are there");
     }
     const auto& entries = file.entries();

@@ -1,9 +1,9 @@
 #pragma once
 // A run's folder: runs/NAME with job.yaml, plan.json, metrics.jsonl, checkpoints/, model.safetensors, summary.json.
 
-#include <nlohmann/json_fwd.hpp>
 #include <cstdint>
 #include <fstream>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 namespace hadal {
@@ -20,8 +20,8 @@ class RunFolder {
   std::string model() const { return path_ + "/model.safetensors"; }
   std::string summary() const { return path_ + "/summary.json"; }
 
-  // Makes the folder, empty of an earlier run. One that was finished is replaced; one that was not, but has checkpoints,
-  // is kept beside it as PATH.1, PATH.2, ...: returns that name, or "". Throws StorageError.
+  // Makes the folder, empty of an earlier run. One that was finished is replaced; one that was not, but has
+  // checkpoints, is kept beside it as PATH.1, PATH.2, ...: returns that name, or "". Throws StorageError.
   std::string start_anew() const;
 
   // Makes the folder where it is not there. Throws StorageError.

@@ -16,8 +16,9 @@ TrainedModel open_trained(const std::string& run_or_model) {
     const RunFolder folder(run_or_model);
     if (!fs::exists(folder.model())) {
       throw ConfigError(run_or_model + ": holds no model.safetensors" +
-                        (fs::exists(folder.checkpoints()) ? ": its training has not ended; 'hadal train' with --resume ends it"
-                                                          : "; is it a run's folder?"));
+                        (fs::exists(folder.checkpoints())
+                             ? ": its training has not ended; 'hadal train' with --resume ends it"
+                             : "; is it a run's folder?"));
     }
     trained.path = folder.model();
     trained.from_run = true;

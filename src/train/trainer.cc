@@ -28,7 +28,8 @@ double seconds(Clock::duration duration) { return std::chrono::duration<double>(
 
 // The first key in which two identities of jobs differ.
 std::string difference(const std::string& before, const std::string& now) {
-  const auto patch = ordered_json::diff(ordered_json::parse(before, nullptr, false), ordered_json::parse(now, nullptr, false));
+  const auto patch =
+      ordered_json::diff(ordered_json::parse(before, nullptr, false), ordered_json::parse(now, nullptr, false));
   if (patch.empty()) return "";
   std::string path = patch[0].value("path", "");
   std::replace(path.begin(), path.end(), '/', '.');
@@ -62,7 +63,8 @@ struct Trainer::Meter {
 
 Trainer::Trainer(const JobSpec& job, bool trace) : job_(job), network_(build_network(job.network)) {
   if (network_.parameters.empty()) {
-    throw ConfigError(job.network.where, "the network has nothing to learn: it needs a conv or a fully_connected layer");
+    throw ConfigError(job.network.where,
+                      "the network has nothing to learn: it needs a conv or a fully_connected layer");
   }
   const std::int64_t classes = elements(network_.layers.back().output);
   train_ = make_dataset(job.data.train, network_.input, job.seed, Split::train);
@@ -100,7 +102,8 @@ BatchResult Trainer::step(const StagedBatch& batch) {
   const double rate = rate_at(job_.solver.rule.rate, position_.epoch);
   BatchResult result;
   try {
-    result = engine_->run({PlanMode::train, batch.rows()}, batch.data(), static_cast<std::uint64_t>(position_.step), rate);
+    result =
+        engine_->run({PlanMode::train, batch.rows()}, batch.data(), static_cast<std::uint64_t>(position_.step), rate);
   } catch (const DeviceError& error) {
     // A kernel that meets a value that is not finite stops before it is stored; anything else is the device's.
     const std::string layer = first_bad_layer(job_, engine_->runner(), batch.rows(), batch.data());
@@ -142,7 +145,8 @@ void Trainer::resume_from(const TrainOptions& options) {
     return;
   }
   if (found->identity != identity(job_)) {
-    throw ConfigError(options.out + ": its checkpoint is of another job: " + difference(found->identity, identity(job_)) +
+    throw ConfigError(options.out +
+                      ": its checkpoint is of another job: " + difference(found->identity, identity(job_)) +
                       " differs; only devices, groups, split, topology, out and max-steps may change on --resume");
   }
   for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
@@ -161,7 +165,8 @@ void Trainer::begin(const TrainOptions& options) {
   } else {
     const std::string kept = folder.start_anew();
     if (!kept.empty()) {
-      options.notice("an unfinished run was in " + options.out + ": it is kept as " + kept + " (--resume would continue it)");
+      options.notice("an unfinished run was in " + options.out + ": it is kept as " + kept +
+                     " (--resume would continue it)");
     }
   }
   if (options.init && position_.step == 0) {
@@ -267,7 +272,8 @@ ordered_json Trainer::run(const TrainOptions& options) {
   return result;
 }
 
-ordered_json Trainer::summary(const Meter& meter, const std::optional<Evaluation>& tested, const std::string& sha256) const {
+ordered_json Trainer::summary(const Meter& meter, const std::optional<Evaluation>& tested,
+                              const std::string& sha256) const {
   const Plan& plan = engine_->runner().plan(0);
   ordered_json json{{"job", job_.name}, {"status", sha256.empty() ? "stopped" : "done"}, {"steps", position_.step}};
   json["samples"] = position_.epoch * train_->size() + position_.batch_in_epoch * job_.data.batch;
@@ -293,7 +299,8 @@ ordered_json Trainer::summary(const Meter& meter, const std::optional<Evaluation
   }
   ordered_json links = ordered_json::array();
   for (const LinkBytes& link : plan.links) {
-    links.push_back({{"from", plan.devices[link.from].name}, {"to", plan.devices[link.to].name}, {"bytes_per_step", link.bytes}});
+    links.push_back(
+        {{"from", plan.devices[link.from].name}, {"to", plan.devices[link.to].name}, {"bytes_per_step", link.bytes}});
   }
   json["exchange"] = {{"bytes_per_step", plan.exchange_bytes()},
                       {"remote_read_bytes_per_step", plan.remote_read_bytes},

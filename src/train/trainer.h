@@ -27,10 +27,10 @@ struct TrainOptions {
   std::optional<std::string> init;  // start from these parameters
   bool init_partial = false;
   std::optional<std::int64_t> max_steps;
-  std::string trace;  // file, or empty
-  std::function<void(const TrainProgress&)> progress = [](const TrainProgress&) {};                   // each step
+  std::string trace;                                                                 // file, or empty
+  std::function<void(const TrainProgress&)> progress = [](const TrainProgress&) {};  // each step
   std::function<void(std::int64_t epoch, const Evaluation&)> evaluated = [](std::int64_t, const Evaluation&) {};
-  std::function<void(const std::string&)> notice = [](const std::string&) {};                         // one line each
+  std::function<void(const std::string&)> notice = [](const std::string&) {};  // one line each
   const std::atomic<bool>* stop = nullptr;  // set from anywhere: finish the step, write a checkpoint, throw Stopped
 };
 
@@ -42,10 +42,12 @@ class Trainer {
   ~Trainer();
 
   // The whole run, with its folder: returns summary.json. Throws Stopped on options.stop after writing a checkpoint,
-  // DataError when the loss is not a number (the last checkpoint stays), StorageError when the folder cannot be written.
+  // DataError when the loss is not a number (the last checkpoint stays), StorageError when the folder cannot be
+  // written.
   nlohmann::ordered_json run(const TrainOptions& options);
 
-  // `count` further steps, wrapping around epochs, with nothing written: for measurements. Returns the last one's result.
+  // `count` further steps, wrapping around epochs, with nothing written: for measurements. Returns the last one's
+  // result.
   BatchResult run_steps(std::int64_t count);
 
   Engine& engine() { return *engine_; }
@@ -62,7 +64,8 @@ class Trainer {
   void report(const BatchResult& result, Meter& meter, MetricsLog& metrics, const TrainOptions& options);
   void save(const TrainOptions& options);
   std::optional<Evaluation> test();
-  nlohmann::ordered_json summary(const Meter& meter, const std::optional<Evaluation>& test, const std::string& sha256) const;
+  nlohmann::ordered_json summary(const Meter& meter, const std::optional<Evaluation>& test,
+                                 const std::string& sha256) const;
 
   JobSpec job_;
   Network network_;

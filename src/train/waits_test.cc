@@ -1,4 +1,5 @@
-// Every wait of a plan matters: without it, the result changes under at least one of the fake driver's eight delay seeds.
+// Every wait of a plan matters: without it, the result changes under at least one of the fake driver's eight delay
+// seeds.
 
 #include <gtest/gtest.h>
 
@@ -65,8 +66,9 @@ TEST_P(Waits, each_of_them_changes_the_result_when_removed) {
           noticed = true;
         }
       }
-      EXPECT_TRUE(noticed) << plan.steps[step].name << " on " << plan.devices[plan.steps[step].device].name << " waits for "
-                           << plan.steps[plan.steps[step].waits[wait]].name << ", and nobody would miss it";
+      EXPECT_TRUE(noticed) << plan.steps[step].name << " on " << plan.devices[plan.steps[step].device].name
+                           << " waits for " << plan.steps[plan.steps[step].waits[wait]].name
+                           << ", and nobody would miss it";
     }
   }
 }
@@ -76,7 +78,10 @@ NetworkSpec tiny_conv() {
 }
 
 NetworkSpec two_layers() {
-  return {{30}, {testing::fully_connected("a", 200), testing::activation("s", ActivationKind::sigmoid), testing::fully_connected("b", 40)}, {}};
+  return {{30},
+          {testing::fully_connected("a", 200), testing::activation("s", ActivationKind::sigmoid),
+           testing::fully_connected("b", 40)},
+          {}};
 }
 
 INSTANTIATE_TEST_SUITE_P(all, Waits,

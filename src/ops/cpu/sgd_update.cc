@@ -60,7 +60,8 @@ class SgdUpdateKernel final : public LoopKernel {
       for (; thread < past_thread; ++thread) {
         float* levels =
             reinterpret_cast<float*>(scratch) + static_cast<std::size_t>(thread) * sum_tree_floats(op_.parts);
-        if (!update_range(arguments, thread * share, std::min(op_.elements, (thread + 1) * share), levels, values.rate)) {
+        if (!update_range(arguments, thread * share, std::min(op_.elements, (thread + 1) * share), levels,
+                          values.rate)) {
           finite = false;
         }
       }
