@@ -13,13 +13,13 @@ namespace {
 class CpuDevice : public Device {
  public:
   // `cores`: what its kernels' threads are bound to; empty: any.
-  CpuDevice(const DeviceName& name, int threads, std::vector<int> cores) : name_(name), threads_(threads) {
+  CpuDevice(const DeviceName& name, int threads, const std::vector<int>& cores) : name_(name), threads_(threads) {
     for (int kind = 0; kind < kStreamKinds; ++kind) {
       const bool computes = kind == static_cast<int>(StreamKind::compute);
       streams_.push_back(std::make_unique<StreamThread>(StreamOptions{
           .name = name.to_string() + "'s " + to_string(static_cast<StreamKind>(kind)) + " stream",
           .threads = computes ? threads : 1,
-          .cores = computes ? std::move(cores) : std::vector<int>(),
+          .cores = computes ? cores : std::vector<int>(),
       }));
     }
   }
@@ -73,7 +73,7 @@ std::vector<std::unique_ptr<Device>> make_cpu_devices(const DeviceOptions& optio
       const auto first = cores.begin() + static_cast<std::ptrdiff_t>(i * threads);
       own.assign(first, first + static_cast<std::ptrdiff_t>(threads));
     }
-    devices.push_back(std::make_unique<CpuDevice>(options.names[i], options.threads, std::move(own)));
+    devices.push_back(std::make_unique<CpuDevice>(options.names[i], options.threads, own));
   }
   return devices;
 }

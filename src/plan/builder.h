@@ -58,13 +58,13 @@ class PlanBuilder {
   void gather_gradients(int layer);
   void gather_factors(int layer);
   void update(int layer);
-  void update_range(int owned, const std::vector<Range>& parts, int scale);
+  void update_range(int index, const std::vector<Range>& parts, int scale);
   void clip_and_update();
   void share_norms(const std::vector<int>& slots, std::int64_t first, std::int64_t count, int owner);
   std::vector<int> scales_from(const std::vector<int>& slots, std::int64_t count);
 
   // Small parts
-  int add_tensor(const std::string& name, int device, TensorKind kind, std::int64_t elements, DType type = DType::f32,
+  int add_tensor(const std::string& name, int device, TensorKind kind, std::int64_t count, DType type = DType::f32,
                  Layout layout = Layout::canonical);
   RowTensor add_rows(const std::string& name, TensorKind kind, std::int64_t row_elements, const std::vector<bool>& full,
                      Layout layout = Layout::canonical);

@@ -192,7 +192,7 @@ Keys<CheckpointSpec> checkpoint_keys() {
 std::string device_kind(const Value& value, const std::string& path) {
   const std::string name = read_text(value, path);
   const std::size_t colon = name.find(':');
-  const std::string kind = name.substr(0, colon);
+  std::string kind = name.substr(0, colon);
   Value index{
       .kind = Value::Kind::scalar, .where = value.where, .text = colon < name.size() ? name.substr(colon + 1) : ""};
   const bool fits = (kind == "cpu" || kind == "fake") && is_number(index);

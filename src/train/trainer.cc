@@ -266,7 +266,7 @@ ordered_json Trainer::run(const TrainOptions& options) {
   }
   const std::optional<Evaluation> tested = test();
   const std::string sha256 = save_model(folder.model(), job_.network, network_, parameters);
-  const ordered_json result = summary(meter, tested, sha256);
+  ordered_json result = summary(meter, tested, sha256);
   write_file(folder.summary(), result.dump(2) + "\n");
   if (!options.trace.empty()) write_trace(options.trace, engine_->runner());
   return result;
