@@ -13,7 +13,7 @@ BoundKernel::BoundKernel(Kernel& kernel, std::vector<Argument> arguments, std::b
 }
 
 BoundPlan::BoundPlan(Plan plan, const std::vector<std::unique_ptr<Device>>& devices, Backend& backend)
-    : plan_(std::move(plan)), devices_(devices) {
+    : plan_(std::move(plan)) {
   HADAL_CHECK(plan_.devices.size() == devices.size());
   for (const Step& step : plan_.steps) {
     const auto* compute = std::get_if<Compute>(&step.body);

@@ -30,7 +30,7 @@ class BoundKernel : public Work {
 // kernels, which say what scratch they need, then the addresses.
 class BoundPlan {
  public:
-  // Keeps references to the devices. Throws DeviceError where the backend cannot bind a step.
+  // Throws DeviceError where the backend cannot bind a step.
   BoundPlan(Plan plan, const std::vector<std::unique_ptr<Device>>& devices, Backend& backend);
 
   const Plan& plan() const { return plan_; }
@@ -46,14 +46,13 @@ class BoundPlan {
 
   // The work of step i, after place(): a BoundKernel or a copy.
   Work* work(int step) const { return work_[step].get(); }
-  Copy copy(int step) const;
+  Copy copy(int index) const;
 
   // One for each (device, stream): index device * kStreamKinds + stream. Empty where the stream has nothing to do.
   const std::vector<Program>& programs() const { return programs_; }
 
  private:
   Plan plan_;
-  const std::vector<std::unique_ptr<Device>>& devices_;
   std::vector<std::unique_ptr<Kernel>> kernels_;  // by step
   MemoryPlan memory_;
   std::vector<std::byte*> arenas_;
