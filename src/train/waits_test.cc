@@ -51,6 +51,9 @@ TEST_P(Waits, delays_change_nothing_while_all_are_there) {
 }
 
 TEST_P(Waits, each_of_them_changes_the_result_when_removed) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "races on purpose";
+#endif
   const SmallTraining training = training_of(GetParam());
   const auto expected = train_without(training, -1, -1, 0);
   const Plan plan = SmallTrainer(training).plan(training.batch);
