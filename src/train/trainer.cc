@@ -162,6 +162,8 @@ void Trainer::begin(const TrainOptions& options) {
   if (options.resume) {
     folder.create();
     resume_from(options);
+    std::error_code absent;
+    std::filesystem::remove(folder.summary(), absent);  // it would call the run done
   } else {
     const std::string kept = folder.start_anew();
     if (!kept.empty()) {
