@@ -28,7 +28,7 @@ struct PlanCommand {
     if (json) {
       auto out = plan_to_json(bound.plan(), network, bound.memory(), simulation);
       if (steps) out["steps"] = steps_to_json(bound.plan());
-      fmt::print("{}\n", out.dump(2));
+      fmt::print("{}\n", out.dump());
       return;
     }
     fmt::print("{}: {}\n", job, spec.name);

@@ -124,10 +124,14 @@ void save_checkpoint(const std::string& folder, const Network& network, const Ch
   }
   Metadata metadata = metadata_of(checkpoint);
   metadata["crc32c"] = checksum(metadata, tensors);
-  write_safetensors(fmt::format("{}/{}{:09}{}", folder, kPrefix, checkpoint.position.step, kSuffix), metadata, tensors);
+  const fs::path written = fmt::format("{}/{}{:09}{}", folder, kPrefix, checkpoint.position.step, kSuffix);
+  write_safetensors(written.string(), metadata, tensors);
 
-  const auto paths = checkpoints_in(folder);
-  for (std::size_t i = static_cast<std::size_t>(keep); i < paths.size(); ++i) fs::remove(paths[i], error);
+  // Those of later steps were passed over when this run resumed: they are damaged, and must not push this one out.
+  std::int64_t kept = 0;
+  for (const fs::path& path : checkpoints_in(folder)) {
+    if (path.filename() > written.filename() || ++kept > keep) fs::remove(path, error);
+  }
 }
 
 std::optional<Checkpoint> load_newest_checkpoint(const std::string& folder, const Network& network,

@@ -28,7 +28,8 @@ struct Checkpoint {
 };
 
 // Writes FOLDER/step-000000200.safetensors (write, fsync, rename; a CRC-32C over all of it) and removes all but the
-// newest `keep`. Throws StorageError; what was there before is then still there.
+// newest `keep`, and those of later steps, which a run that went on from an earlier one left behind. Throws
+// StorageError; what was there before is then still there.
 void save_checkpoint(const std::string& folder, const Network& network, const Checkpoint& checkpoint,
                      std::int64_t keep);
 

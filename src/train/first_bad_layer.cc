@@ -7,13 +7,9 @@
 
 namespace hadal {
 
-namespace {
-
 bool all_finite(const std::vector<float>& values) {
   return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
 }
-
-}  // namespace
 
 std::string first_bad_layer(const JobSpec& job, const LocalRunner& runner, std::int64_t rows, const void* batch) {
   const std::string found = "the first NaN or infinity is in ";

@@ -41,7 +41,8 @@ Model load_model(const std::string& path) {
   }
   for (const Parameter& parameter : model.network.parameters) {
     if (!file.contains(parameter.name)) throw DataError(path + ": has no tensor " + parameter.name);
-    std::vector<float> values(static_cast<std::size_t>(elements(parameter.shape)));
+    // As large as the file says, not the network: that one may ask for any amount of memory.
+    std::vector<float> values(file.tensor(parameter.name).bytes.size() / sizeof(float));
     file.copy_floats(parameter.name, parameter.shape, values);
     model.parameters.push_back(std::move(values));
   }

@@ -17,7 +17,7 @@ namespace {
 bool is_finished(const RunFolder& folder) {
   std::ifstream file(folder.summary());
   const auto summary = nlohmann::json::parse(file, nullptr, false);
-  return summary.is_object() && summary.value("status", "") == "done";
+  return summary.is_object() && summary.contains("status") && summary["status"] == "done";
 }
 
 }  // namespace
@@ -39,7 +39,8 @@ std::string RunFolder::start_anew() const {
     if (error) throw StorageError(path_ + ": cannot be renamed to " + kept + ": " + error.message());
   }
   create();
-  for (const std::string& file : {job(), plan(), metrics(), model(), summary(), checkpoints()}) {
+  // Checkpoints first: without them nothing of the earlier run can be resumed.
+  for (const std::string& file : {checkpoints(), job(), plan(), metrics(), model(), summary()}) {
     fs::remove_all(file, error);
     if (error) throw StorageError(file + ": cannot be removed: " + error.message());
   }
@@ -51,7 +52,8 @@ MetricsLog::MetricsLog(const std::string& path, std::int64_t step) : path_(path)
   std::ifstream earlier(path);
   for (std::string line; std::getline(earlier, line);) {
     const auto json = nlohmann::json::parse(line, nullptr, false);
-    if (json.is_object() && json.value("step", step + 1) <= step) kept += line + "\n";
+    const bool counts = json.is_object() && json.contains("step") && json["step"].is_number_integer();
+    if (counts && json["step"].get<std::int64_t>() <= step) kept += line + "\n";
   }
   write_file(path, kept);
   file_.open(path, std::ios::app);

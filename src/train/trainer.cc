@@ -189,10 +189,22 @@ void Trainer::begin(const TrainOptions& options) {
   write_file(folder.plan(), plan.dump(1) + "\n");
 }
 
-void Trainer::save(const TrainOptions& options) {
-  Checkpoint checkpoint{position_, identity(job_), {}, {}};
+// An update may overflow in the step before its loss shows it: that is never kept.
+Values Trainer::finite_parameters() const {
+  Values parameters;
   for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
-    checkpoint.parameters.push_back(engine_->runner().read_parameter(p));
+    parameters.push_back(engine_->runner().read_parameter(p));
+    if (all_finite(parameters.back()) && all_finite(engine_->runner().read_state(p))) continue;
+    throw DataError("training diverged at step " + std::to_string(position_.step - 1) +
+                    ": the first NaN or infinity is in the update of " + network_.parameters[p].name +
+                    "; a smaller rate or clip_norm may help");
+  }
+  return parameters;
+}
+
+void Trainer::save(const TrainOptions& options) {
+  Checkpoint checkpoint{position_, identity(job_), finite_parameters(), {}};
+  for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
     checkpoint.states.push_back(engine_->runner().read_state(p));
   }
   save_checkpoint(RunFolder(options.out).checkpoints(), network_, checkpoint, job_.checkpoint.keep);
@@ -262,10 +274,7 @@ ordered_json Trainer::run(const TrainOptions& options) {
   }
   if (saved != position_.step && (job_.checkpoint.every_steps > 0 || position_.step < total_steps())) save(options);
 
-  Values parameters;
-  for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
-    parameters.push_back(engine_->runner().read_parameter(p));
-  }
+  const Values parameters = finite_parameters();
   const std::optional<Evaluation> tested = test();
   const std::string sha256 = save_model(folder.model(), job_.network, network_, parameters);
   ordered_json result = summary(meter, tested, sha256);

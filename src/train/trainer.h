@@ -63,6 +63,7 @@ class Trainer {
   BatchResult step(const StagedBatch& batch);
   void report(const BatchResult& result, Meter& meter, MetricsLog& metrics, const TrainOptions& options);
   void save(const TrainOptions& options);
+  Values finite_parameters() const;
   std::optional<Evaluation> test();
   nlohmann::ordered_json summary(const Meter& meter, const std::optional<Evaluation>& test,
                                  const std::string& sha256) const;

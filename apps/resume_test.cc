@@ -1,0 +1,278 @@
+// A run that is killed, stopped or damaged at any moment ends, once resumed, in the model of a run that was left alone.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+#include <random>
+
+#include "testing/workplace.h"
+
+namespace hadal {
+namespace {
+
+using testing::Command;
+using testing::CommandResult;
+using ::testing::HasSubstr;
+using testing::kSmallJobSteps;
+using testing::SmallWorkplace;
+
+namespace fs = std::filesystem;
+
+#ifdef HADAL_SANITIZED
+constexpr int kKilledRuns = 3;
+#else
+constexpr int kKilledRuns = 20;
+#endif
+
+std::vector<std::string> train(const std::string& out, const std::vector<std::string>& more = {}) {
+  std::vector<std::string> arguments{"train", "job.yaml", "--json", "--threads", "1", "--out", out};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+std::vector<std::string> operator+(std::vector<std::string> list, const std::string& word) {
+  list.push_back(word);
+  return list;
+}
+
+// The lines of metrics.jsonl without what depends on the clock.
+std::vector<nlohmann::json> metrics(const SmallWorkplace& place, const std::string& run) {
+  std::vector<nlohmann::json> lines = testing::json_lines(place.read(run + "/metrics.jsonl"));
+  for (nlohmann::json& line : lines) line.erase("samples_per_second");
+  return lines;
+}
+
+void expect_same_run(const SmallWorkplace& place, const std::string& run, const std::string& whole) {
+  EXPECT_EQ(place.sha256(run), place.sha256(whole));
+  EXPECT_EQ(metrics(place, run), metrics(place, whole));
+  EXPECT_EQ(place.summary(run)["test"], place.summary(whole)["test"]);
+}
+
+std::int64_t steps_reported(const SmallWorkplace& place, const std::string& run) {
+  const std::string text = place.read(run + "/metrics.jsonl");
+  return std::count(text.begin(), text.end(), '\n');
+}
+
+// Kills it once `steps` steps are in metrics.jsonl (this job reports each), and `delay` later. Returns whether it was
+// still running.
+bool kill_after(Command& command, const SmallWorkplace& place, const std::string& run, std::int64_t steps,
+                std::chrono::microseconds delay) {
+  while (command.running() && steps_reported(place, run) < steps) {
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
+  std::this_thread::sleep_for(delay);
+  command.kill(SIGKILL);
+  return command.wait().signal == SIGKILL;
+}
+
+std::string name_of(const ::testing::TestParamInfo<const char*>& which) { return which.param; }
+
+class KilledRuns : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(KilledRuns, end_in_the_model_of_a_run_left_alone) {
+  const std::vector<std::string> job{"--set", std::string("reproducible=") + GetParam()};
+  SmallWorkplace place;
+  ASSERT_EQ(place.hadal(train("whole", job)).exit_code, 0);
+  ASSERT_EQ(steps_reported(place, "whole"), kSmallJobSteps);
+  int kills = 0;
+  for (int seed = 0; seed < kKilledRuns; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    std::mt19937 random(static_cast<unsigned>(seed));
+    const std::string run = "run" + std::to_string(seed);
+    const int wanted = 1 + static_cast<int>(random() % 3);
+    std::cout << "seed " << seed << ": killed at step";
+    for (int i = 0; i < wanted; ++i) {
+      // Uniform over what is left of the run.
+      const std::int64_t done = steps_reported(place, run);
+      const auto steps = done + static_cast<std::int64_t>(random() % static_cast<unsigned>(kSmallJobSteps - done + 1));
+      const std::chrono::microseconds delay(random() % 3000);
+      Command command(place.path(), train(run, job) + "--resume");
+      kills += kill_after(command, place, run, steps, delay);
+      std::cout << " " << steps_reported(place, run);
+    }
+    std::cout << "\n";
+    const CommandResult result = place.hadal(train(run, job) + "--resume");
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    expect_same_run(place, run, "whole");
+    fs::remove_all(place.path(run));
+  }
+  EXPECT_GE(kills, kKilledRuns / 2);
+}
+
+INSTANTIATE_TEST_SUITE_P(Reproducible, KilledRuns, ::testing::Values("true", "false"), name_of);
+
+struct Moment {
+  const char* what;
+  const char* call;
+  int count;  // the first checkpoint takes one fsync and one rename, and a write for each of its tensors and two more
+};
+
+TEST(Resume, a_kill_inside_a_checkpoint_leaves_the_one_before) {
+#ifdef HADAL_SANITIZED
+  GTEST_SKIP() << "the shim cannot be preloaded before a sanitizer's runtime";
+#endif
+  SmallWorkplace place;
+  ASSERT_EQ(place.hadal(train("whole")).exit_code, 0);
+  for (const Moment& moment : {Moment{"kill", "write", 1},
+                               {"kill", "write", 20},
+                               {"kill_after", "write", 21},
+                               {"kill", "write", 28},
+                               {"kill", "fsync", 1},
+                               {"kill", "fsync", 3},
+                               {"kill_after", "fsync", 4},
+                               {"kill", "rename", 1},
+                               {"kill", "rename", 4},
+                               {"kill_after", "rename", 5}}) {
+    const std::string fault = std::string(moment.what) + ":" + moment.call + ":" + std::to_string(moment.count);
+    SCOPED_TRACE(fault);
+    const CommandResult killed =
+        place.hadal(train("run"), {std::string("LD_PRELOAD=") + HADAL_FAULT_SHIM, "HADAL_FAULT=" + fault});
+    ASSERT_EQ(killed.signal, SIGKILL);
+    const auto left = place.checkpoints("run");
+    ASSERT_FALSE(left.empty());
+    const bool renamed = std::string(moment.what) == "kill_after" && std::string(moment.call) == "rename";
+    EXPECT_EQ(left.back().ends_with(".tmp"), !renamed) << left.back();
+    const CommandResult resumed = place.hadal(train("run") + "--resume");
+    ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+    expect_same_run(place, "run", "whole");
+    for (const std::string& name : place.checkpoints("run")) EXPECT_TRUE(name.ends_with(".safetensors")) << name;
+    EXPECT_EQ(place.checkpoints("run").size(), 3u);
+    fs::remove_all(place.path("run"));
+  }
+}
+
+TEST(Resume, goes_on_with_other_devices) {
+  SmallWorkplace place;
+  ASSERT_EQ(place.hadal(train("whole")).exit_code, 0);
+  ASSERT_EQ(place.hadal(train("run", {"--max-steps", "13", "--devices", "cpu:0"})).exit_code, 0);
+  ASSERT_EQ(place.hadal(train("run", {"--max-steps", "27", "--devices", "fake:0,fake:1,fake:2", "--resume"})).exit_code,
+            0);
+  const CommandResult result = place.hadal(train("run", {"--devices", "cpu:0,cpu:1", "--resume"}));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("resuming run at step 27"));
+  expect_same_run(place, "run", "whole");
+}
+
+class Interrupted : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(Interrupted, keeps_a_checkpoint_and_goes_on) {
+  // Long enough not to end before the signal, and no checkpoint of its own.
+  const std::vector<std::string> job{"--set", std::string("reproducible=") + GetParam(),
+                                     "--set", "solver.epochs=30",
+                                     "--set", "checkpoint.every_steps=0"};
+  SmallWorkplace place;
+  ASSERT_EQ(place.hadal(train("whole", job)).exit_code, 0);
+  Command command(place.path(), train("run", job));
+  while (command.running() && steps_reported(place, "run") < 7)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  command.kill(SIGINT);
+  const CommandResult stopped = command.wait();
+  ASSERT_EQ(stopped.exit_code, 5) << stopped.err;
+  EXPECT_EQ(testing::lines(stopped.err).size(), 1u) << stopped.err;
+  EXPECT_THAT(stopped.err, HasSubstr("stopped at step"));
+  EXPECT_THAT(stopped.err, HasSubstr("--resume"));
+  EXPECT_EQ(place.checkpoints("run").size(), 1u);
+  EXPECT_EQ(place.summary("run")["status"], "stopped");
+  EXPECT_FALSE(place.has("run/model.safetensors"));
+  const CommandResult resumed = place.hadal(train("run", job) + "--resume");
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_EQ(place.summary("run")["status"], "done");
+  expect_same_run(place, "run", "whole");
+}
+
+INSTANTIATE_TEST_SUITE_P(Reproducible, Interrupted, ::testing::Values("true", "false"), name_of);
+
+TEST(Resume, passes_over_a_damaged_checkpoint) {
+  SmallWorkplace place;
+  ASSERT_EQ(place.hadal(train("whole")).exit_code, 0);
+  for (const bool cut : {true, false}) {
+    ASSERT_EQ(place.hadal(train("run", {"--max-steps", "17"})).exit_code, 0);
+    ASSERT_EQ(place.checkpoints("run").back(), "step-000000017.safetensors");
+    const std::string newest = "run/checkpoints/step-000000017.safetensors";
+    std::string bytes = place.read(newest);
+    bytes[bytes.size() - 5] = static_cast<char>(bytes[bytes.size() - 5] ^ 1);
+    place.write(newest, cut ? bytes.substr(0, bytes.size() / 2) : bytes);
+    const CommandResult resumed = place.hadal(train("run") + "--resume");
+    ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+    EXPECT_THAT(resumed.err, HasSubstr(newest));
+    EXPECT_THAT(resumed.err, HasSubstr("trying the one before it"));
+    EXPECT_THAT(resumed.err, HasSubstr("resuming run at step 15"));
+    expect_same_run(place, "run", "whole");
+  }
+}
+
+TEST(Resume, starts_anew_where_there_is_nothing_to_resume) {
+  SmallWorkplace place;
+  ASSERT_EQ(place.hadal(train("whole")).exit_code, 0);
+  const CommandResult result = place.hadal(train("run") + "--resume");
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("starting anew"));
+  expect_same_run(place, "run", "whole");
+}
+
+TEST(Resume, of_a_finished_run_changes_nothing) {
+  SmallWorkplace place;
+  ASSERT_EQ(place.hadal(train("run")).exit_code, 0);
+  const std::string sha256 = place.sha256("run"), log = place.read("run/metrics.jsonl");
+  const CommandResult again = place.hadal(train("run") + "--resume");
+  ASSERT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_EQ(place.sha256("run"), sha256);
+  EXPECT_EQ(place.read("run/metrics.jsonl"), log);
+}
+
+TEST(Resume, a_finished_run_that_went_on_and_was_killed_is_unfinished) {
+  SmallWorkplace place;
+  ASSERT_EQ(place.hadal(train("run", {"--max-steps", "5"})).exit_code, 0);
+  Command command(place.path(), train("run") + "--resume");
+  ASSERT_TRUE(kill_after(command, place, "run", 12, {}));
+  const CommandResult anew = place.hadal(train("run"));
+  ASSERT_EQ(anew.exit_code, 0) << anew.err;
+  EXPECT_THAT(anew.err, HasSubstr("kept as run.1"));
+}
+
+TEST(MaxSteps, then_resume_with_more_is_one_run) {
+  for (const char* reproducible : {"true", "false"}) {
+    SmallWorkplace place;
+    const std::string setting = std::string("reproducible=") + reproducible;
+    ASSERT_EQ(place.hadal(train("whole", {"--set", setting})).exit_code, 0);
+    ASSERT_EQ(place.hadal(train("run", {"--set", setting, "--max-steps", "7"})).exit_code, 0);
+    EXPECT_EQ(place.summary("run")["steps"], 7);
+    EXPECT_TRUE(place.has("run/model.safetensors"));
+    EXPECT_NE(place.sha256("run"), place.sha256("whole"));
+    ASSERT_EQ(place.hadal(train("run", {"--set", setting, "--max-steps", "23", "--resume"})).exit_code, 0);
+    EXPECT_EQ(place.summary("run")["steps"], 23);
+    ASSERT_EQ(place.hadal(train("run", {"--set", setting, "--resume"})).exit_code, 0);
+    EXPECT_EQ(place.summary("run")["steps"], kSmallJobSteps);
+    EXPECT_EQ(place.summary("run")["samples"], place.summary("whole")["samples"]);
+    expect_same_run(place, "run", "whole");
+  }
+}
+
+TEST(Init, starts_from_given_parameters) {
+  SmallWorkplace place;
+  ASSERT_EQ(place.hadal(train("teacher")).exit_code, 0);
+  const std::string model = "teacher/model.safetensors";
+  const std::vector<std::string> still{"--max-steps", "1", "--set", "solver.rule.sgd.rate=0"};
+  const CommandResult same = place.hadal(train("same", still) + "--init" + model);
+  ASSERT_EQ(same.exit_code, 0) << same.err;
+  EXPECT_EQ(place.sha256("same"), place.sha256("teacher"));
+
+  const std::string rename = "network.layers.6.fully_connected.name=other";
+  const CommandResult refused = place.hadal(train("refused", still) + "--set" + rename + "--init" + model);
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("other.weight"));
+  EXPECT_THAT(refused.err, HasSubstr("--init-partial"));
+  const CommandResult partial = place.hadal(train("partial", still) + "--set" + rename + "--init-partial" + model);
+  ASSERT_EQ(partial.exit_code, 0) << partial.err;
+  EXPECT_THAT(partial.err, HasSubstr("started from 4 parameters"));
+  const CommandResult misfit =
+      place.hadal(train("misfit", still) + "--set" + "network.layers.3.fully_connected.out=25" + "--init" + model);
+  EXPECT_EQ(misfit.exit_code, 2);
+  EXPECT_THAT(misfit.err, HasSubstr("hidden.weight"));
+}
+
+}  // namespace
+}  // namespace hadal
