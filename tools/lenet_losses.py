@@ -2,6 +2,7 @@
 """Trains LeNet with PyTorch from given parameters and prints the loss of each step, to compare with Hadal's.
 
     tools/lenet_losses.py MODEL.safetensors IMAGES LABELS [--batch 64] [--rate 0.05] [--steps 100] [--momentum 0.9] [--decay 5e-4]
+                          [--double]
 
 IMAGES and LABELS are IDX files; samples come in the file's order, the last batch of an epoch may be shorter, pixels are
 divided by 255. The model needs conv1, conv2, fully_connected1 and fully_connected2 (.weight, .bias) as in a run's
@@ -60,16 +61,18 @@ def main():
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--decay", type=float, default=5e-4)
+    parser.add_argument("--double", action="store_true", help="compute in double precision")
     arguments = parser.parse_args()
+    dtype = torch.float64 if arguments.double else torch.float32
 
-    parameters = {name: tensor.requires_grad_(True) for name, tensor in read_safetensors(arguments.model).items()}
+    parameters = {name: tensor.to(dtype).requires_grad_(True) for name, tensor in read_safetensors(arguments.model).items()}
     images, labels = read_idx(arguments.images), read_idx(arguments.labels)
     optimizer = torch.optim.SGD(parameters.values(), lr=arguments.rate, momentum=arguments.momentum,
                                 weight_decay=arguments.decay)
     first = 0
     for _ in range(arguments.steps):
         last = min(first + arguments.batch, len(images))
-        x = torch.tensor(images[first:last].astype(numpy.float32) / numpy.float32(255)).unsqueeze(1)
+        x = torch.tensor(images[first:last].astype(numpy.float32) / numpy.float32(255)).unsqueeze(1).to(dtype)
         y = torch.tensor(labels[first:last].astype(numpy.int64))
         optimizer.zero_grad()
         loss = F.cross_entropy(lenet(parameters, x), y)

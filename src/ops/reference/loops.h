@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <span>
 #include <variant>
-#include <vector>
 
 #include "base/error.h"
 #include "device/stream.h"
@@ -28,13 +27,6 @@ struct Call {
   T* written(std::size_t i) const {
     HADAL_CHECK(i < arguments.size());
     return reinterpret_cast<T*>(arguments[i]);
-  }
-  // The first `count` arguments.
-  template <class T>
-  std::vector<const T*> read_first(int count) const {
-    std::vector<const T*> arrays;
-    for (int i = 0; i < count; ++i) arrays.push_back(read<T>(static_cast<std::size_t>(i)));
-    return arrays;
   }
 };
 
@@ -85,8 +77,8 @@ void run_any(const Op& op, const Call& call) {
   std::visit([&](const auto& which) { run<Real>(which, call); }, op);
 }
 
-// The sum of element i of the first `count` arrays of `parts`, by halves (nn/op.h, SumParts).
+// The sum of element i of all arrays of `parts`, by halves (nn/op.h, SumParts).
 template <class Real>
-Real sum_by_halves(std::span<const Real* const> parts, std::int64_t i);
+Real sum_by_halves(std::span<std::byte* const> parts, std::int64_t i);
 
 }  // namespace hadal::reference

@@ -13,7 +13,7 @@ namespace hadal::reference {
 
 template <class Real>
 void run(const SgdUpdate& op, const Call& call) {
-  const std::vector<const Real*> parts = call.read_first<Real>(op.parts);
+  const auto parts = call.arguments.first(static_cast<std::size_t>(op.parts));
   std::size_t next = parts.size();
   const Real* scale = op.scaled ? call.read<Real>(next++) : nullptr;
   Real* w = call.written<Real>(next++);

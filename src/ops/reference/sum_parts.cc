@@ -5,21 +5,21 @@
 namespace hadal::reference {
 
 template <class Real>
-Real sum_by_halves(std::span<const Real* const> parts, std::int64_t i) {
-  if (parts.size() == 1) return parts[0][i];
+Real sum_by_halves(std::span<std::byte* const> parts, std::int64_t i) {
+  if (parts.size() == 1) return reinterpret_cast<const Real*>(parts[0])[i];
   const std::size_t half = (parts.size() + 1) / 2;
-  return sum_by_halves(parts.first(half), i) + sum_by_halves(parts.subspan(half), i);
+  return sum_by_halves<Real>(parts.first(half), i) + sum_by_halves<Real>(parts.subspan(half), i);
 }
 
 template <class Real>
 void run(const SumParts& op, const Call& call) {
-  const std::vector<const Real*> parts = call.read_first<Real>(op.parts);
+  const auto parts = call.arguments.first(static_cast<std::size_t>(op.parts));
   Real* sum = call.written<Real>(parts.size());
   for (std::int64_t i = 0; i < op.elements; ++i) sum[i] = sum_by_halves<Real>(parts, i);
 }
 
-template float sum_by_halves<float>(std::span<const float* const>, std::int64_t);
-template double sum_by_halves<double>(std::span<const double* const>, std::int64_t);
+template float sum_by_halves<float>(std::span<std::byte* const>, std::int64_t);
+template double sum_by_halves<double>(std::span<std::byte* const>, std::int64_t);
 template void run<float>(const SumParts&, const Call&);
 template void run<double>(const SumParts&, const Call&);
 

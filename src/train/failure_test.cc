@@ -1,0 +1,196 @@
+// A kernel that throws or hangs ends the round on every device, with an error that says where.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <functional>
+#include <thread>
+
+#include "base/error.h"
+#include "testing/networks.h"
+#include "testing/small_training.h"
+
+namespace hadal {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using testing::SmallTrainer;
+using testing::SmallTraining;
+using ::testing::StartsWith;
+
+// Before each run of the kernel of one step.
+using Accident = std::function<void(const StepValues&)>;
+
+class HauntedKernel : public Kernel {
+ public:
+  HauntedKernel(std::unique_ptr<Kernel> kernel, Accident accident)
+      : kernel_(std::move(kernel)), accident_(std::move(accident)) {}
+  void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues& values) override {
+    accident_(values);
+    kernel_->run(arguments, scratch, values);
+  }
+  std::size_t scratch_bytes() const override { return kernel_->scratch_bytes(); }
+  std::string implementation() const override { return kernel_->implementation(); }
+
+ private:
+  std::unique_ptr<Kernel> kernel_;
+  Accident accident_;
+};
+
+// The reference backend, whose `nth` kernel has accidents. Plans bind their kernels in the order of their steps.
+class HauntedBackend : public Backend {
+ public:
+  HauntedBackend(int nth, Accident accident) : nth_(nth), accident_(std::move(accident)) {}
+  std::string name() const override { return reference_->name(); }
+  Layout image_layout() const override { return reference_->image_layout(); }
+  std::unique_ptr<Kernel> bind(const Op& op, int threads) override {
+    auto kernel = reference_->bind(op, threads);
+    if (bound_++ != nth_) return kernel;
+    return std::make_unique<HauntedKernel>(std::move(kernel), accident_);
+  }
+
+ private:
+  std::unique_ptr<Backend> reference_ = make_reference_backend();
+  int nth_, bound_ = 0;
+  Accident accident_;
+};
+
+struct Place {
+  std::string step;
+  int device = 0;
+};
+
+class Failure : public ::testing::TestWithParam<const char*> {
+ protected:
+  // Three devices (or so many) on which the kernel of `place` has accidents.
+  LocalRunner& runner(const Place& place, Accident accident, const RunnerOptions& options = {}, int count = 3) {
+    SmallTraining training;
+    training.network = testing::small_lenet();
+    training.devices = testing::device_list(GetParam(), count);
+    training.reference = true;
+    training.shards = 0;
+    training.topology = is_cpu() ? ExchangeTopology::shared : ExchangeTopology::direct;
+    const SmallTrainer trainer(training);
+    Plan plan = trainer.plan(training.batch);
+    int nth = 0, found = -1;
+    for (const Step& step : plan.steps) {
+      if (step.name == place.step && step.device == place.device) found = nth;
+      nth += std::holds_alternative<Compute>(step.body);
+    }
+    EXPECT_GE(found, 0) << place.step;
+    batch_ = trainer.staged(training.batch, 0);
+    DeviceOptions devices;
+    for (const std::string& name : training.devices) devices.names.push_back(DeviceName::parse(name));
+    devices.pin = false;
+    devices.link = training.link;
+    std::vector<Plan> plans;
+    plans.push_back(std::move(plan));
+    runner_ = std::make_unique<LocalRunner>(
+        make_devices(devices), std::make_unique<HauntedBackend>(found, std::move(accident)), std::move(plans), options);
+    for (int p = 0; p < static_cast<int>(trainer.network().parameters.size()); ++p) {
+      runner_->write_parameter(p, initial_values(trainer.network(), p, 3));
+    }
+    return *runner_;
+  }
+
+  void run(std::uint64_t step) {
+    StepValues values;
+    values.step = step;
+    values.rate = 0.01f;
+    values.batch = batch_.data();
+    runner_->run(0, values);
+  }
+
+  // The error of step `step`, and how long it took.
+  std::string error_of(std::uint64_t step) {
+    const auto start = Clock::now();
+    std::string message;
+    try {
+      run(step);
+    } catch (const DeviceError& error) {
+      message = error.what();
+    }
+    seconds_ = std::chrono::duration<double>(Clock::now() - start).count();
+    return message;
+  }
+
+  bool is_cpu() const { return std::string(GetParam()) == "cpu"; }
+  std::string device(int d) const { return GetParam() + (":" + std::to_string(d)); }
+
+  std::vector<std::byte> batch_;
+  std::unique_ptr<LocalRunner> runner_;
+  double seconds_ = 0;
+};
+
+TEST_P(Failure, of_a_kernel_stops_all_devices_and_names_device_and_step) {
+  for (const Place& place : {Place{"conv1.forward", 2}, Place{"wide.backward_weights", 1}, Place{"loss", 0}}) {
+    SCOPED_TRACE(place.step);
+    int runs = 0;
+    runner(place, [&](const StepValues&) {
+      if (++runs == 3) throw std::runtime_error("the card fell off the bus");
+    });
+    run(40);
+    run(41);
+    EXPECT_THAT(error_of(42), StartsWith(device(place.device) + ": " + place.step + " at step 42: the card fell off"));
+    EXPECT_LT(seconds_, 1.0);
+  }
+}
+
+TEST_P(Failure, leaves_parameters_to_read_and_a_runner_that_ends) {
+  std::atomic<int> runs = 0;
+  LocalRunner& failing = runner({"out.forward", 1}, [&](const StepValues&) {
+    if (++runs == 3) throw 5;
+  });
+  const std::vector<float> first = failing.read_parameter(0);
+  run(0);
+  run(1);
+  EXPECT_THAT(error_of(2), AllOf(HasSubstr("out.forward at step 2"), HasSubstr("no std::exception")));
+  EXPECT_EQ(failing.read_parameter(0).size(), first.size());
+  const auto start = Clock::now();
+  runner_.reset();
+  EXPECT_LT(Clock::now() - start, std::chrono::seconds(1));
+}
+
+TEST_P(Failure, of_one_round_does_not_spoil_the_next) {
+  std::atomic<bool> fails = false;
+  runner({"conv2.forward", 1}, [&](const StepValues&) {
+    if (fails) throw std::runtime_error("once");
+  });
+  run(0);
+  fails = true;
+  EXPECT_THAT(error_of(1), HasSubstr("once"));
+  fails = false;
+  const std::vector<float> before = runner_->read_parameter(0);
+  run(1);
+  EXPECT_NE(runner_->read_parameter(0), before);
+}
+
+TEST_P(Failure, of_a_kernel_that_hangs_is_told_by_who_waits_for_it) {
+  RunnerOptions options;
+  options.deadline_seconds = 1;
+  std::atomic<bool> hangs = false;
+  runner(
+      {"conv1.backward_weights", 1},
+      [&](const StepValues&) {
+        if (hangs) std::this_thread::sleep_for(std::chrono::milliseconds(1700));
+      },
+      options, 2);
+  run(6);
+  hangs = true;
+  const std::string message = error_of(7);
+  EXPECT_THAT(message, AllOf(HasSubstr("at step 7: "), HasSubstr("before the deadline; it needs ")));
+  // Fake devices have copy streams too: the first to give up may be one that waits for a waiting one.
+  if (is_cpu()) {
+    EXPECT_THAT(message, AllOf(HasSubstr("cpu:0's compute stream waited"),
+                               HasSubstr("it needs conv1.backward_weights of cpu:1")));
+  }
+  EXPECT_LT(seconds_, 3);
+}
+
+INSTANTIATE_TEST_SUITE_P(all, Failure, ::testing::Values("cpu", "fake"),
+                         [](const auto& test) { return std::string(test.param); });
+
+}  // namespace
+}  // namespace hadal
