@@ -12,6 +12,7 @@
 #include "apps/terminal.h"
 #include "apps/verbs.h"
 #include "base/error.h"
+#include "base/nearest.h"
 #include "train/trainer.h"
 
 namespace hadal {
@@ -91,7 +92,7 @@ void add_bench(CLI::App& app) {
       ->capture_default_str();
   train->add_flag("--json", command->json, "A JSON line for each");
   command->flags.add_to(*train);
-  verb->footer("Example: hadal bench train --only lenet --threads 1");
+  for (CLI::App* one : {verb, train}) one->footer("Example: hadal bench train --only lenet --threads 1");
   train->callback([command] { command->run(); });
 }
 

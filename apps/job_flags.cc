@@ -19,19 +19,28 @@ void JobFlags::add_to(CLI::App& verb) {
 std::vector<Override> JobFlags::overrides() const {
   std::vector<Override> overrides;
   for (const std::string& set : sets_) overrides.push_back(parse_override(set));
+  const auto add = [&](const std::string& key, const std::string& value, const std::string& flag) {
+    overrides.push_back({"parallel." + key, value, flag});
+  };
   if (!devices_.empty()) {
-    overrides.push_back({"parallel.devices", "[" + devices_ + "]"});
+    const std::string flag = "--devices " + devices_;
+    add("devices", "[" + devices_ + "]", flag);
     if (groups_ == 0) {
       const auto count = 1 + std::count(devices_.begin(), devices_.end(), ',');
-      overrides.push_back({"parallel.groups", std::to_string(count / std::max(split_, 1))});
+      add("groups", std::to_string(count / std::max(split_, 1)), flag);
     }
   }
-  if (groups_ > 0) overrides.push_back({"parallel.groups", std::to_string(groups_)});
-  if (split_ > 0) overrides.push_back({"parallel.split", std::to_string(split_)});
+  if (groups_ > 0) add("groups", std::to_string(groups_), "--groups " + std::to_string(groups_));
+  if (split_ > 0) add("split", std::to_string(split_), "--split " + std::to_string(split_));
   return overrides;
 }
 
 void JobFlags::apply_threads(JobSpec& job) const {
+  if (threads_ > 1 && job.reproducible) {
+    throw ConfigError("--threads " + std::to_string(threads_) +
+                      ": a reproducible job runs one thread on each device; name more devices instead, as --devices "
+                      "cpu:0,cpu:1");
+  }
   if (threads_ > 0) job.parallel.threads = threads_;
 }
 

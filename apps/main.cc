@@ -6,7 +6,7 @@
 
 #include "apps/verbs.h"
 #include "base/error.h"
-#include "spec/job.h"
+#include "base/nearest.h"
 
 namespace {
 

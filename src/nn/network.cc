@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 
+#include "base/nearest.h"
 #include "base/random.h"
 #include "nn/op.h"
 
@@ -53,7 +54,11 @@ class Builder {
     for (const std::string& name : spec.from) {
       const auto found = names_.find(name);
       if (found == names_.end()) {
-        fail("'" + spec.name + "' takes its input from '" + name + "', which is not a layer above it");
+        std::vector<std::string> above;
+        for (const auto& [known, index] : names_) above.push_back(known);
+        const std::string near = nearest(name, above);
+        fail("'" + spec.name + "' takes its input from '" + name + "', which is not a layer above it" +
+             (near.empty() ? "" : "; did you mean '" + near + "'?"));
       }
       layer_.inputs.push_back(found->second);
     }

@@ -88,6 +88,7 @@ struct JobSpec {
 // One --set: "solver.epochs=3". The value is YAML.
 struct Override {
   std::string key, value;
+  std::string flag{};  // what the user typed where it was not --set: "--devices cpu:0"
 };
 
 // Splits "a.b=c". Throws ConfigError without a '='.
@@ -109,8 +110,5 @@ std::string identity(const JobSpec& job);
 // The network alone, as JSON and back: the metadata of model.safetensors. Throws DataError naming `file`.
 std::string network_to_json(const NetworkSpec& network);
 NetworkSpec network_from_json(const std::string& json, const std::string& file);
-
-// The word of `known` nearest to `word`, for "did you mean"; empty where none is near.
-std::string nearest(const std::string& word, const std::vector<std::string>& known);
 
 }  // namespace hadal

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <map>
 
+#include "base/nearest.h"
 #include "spec/value.h"
 
 namespace hadal {

@@ -10,6 +10,7 @@ namespace {
 std::string without_quotes(const std::string& quoted) { return quoted.substr(1, quoted.size() - 2); }
 
 Position position_of(const Override& override) {
+  if (!override.flag.empty()) return {without_quotes(shown(override.flag)), 0, 0};
   return {"--set " + without_quotes(shown(override.key)) + "=" + without_quotes(shown(override.value)), 0, 0};
 }
 

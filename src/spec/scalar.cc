@@ -5,7 +5,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "spec/job.h"
+#include "base/nearest.h"
 
 namespace hadal {
 

@@ -1,7 +1,7 @@
+#include "base/nearest.h"
+
 #include <algorithm>
 #include <utility>
-
-#include "spec/job.h"
 
 namespace hadal {
 
