@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* kFormat = "hadal-checkpoint-1";
+constexpr const char* kFormat = "hadal-checkpoint-2";
 constexpr const char* kPrefix = "step-";
 constexpr const char* kSuffix = ".safetensors";
 constexpr const char* kStateSuffix = ".momentum";
@@ -31,10 +31,13 @@ Metadata metadata_of(const Checkpoint& checkpoint) {
           {"loss_rows", std::to_string(checkpoint.position.loss_rows)}};
 }
 
-// Over the metadata but the sum itself, then over each tensor's name and values in their order.
+// Over the metadata but the sum itself, then over each tensor's name, shape and values in their order; each text with
+// the zero that ends it.
 std::string checksum(const Metadata& metadata, const std::vector<TensorData>& tensors) {
   std::uint32_t sum = 0;
-  const auto add = [&](std::string_view text) { sum = crc32c(std::as_bytes(std::span(text)), sum); };
+  const auto add = [&](const std::string& text) {
+    sum = crc32c(std::as_bytes(std::span(text.c_str(), text.size() + 1)), sum);
+  };
   for (const auto& [key, value] : metadata) {
     if (key == "crc32c") continue;
     add(key);
@@ -42,6 +45,7 @@ std::string checksum(const Metadata& metadata, const std::vector<TensorData>& te
   }
   for (const TensorData& tensor : tensors) {
     add(tensor.name);
+    add(to_string(tensor.shape));
     sum = crc32c(tensor.bytes, sum);
   }
   return fmt::format("{:08x}", sum);
@@ -140,7 +144,7 @@ std::optional<Checkpoint> load_newest_checkpoint(const std::string& folder, cons
     try {
       return read_checkpoint(path.string(), network);
     } catch (const DataError& error) {
-      warn(std::string(error.what()) + "; trying the one before it");
+      warn(std::string(error.what()) + "; passed over");
     }
   }
   return std::nullopt;

@@ -27,7 +27,7 @@ struct Checkpoint {
   Values states;  // momentum, by parameter; all empty where the rule keeps none
 };
 
-// Writes FOLDER/step-000000200.safetensors (write, fsync, rename; a CRC-32C over all of it) and removes all but the
+// Writes FOLDER/step-000000200.safetensors (write, fsync, rename; a CRC-32C over what it says) and removes all but the
 // newest `keep`, and those of later steps, which a run that went on from an earlier one left behind. Throws
 // StorageError; what was there before is then still there.
 void save_checkpoint(const std::string& folder, const Network& network, const Checkpoint& checkpoint,
