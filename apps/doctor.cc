@@ -25,6 +25,9 @@ struct DoctorCommand {
   bool verbose = false;
 
   void run() const {
+    DeviceOptions options;
+    options.names = {DeviceName::parse(device_name)};
+    const auto devices = make_devices(options);
     const Machine machine = describe_machine();
     const auto cpu = make_cpu_backend();
     fmt::print("processor  {}\n", machine.processor);
@@ -33,18 +36,15 @@ struct DoctorCommand {
     fmt::print("vectors    {}\n", machine.vectors);
     fmt::print("oneDNN     {}\n", machine.onednn);
     fmt::print("peak       {:.0f} GFLOP/s on one core (2048 x 2048 matrix product, fp32)\n", peak_flops(*cpu, 1) / 1e9);
-    test_operators(*cpu);
+    test_operators(*cpu, *devices[0]);
   }
 
-  void test_operators(Backend& backend) const {
-    DeviceOptions options;
-    options.names = {DeviceName::parse(device_name)};
-    const auto devices = make_devices(options);
+  void test_operators(Backend& backend, Device& device) const {
     const auto reference = make_reference_backend();
     int passed = 0, failed = 0;
     std::map<std::string, std::map<std::string, int>> implementations;
     for (const ConformanceCase& which : conformance_cases()) {
-      const ConformanceResult result = check_conformance(which, backend, *reference, *devices[0]);
+      const ConformanceResult result = check_conformance(which, backend, *reference, device);
       ++(result.ok ? passed : failed);
       ++implementations[result.op][result.implementation];
       if (!result.ok) fmt::print("  FAILED {}: {}\n", result.name, result.problem);

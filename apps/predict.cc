@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -43,7 +44,12 @@ bool split_rows(const std::string& text, std::string& file, std::int64_t& first,
   return true;
 }
 
-bool is_idx(const std::string& name) { return name.find("idx") != std::string::npos; }
+// By its first bytes: no image begins with zeros.
+bool is_idx(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  char magic[2] = {1, 1};
+  return file.read(magic, sizeof magic) && magic[0] == 0 && magic[1] == 0;
+}
 
 void append_rows(const std::string& path, std::int64_t first, std::int64_t last, const Shape& shape,
                  std::vector<Input>& inputs) {
@@ -51,7 +57,7 @@ void append_rows(const std::string& path, std::int64_t first, std::int64_t last,
   if (last < 0) last = file.size() - 1;
   if (first < 0 || first > last || last >= file.size()) {
     throw ConfigError(path + ": has rows 0 to " + std::to_string(file.size() - 1) + ", not " + std::to_string(first) +
-                      "-" + std::to_string(last));
+                      (first == last ? "" : "-" + std::to_string(last)));
   }
   if (static_cast<std::int64_t>(file.sample(0).size()) != elements(shape)) {
     throw DataError(path + ": a row has " + std::to_string(file.sample(0).size()) + " values; the network takes " +
@@ -81,7 +87,7 @@ struct PredictCommand {
       std::int64_t first = 0, last = -1;
       if (split_rows(name, file, first, last)) {
         append_rows(file, first, last, trained.model.network.input, inputs);
-      } else if (is_idx(std::filesystem::path(name).filename().string())) {
+      } else if (is_idx(name)) {
         append_rows(name, 0, -1, trained.model.network.input, inputs);
       } else {
         inputs.push_back({name, read_image(name, trained.model.network.input)});

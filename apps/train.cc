@@ -167,8 +167,7 @@ void add_train(CLI::App& app) {
   verb->add_option("--init-partial", command->init_partial, "The same, with those of its parameters that fit by name")
       ->excludes(init);
   verb->add_flag("--resume", command->resume, "Go on from the newest intact checkpoint of the run's folder");
-  verb->add_option("--max-steps", command->max_steps, "Stop after this many steps in all")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 60));
+  verb->add_option("--max-steps", command->max_steps, "Stop after this many steps in all")->check(CLI::PositiveNumber);
   verb->add_option("--trace", command->trace, "Write a timeline of all steps (chrome://tracing, ui.perfetto.dev)");
   verb->add_flag("--json", command->json, "JSON lines on standard output");
   command->flags.add_to(*verb);

@@ -28,7 +28,7 @@ struct StepValues {
   std::uint64_t round = 0;      // counts executions of any program from 1; events are reached per round
   std::uint64_t step = 0;       // training steps already taken: the counter of random numbers
   float rate = 0;               // learning rate of this step
-  const void* batch = nullptr;  // host memory: the staged batch (runner/binding.h), read by host copies
+  const void* batch = nullptr;  // host memory: the staged batch (data/batch_loader.h), read by host copies
 };
 
 // Stops a round everywhere once something failed: waits end, later items are dropped.
@@ -128,11 +128,13 @@ class Stream {
 // What an item failed with: synchronize() throws this; the runner adds the step's name.
 class StepError : public std::exception {
  public:
-  StepError(int step_index, std::string reason) : step(step_index), message(std::move(reason)) {}
+  StepError(int step_index, std::string reason, bool in_wait = false)
+      : step(step_index), message(std::move(reason)), waiting(in_wait) {}
   const char* what() const noexcept override { return message.c_str(); }
 
   int step;
   std::string message;
+  bool waiting;  // for another step, and the deadline ended it
 };
 
 }  // namespace hadal

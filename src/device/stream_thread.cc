@@ -165,8 +165,10 @@ bool StreamThread::wait(const Item& item, Clock::time_point begin) {
   const Event::Outcome outcome = item.event->wait(values_.round, deadline_, *abort_);
   if (outcome == Event::Outcome::deadline) {
     const std::chrono::duration<double> waited = Clock::now() - begin;
-    throw StepError(item.step, fmt::format("{} waited {:.3g} s for an event that was not reached before the deadline",
-                                           options_.name, waited.count()));
+    throw StepError(item.step,
+                    fmt::format("{} waited {:.3g} s for an event that was not reached before the deadline",
+                                options_.name, waited.count()),
+                    true);
   }
   return outcome == Event::Outcome::reached;
 }

@@ -100,7 +100,7 @@ void LocalRunner::fail(int index, std::size_t stream, const StepError& error, co
   const Step& step = plan.steps[error.step];
   std::string message = devices_[stream / kStreamKinds]->name().to_string() + ": " + step.name + " at step " +
                         std::to_string(values.step) + ": " + error.message;
-  for (std::size_t i = 0; i < step.waits.size(); ++i) {
+  for (std::size_t i = 0; i < step.waits.size() && error.waiting; ++i) {
     const Step& awaited = plan.steps[step.waits[i]];
     message += (i ? ", " : "; it needs ") + awaited.name + " of " + plan.devices[awaited.device].name;
   }

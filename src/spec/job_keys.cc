@@ -266,7 +266,8 @@ Key<JobSpec> reproducible_key() {
   using R = ReproducibleSpec;
   const Keys<R> keys = {
       whole<R>("shards", &R::shards, {1, 1024}, "12", "parts of the batch that sums over samples are made of"),
-      whole<R>("chunks", &R::chunks, {1, 64}, "4", "parts of the channels that sums over channels are made of"),
+      whole<R>("chunks", &R::chunks, {1, 64}, "4",
+               "parts of the channels that sums over channels are made of; without effect until models are split"),
   };
   return {"reproducible",
           "true, false or a map",

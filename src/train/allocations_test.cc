@@ -19,7 +19,7 @@
 
 namespace {
 
-constexpr int kFrames = 40, kRecords = 4096;
+constexpr int kFrames = 40, kRecords = 8192;
 
 struct Record {
   std::array<void*, kFrames> frames{};

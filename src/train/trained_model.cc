@@ -26,6 +26,10 @@ TrainedModel open_trained(const std::string& run_or_model) {
   } else if (!fs::exists(run_or_model)) {
     throw ConfigError(run_or_model + ": there is no such run folder or model file");
   }
+  if (const std::string ending = fs::path(trained.path).extension(); ending == ".yaml" || ending == ".yml") {
+    throw ConfigError(trained.path + ": is a job; what is wanted here is the folder of its run, as runs/NAME, or a " +
+                      "model.safetensors");
+  }
   trained.model = load_model(trained.path);
   if (trained.job.data.batch == 0) trained.job.data.batch = 100;
   trained.job.network = trained.model.spec;

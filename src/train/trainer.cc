@@ -231,6 +231,11 @@ void Trainer::report(const BatchResult& result, Meter& meter, MetricsLog& metric
   meter.report_samples = 0;
   if (epoch_ended && test_) {
     const Evaluation evaluation = evaluate(*engine_, *test_, job_.data.batch);
+    if (!std::isfinite(evaluation.loss())) {
+      finite_parameters();
+      throw DataError("training diverged: the test loss after step " + std::to_string(position_.step) +
+                      " is not a number; a smaller rate or clip_norm may help");
+    }
     line["test_loss"] = evaluation.loss();
     line["test_accuracy"] = evaluation.accuracy();
     options.evaluated(epoch, evaluation);
