@@ -81,26 +81,21 @@ double largest_relative_difference(const std::vector<double>& losses, const std:
 
 constexpr double kTolerance = 1e-4;
 
-TEST(LenetAgainstPyTorch, gives_the_same_losses_over_100_steps_at_a_small_rate) {
-  if (const std::string what = missing(); !what.empty()) GTEST_SKIP() << "needs " << what;
-  const testing::TemporaryFolder folder;
-  const std::string model = folder.path("model.safetensors");
-  const Curve curve{1, 0.002, 100};
-  const std::vector<double> ours = losses_here(curve, model);
-  EXPECT_LE(largest_relative_difference(ours, losses_of_pytorch(curve, model, false)), kTolerance);
-}
+// A difference of rounding may choose another element of a pooling window or the other side of a relu: of seed 6's
+// 640,000 decisions of the first step, one has a margin of 6e-9 and falls otherwise in PyTorch's single precision than
+// in its double, which moves a gradient by 7e-4; from there the curves part. So a curve stays within 1e-6 of double
+// precision, or leaves it at a step that rounding picks, and PyTorch has that with itself. No seed is chosen: of eight,
+// Hadal must follow PyTorch in double precision on as many as PyTorch in single precision does.
+class LenetAgainstPyTorch : public ::testing::TestWithParam<Curve> {};
 
-// At the demo's rate a difference of rounding may choose another element of a pooling window, and grows from there: 20
-// steps in single precision end within 1e-6 of those in double, or some 1e-4 to 1e-2 away, as the seed has it. PyTorch
-// has that with itself. So no seed is chosen: of eight, Hadal must follow PyTorch in double precision on as many as
-// PyTorch in single precision does.
-TEST(LenetAgainstPyTorch, follows_double_precision_as_often_as_pytorch_does_at_the_demos_rate) {
+TEST_P(LenetAgainstPyTorch, follows_double_precision_as_often_as_pytorch_does) {
   if (const std::string what = missing(); !what.empty()) GTEST_SKIP() << "needs " << what;
   int hadal = 0, pytorch = 0;
   for (int seed = 1; seed <= 8; ++seed) {
     const testing::TemporaryFolder folder;
     const std::string model = folder.path("model.safetensors");
-    const Curve curve{seed, 0.05, 20};
+    Curve curve = GetParam();
+    curve.seed = seed;
     const std::vector<double> ours = losses_here(curve, model);
     const std::vector<double> single = losses_of_pytorch(curve, model, false);
     const std::vector<double> exact = losses_of_pytorch(curve, model, true);
@@ -114,6 +109,10 @@ TEST(LenetAgainstPyTorch, follows_double_precision_as_often_as_pytorch_does_at_t
   EXPECT_GE(hadal, pytorch);
   EXPECT_GE(hadal, 1);
 }
+
+INSTANTIATE_TEST_SUITE_P(rates, LenetAgainstPyTorch,
+                         ::testing::Values(Curve{.rate = 0.05, .steps = 20}, Curve{.rate = 0.002, .steps = 100}),
+                         [](const auto& test) { return std::to_string(test.param.steps) + "_steps"; });
 
 }  // namespace
 }  // namespace hadal
