@@ -61,12 +61,19 @@ struct DropoutOptions {
   float p = 0.5f;
 };
 
+// Local response normalisation across channels (Krizhevsky et al. 2012, section 3.3), as PyTorch scales it:
+//   y[c] = x[c] (k + alpha / size * the sum of x[c']^2 over c - size/2 <= c' <= c + (size - 1)/2)^-beta
+struct LrnOptions {
+  std::int64_t size = 5;
+  float alpha = 1e-4f, beta = 0.75f, k = 1;
+};
+
 struct FlattenOptions {};
 struct ConcatOptions {};  // along the first dimension of a sample
 struct AddOptions {};
 
 using LayerOptions = std::variant<ConvOptions, PoolOptions, FullyConnectedOptions, ActivationOptions, DropoutOptions,
-                                  FlattenOptions, ConcatOptions, AddOptions>;
+                                  LrnOptions, FlattenOptions, ConcatOptions, AddOptions>;
 
 struct LayerSpec {
   std::string type;               // as in job.yaml: "conv", "max_pool", ...

@@ -143,6 +143,11 @@ class Builder {
                      window(input()[2], o.kernel, o.stride, o.pad, o.ceil)};
   }
 
+  void infer(const LrnOptions&) {
+    need_image();
+    layer_.output = input();
+  }
+
   void infer(const FullyConnectedOptions& o) {
     need_one_input();
     const std::int64_t in = elements(input());

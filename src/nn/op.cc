@@ -24,6 +24,8 @@ std::string op_name(const Op& op) {
                         [](const ConvBackwardWeights&) { return "conv_backward_weights"; },
                         [](const PoolForward&) { return "pool_forward"; },
                         [](const PoolBackward&) { return "pool_backward"; },
+                        [](const LrnForward&) { return "lrn_forward"; },
+                        [](const LrnBackward&) { return "lrn_backward"; },
                         [](const ActivationForward&) { return "activation_forward"; },
                         [](const ActivationBackward&) { return "activation_backward"; },
                         [](const Dropout&) { return "dropout"; },

@@ -75,6 +75,26 @@ struct PoolBackward {
   Layout source = Layout::canonical, destination = Layout::canonical;
 };
 
+// Images of `pixels` places, normalised across `channels` (nn/layer.h, LrnOptions).
+struct LrnShape {
+  std::int64_t channels = 0, pixels = 0;
+  LrnOptions options;
+};
+
+// reads source; writes destination. Both in one layout.
+struct LrnForward {
+  LrnShape shape;
+  Rows rows;
+  Layout layout = Layout::canonical;
+};
+
+// reads source, diff_destination; writes diff_source.
+struct LrnBackward {
+  LrnShape shape;
+  Rows rows;
+  Layout layout = Layout::canonical;
+};
+
 // reads source; writes destination. Both in one layout, which does not matter.
 struct ActivationForward {
   ActivationKind kind = ActivationKind::relu;
@@ -184,8 +204,8 @@ struct ClipScale {
   double max_norm = 0;
 };
 
-using Op = std::variant<ConvForward, ConvBackwardData, ConvBackwardWeights, PoolForward, PoolBackward,
-                        ActivationForward, ActivationBackward, Dropout, FullyConnectedForward,
+using Op = std::variant<ConvForward, ConvBackwardData, ConvBackwardWeights, PoolForward, PoolBackward, LrnForward,
+                        LrnBackward, ActivationForward, ActivationBackward, Dropout, FullyConnectedForward,
                         FullyConnectedBackwardData, FullyConnectedBackwardWeights, ConcatForward, ConcatBackward, Add,
                         SoftmaxCrossEntropy, Softmax, SumParts, SgdUpdate, SquaredNorms, ClipScale>;
 

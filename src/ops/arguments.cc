@@ -65,6 +65,20 @@ Arguments list(const PoolBackward& o) {
   return arguments;
 }
 
+std::int64_t elements_of(const LrnShape& s, const Rows& rows) { return rows.count * s.channels * s.pixels; }
+
+Arguments list(const LrnForward& o) {
+  const std::int64_t elements = elements_of(o.shape, o.rows);
+  return {{"source", Access::read, elements}, {"destination", Access::write, elements}};
+}
+
+Arguments list(const LrnBackward& o) {
+  const std::int64_t elements = elements_of(o.shape, o.rows);
+  return {{"source", Access::read, elements},
+          {"diff_destination", Access::read, elements},
+          {"diff_source", Access::write, elements}};
+}
+
 Arguments list(const ActivationForward& o) {
   const std::int64_t elements = o.rows.count * o.row_elements;
   return {{"source", Access::read, elements}, {"destination", Access::write, elements}};

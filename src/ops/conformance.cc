@@ -284,6 +284,8 @@ struct Tolerance {
     return o.shape.kind == PoolKind::max ? 0 : sum_tolerance(o.shape.kernel * o.shape.kernel);
   }
   double operator()(const PoolBackward& o) const { return sum_tolerance(o.shape.kernel * o.shape.kernel); }
+  double operator()(const LrnForward& o) const { return sum_tolerance(o.shape.options.size) + 32 * kRounding; }
+  double operator()(const LrnBackward& o) const { return 2 * sum_tolerance(o.shape.options.size) + 64 * kRounding; }
   double operator()(const ActivationForward& o) const { return o.kind == ActivationKind::relu ? 0 : 16 * kRounding; }
   double operator()(const ActivationBackward& o) const { return o.kind == ActivationKind::relu ? 0 : 8 * kRounding; }
   double operator()(const Dropout&) const { return 4 * kRounding; }

@@ -130,6 +130,35 @@ void add_pools(Cases& cases) {
   }
 }
 
+// ---- normalisations
+
+void add_lrns(Cases& cases) {
+  struct Row {
+    const char* name;
+    std::int64_t batch, channels, pixels;
+    LrnOptions options;
+  };
+  const Row rows[] = {
+      {"AlexNet", 2, 96, 9, {.size = 5, .alpha = 1e-4f, .beta = 0.75f, .k = 2}},
+      {"odd", 3, 7, 15, {.size = 5, .alpha = 0.5f}},
+      {"one channel", 1, 1, 1, {.size = 5, .alpha = 0.5f}},
+      {"window of one", 2, 19, 5, {.size = 1, .alpha = 0.5f}},
+      {"even window", 2, 18, 5, {.size = 4, .alpha = 0.5f}},
+      {"window past the channels", 2, 5, 4, {.size = 15, .alpha = 0.5f}},
+      {"beta 1", 2, 20, 4, {.size = 3, .alpha = 0.5f, .beta = 1}},
+      {"beta 0.6", 2, 33, 4, {.size = 3, .alpha = 0.5f, .beta = 0.6f, .k = 0.5f}},
+      {"beta 0", 2, 20, 4, {.size = 3, .alpha = 0.5f, .beta = 0}},
+  };
+  for (const Row& r : rows) {
+    for (const Layout layout : {Layout::canonical, Layout::channels_last}) {
+      const std::string name = fmt::format("lrn {}{}", r.name, layout == Layout::canonical ? "" : ", channels_last");
+      const LrnShape shape{r.channels, r.pixels, r.options};
+      cases.push_back({name, LrnForward{shape, all(r.batch), layout}});
+      cases.push_back({name, LrnBackward{shape, all(r.batch), layout}});
+    }
+  }
+}
+
 // ---- element by element
 
 void add_activations(Cases& cases) {
@@ -256,6 +285,7 @@ const std::vector<ConformanceCase>& conformance_cases() {
     Cases all_cases;
     add_convs(all_cases);
     add_pools(all_cases);
+    add_lrns(all_cases);
     add_activations(all_cases);
     add_dropouts(all_cases);
     add_joins(all_cases);

@@ -15,7 +15,9 @@ const Options* as(const Layer& layer) {
 }
 
 // Layers that keep any layout of their input as it is.
-bool keeps_layout(const Layer& layer) { return as<ActivationOptions>(layer) || as<AddOptions>(layer); }
+bool keeps_layout(const Layer& layer) {
+  return as<ActivationOptions>(layer) || as<AddOptions>(layer) || as<LrnOptions>(layer);
+}
 
 // Layers that take and give images in any layout.
 bool takes_any_layout(const Layer& layer) {
@@ -32,6 +34,10 @@ PoolShape pool_shape(const Network& network, const Layer& layer) {
   const auto& o = *as<PoolOptions>(layer);
   const Shape& in = network.shape_of(layer.inputs[0]);
   return {o.kind, in[0], in[1], in[2], o.kernel, o.stride, o.pad, layer.output[1], layer.output[2]};
+}
+
+LrnShape lrn_shape(const Layer& layer) {
+  return {layer.output[0], layer.output[1] * layer.output[2], *as<LrnOptions>(layer)};
 }
 
 bool has_max_workspace(const Layer& layer) {
@@ -294,6 +300,8 @@ void PlanBuilder::forward(int l) {
                                        rows.count * elements(layer.output), DType::i32);
         writes.push_back(whole(workspaces_[l][d]));
       }
+    } else if (as<LrnOptions>(layer)) {
+      op = LrnForward{lrn_shape(layer), rows, source};
     } else if (const auto* o = as<FullyConnectedOptions>(layer)) {
       op = FullyConnectedForward{in_elements, o->out, rows};
     } else if (const auto* activation = as<ActivationOptions>(layer)) {
@@ -396,6 +404,9 @@ void PlanBuilder::backward(int l) {
     } else if (as<PoolOptions>(layer)) {
       op = PoolBackward{pool_shape(network_, layer), rows, source, destination};
       if (has_max_workspace(layer)) reads.push_back(whole(workspaces_[l][d]));
+    } else if (as<LrnOptions>(layer)) {
+      op = LrnBackward{lrn_shape(layer), rows, source};
+      reads.insert(reads.begin(), value(layer.inputs[0], d));
     } else if (const auto* o = as<FullyConnectedOptions>(layer)) {
       op = FullyConnectedBackwardData{in_elements, o->out, rows};
       reads.push_back(whole(plan_.parameters[layer.weight].tensor[d]));

@@ -192,7 +192,6 @@ const BadLine kBadLines[] = {
     {kEnd, "  accumulate: 0", "11:15: solver.accumulate must be a whole number from 1 to 1048576, not '0'"},
     {8, "  batch: 4\n  on_bad_sample: skip",
      "9:18: data.on_bad_sample skip is not supported by this version yet; use fail"},
-    {5, "    - lrn: {size: 5}", "5:7: layer lrn is not supported by this version yet"},
     {10, "  rule: {adam: {rate: 0.1}}", "10:10: rule adam is not supported by this version yet; use sgd"},
     // devices
     {kEnd, "parallel: {devices: []}", "11:21: parallel.devices must be a list of devices, as [cpu:0, cpu:1]"},

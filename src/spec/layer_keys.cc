@@ -103,6 +103,16 @@ Keys<PoolOptions> pool_keys() {
   };
 }
 
+Keys<LrnOptions> lrn_keys() {
+  using O = LrnOptions;
+  return {
+      whole<O>("size", &O::size, kWindow, "5", "channels of the window"),
+      real<O>("alpha", &O::alpha, {0, 1e6}, "0.0001", "factor of the mean square of the window's channels"),
+      real<O>("beta", &O::beta, {0, 100}, "0.75", "exponent"),
+      real<O>("k", &O::k, {1e-6, 1e6}, "1", "added to the mean square"),
+  };
+}
+
 Keys<FullyConnectedOptions> fully_connected_keys() {
   using O = FullyConnectedOptions;
   return {whole<O>("out", &O::out, kOut, kRequired, "outputs"), init_key<O>()};
@@ -213,6 +223,10 @@ const Keys<LayerSpec>& layer_types() {
                              .options = {real<DropoutOptions>("p", &DropoutOptions::p, {.most = 1, .below_most = true},
                                                               "0.5", "probability that an element becomes 0")},
                              .meaning = "in training, zeroes elements at random and scales the others by 1 / (1 - p)"}),
+      layer<LrnOptions>({.name = "lrn",
+                         .options = lrn_keys(),
+                         .meaning = "local response normalisation across channels (Krizhevsky et al. 2012): x / (k + "
+                                    "alpha / size * the sum of squares over the window)^beta"}),
       layer<FlattenOptions>({.name = "flatten", .options = {}, .meaning = "one dimension for each sample"}),
       layer<ConcatOptions>({.name = "concat",
                             .options = {},
@@ -220,7 +234,6 @@ const Keys<LayerSpec>& layer_types() {
                             .needs_from = true}),
       layer<AddOptions>(
           {.name = "add", .options = {}, .meaning = "sum of its inputs, element by element", .needs_from = true}),
-      not_yet<LayerSpec>("lrn", ""),
   };
   return kTypes;
 }

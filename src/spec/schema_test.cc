@@ -128,8 +128,8 @@ TEST(Defaults, are_those_of_the_list) {
       "name: defaults\n"
       "network:\n"
       "  input: [3, 8, 8]\n"
-      "  layers: [conv: {out: 1, kernel: 3}, max_pool: {kernel: 3}, average_pool: {kernel: 3}, dropout, relu, sigmoid, "
-      "tanh, flatten, fully_connected: {out: 2}]\n"
+      "  layers: [conv: {out: 1, kernel: 3}, max_pool: {kernel: 3}, average_pool: {kernel: 3}, lrn, dropout, relu, "
+      "sigmoid, tanh, flatten, fully_connected: {out: 2}]\n"
       "data: {train: {synthetic: {samples: 1, classes: 2}}, batch: 1}\n"
       "solver: {rule: {sgd: {rate: {step: {base: 1, every_epochs: 1}}}}}\n"
       "reproducible: {}\n",

@@ -43,9 +43,10 @@ inline NetworkSpec small_lenet() {
 inline NetworkSpec small_dag() {
   return {{2, 8, 8},
           {conv("stem", {.out = 4, .kernel = 3, .pad = 1}), activation("stem_tanh", ActivationKind::tanh),
-           conv("left", {.out = 4, .kernel = 3, .pad = 1}, {"stem_tanh"}),
-           conv("right", {.out = 4, .kernel = 1}, {"stem_tanh"}),
-           layer("add", "sum", AddOptions{}, {"left", "right", "stem_tanh"}),
+           layer("lrn", "stem_lrn", LrnOptions{.size = 3, .alpha = 0.5f}),
+           conv("left", {.out = 4, .kernel = 3, .pad = 1}, {"stem_lrn"}),
+           conv("right", {.out = 4, .kernel = 1}, {"stem_lrn"}),
+           layer("add", "sum", AddOptions{}, {"left", "right", "stem_lrn"}),
            layer("concat", "join", ConcatOptions{}, {"sum", "stem"}), max_pool("pool", 2, 2),
            layer("flatten", "flat", FlattenOptions{}), fully_connected("a", 64),
            activation("a_sigmoid", ActivationKind::sigmoid), fully_connected("b", 64),

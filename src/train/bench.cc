@@ -26,6 +26,36 @@ network:
 data: {train: {synthetic: {samples: 8192, classes: 3000}}, batch: 256}
 solver: {epochs: 1, rule: {sgd: {rate: 0.001, momentum: 0.9, weight_decay: 0.0005}}}
 )"},
+                                                  {"alexnet", R"(name: bench-alexnet
+network:
+  input: [3, 227, 227]
+  layers:
+    - conv: {out: 96, kernel: 11, stride: 4}
+    - relu
+    - lrn: {size: 5, alpha: 0.0001, beta: 0.75, k: 2}
+    - max_pool: {kernel: 3, stride: 2}
+    - conv: {out: 256, kernel: 5, pad: 2, groups: 2}
+    - relu
+    - lrn: {size: 5, alpha: 0.0001, beta: 0.75, k: 2}
+    - max_pool: {kernel: 3, stride: 2}
+    - conv: {out: 384, kernel: 3, pad: 1}
+    - relu
+    - conv: {out: 384, kernel: 3, pad: 1, groups: 2}
+    - relu
+    - conv: {out: 256, kernel: 3, pad: 1, groups: 2}
+    - relu
+    - max_pool: {kernel: 3, stride: 2}
+    - fully_connected: {out: 4096}
+    - relu
+    - dropout: {p: 0.5}
+    - fully_connected: {out: 4096}
+    - relu
+    - dropout: {p: 0.5}
+    - fully_connected: {out: 1000}
+  loss: softmax_cross_entropy
+data: {train: {synthetic: {samples: 1024, classes: 1000}}, batch: 64}
+solver: {epochs: 1, rule: {sgd: {rate: 0.001, momentum: 0.9, weight_decay: 0.0005}}}
+)"},
                                                   {"lenet", R"(name: bench-lenet
 network:
   input: [1, 28, 28]
@@ -39,6 +69,74 @@ network:
     - fully_connected: {out: 10}
   loss: softmax_cross_entropy
 data: {train: {synthetic: {samples: 8192, classes: 10}}, batch: 64}
+solver: {epochs: 1, rule: {sgd: {rate: 0.001, momentum: 0.9, weight_decay: 0.0005}}}
+)"},
+                                                  {"vgg", R"(name: bench-vgg
+network:
+  input: [3, 32, 32]
+  layers:
+    - conv: {out: 64, kernel: 3, pad: 1}
+    - relu
+    - conv: {out: 64, kernel: 3, pad: 1}
+    - relu
+    - max_pool: {kernel: 2, stride: 2}
+    - conv: {out: 128, kernel: 3, pad: 1}
+    - relu
+    - conv: {out: 128, kernel: 3, pad: 1}
+    - relu
+    - max_pool: {kernel: 2, stride: 2}
+    - conv: {out: 256, kernel: 3, pad: 1}
+    - relu
+    - conv: {out: 256, kernel: 3, pad: 1}
+    - relu
+    - max_pool: {kernel: 2, stride: 2}
+    - fully_connected: {out: 512}
+    - relu
+    - fully_connected: {out: 10}
+  loss: softmax_cross_entropy
+data: {train: {synthetic: {samples: 4096, classes: 10}}, batch: 64}
+solver: {epochs: 1, rule: {sgd: {rate: 0.001, momentum: 0.9, weight_decay: 0.0005}}}
+)"},
+                                                  {"wide_mlp", R"(name: bench-wide-mlp
+network:
+  input: [1024]
+  layers:
+    - fully_connected: {out: 4096}
+    - relu
+    - fully_connected: {out: 4096}
+    - relu
+    - fully_connected: {out: 1000}
+  loss: softmax_cross_entropy
+data: {train: {synthetic: {samples: 4096, classes: 1000}}, batch: 32}
+solver: {epochs: 1, rule: {sgd: {rate: 0.001, momentum: 0.9, weight_decay: 0.0005}}}
+)"},
+                                                  {"residual", R"(name: bench-residual
+network:
+  input: [16, 32, 32]
+  layers:
+    - conv: {name: stem, out: 64, kernel: 1}
+    - conv: {name: narrow1, out: 32, kernel: 1, from: stem}
+    - relu: {name: narrow_relu1}
+    - conv: {name: middle1, out: 32, kernel: 3, pad: 1}
+    - relu: {name: middle_relu1}
+    - conv: {name: wide1, out: 64, kernel: 1}
+    - add: {name: sum1, from: [wide1, stem]}
+    - conv: {name: narrow2, out: 32, kernel: 1, from: sum1}
+    - relu: {name: narrow_relu2}
+    - conv: {name: middle2, out: 32, kernel: 3, pad: 1}
+    - relu: {name: middle_relu2}
+    - conv: {name: wide2, out: 64, kernel: 1}
+    - add: {name: sum2, from: [wide2, sum1]}
+    - conv: {name: narrow3, out: 32, kernel: 1, from: sum2}
+    - relu: {name: narrow_relu3}
+    - conv: {name: middle3, out: 32, kernel: 3, pad: 1}
+    - relu: {name: middle_relu3}
+    - conv: {name: wide3, out: 64, kernel: 1}
+    - add: {name: sum3, from: [wide3, sum2]}
+    - average_pool: {kernel: 4}
+    - fully_connected: {out: 100}
+  loss: softmax_cross_entropy
+data: {train: {synthetic: {samples: 4096, classes: 100}}, batch: 64}
 solver: {epochs: 1, rule: {sgd: {rate: 0.001, momentum: 0.9, weight_decay: 0.0005}}}
 )"}};
   return networks;

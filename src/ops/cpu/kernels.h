@@ -20,6 +20,8 @@ std::unique_ptr<Kernel> bind_kernel(const ConvBackwardData& op, BindContext& con
 std::unique_ptr<Kernel> bind_kernel(const ConvBackwardWeights& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const PoolForward& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const PoolBackward& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const LrnForward& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const LrnBackward& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const ActivationForward& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const ActivationBackward& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const Dropout& op, BindContext& context);

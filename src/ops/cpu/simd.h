@@ -47,6 +47,39 @@ using Ints4 [[gnu::vector_size(16)]] = std::int32_t;
   return y * power_of_two(half) * power_of_two(power - half);
 }
 
+// The natural logarithm of x >= 2^-126 within 2 units in the last place. As in Cephes (logf).
+[[gnu::always_inline]] inline float fast_log(float x) {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(x);
+  // x = m 2^e with sqrt(1/2) <= m < sqrt(2)
+  const std::uint32_t shifted = bits - 0x3f3504f3u;
+  const auto e = static_cast<float>(static_cast<std::int32_t>(shifted) >> 23);
+  const float r = std::bit_cast<float>((shifted & 0x007fffffu) + 0x3f3504f3u) - 1.0f;
+  const float z = r * r;
+  float p = 7.0376836292e-2f;
+  p = p * r - 1.1514610310e-1f;
+  p = p * r + 1.1676998740e-1f;
+  p = p * r - 1.2420140846e-1f;
+  p = p * r + 1.4249322787e-1f;
+  p = p * r - 1.6668057665e-1f;
+  p = p * r + 2.0000714765e-1f;
+  p = p * r - 2.4999993993e-1f;
+  p = p * r + 3.3333331174e-1f;
+  const float y = p * r * z - 2.12194440e-4f * e - 0.5f * z;
+  return (r + y) + 0.693359375f * e;
+}
+
+// x^(-1/4) within 4 units in the last place, for x > 0 that is normal. Newton's iteration for r^-4 = x from an estimate
+// out of the exponent.
+[[gnu::always_inline]] inline float inverse_fourth_root(float x) {
+  constexpr std::uint32_t kEstimate = 1331185664;  // 5/4 (127 - 0.045) 2^23
+  float r = std::bit_cast<float>(kEstimate - (std::bit_cast<std::uint32_t>(x) >> 2));
+  for (int i = 0; i < 3; ++i) {
+    const float square = r * r;
+    r = r * (1.25f - 0.25f * (x * (square * square)));
+  }
+  return r;
+}
+
 [[gnu::always_inline]] inline float fast_sigmoid(float x) { return 1.0f / (1.0f + fast_exp(-x)); }
 
 // Cephes (tanhf): a polynomial near 0, the exponential elsewhere; both are computed, one is picked.

@@ -21,6 +21,12 @@ double ulps(float value, double exact) {
 HADAL_CLONES void exp_of(const float* x, float* y, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) y[i] = fast_exp(x[i]);
 }
+HADAL_CLONES void log_of(const float* x, float* y, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) y[i] = fast_log(x[i]);
+}
+HADAL_CLONES void inverse_fourth_root_of(const float* x, float* y, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) y[i] = inverse_fourth_root(x[i]);
+}
 HADAL_CLONES void sigmoid_of(const float* x, float* y, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) y[i] = fast_sigmoid(x[i]);
 }
@@ -46,6 +52,11 @@ double worst_ulps(const std::vector<float>& x, Function function, Exact exact) {
 TEST(Simd, functions_are_accurate) {
   const std::vector<float> x = grid(-103, 88.7f, 0.00077f);
   EXPECT_LT(worst_ulps(x, exp_of, [](double v) { return std::exp(v); }), 2);
+  for (const float from : {1e-36f, 1e-3f, 0.25f, 1.0f, 40.0f, 1e12f, 1e36f}) {
+    const std::vector<float> positive = grid(from, 20 * from, 0.0001f * from);
+    EXPECT_LT(worst_ulps(positive, log_of, [](double v) { return std::log(v); }), 2) << from;
+    EXPECT_LT(worst_ulps(positive, inverse_fourth_root_of, [](double v) { return std::pow(v, -0.25); }), 4) << from;
+  }
   EXPECT_LT(worst_ulps(grid(-86, 40, 0.00077f), sigmoid_of, [](double v) { return 1 / (1 + std::exp(-v)); }), 3);
   EXPECT_LT(worst_ulps(grid(-12, 12, 0.00011f), tanh_of, [](double v) { return std::tanh(v); }), 3);
 }

@@ -62,6 +62,14 @@ std::vector<GradientCase> gradient_cases() {
       }
     }
   }
+  for (const Layout layout : {Layout::canonical, Layout::channels_last}) {
+    for (const std::int64_t size : {1, 4, 5, 9}) {
+      const LrnShape shape{7, 3, {.size = size, .alpha = 0.5f, .beta = 0.75f, .k = 2}};
+      cases.push_back({"lrn " + std::to_string(size) + (layout == Layout::canonical ? "" : ", channels_last"),
+                       LrnForward{shape, all(n), layout},
+                       {LrnBackward{shape, all(n), layout}}});
+    }
+  }
   for (const ActivationKind kind : {ActivationKind::relu, ActivationKind::sigmoid, ActivationKind::tanh}) {
     cases.push_back({"activation " + std::to_string(static_cast<int>(kind)),
                      ActivationForward{kind, 7, all(3)},

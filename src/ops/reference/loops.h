@@ -41,6 +41,10 @@ void run(const PoolForward& op, const Call& call);
 template <class Real>
 void run(const PoolBackward& op, const Call& call);
 template <class Real>
+void run(const LrnForward& op, const Call& call);
+template <class Real>
+void run(const LrnBackward& op, const Call& call);
+template <class Real>
 void run(const ActivationForward& op, const Call& call);
 template <class Real>
 void run(const ActivationBackward& op, const Call& call);
