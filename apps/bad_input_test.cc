@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <filesystem>
+#include <thread>
 
 #include "tensor/safetensors.h"
 #include "testing/workplace.h"
@@ -252,6 +254,71 @@ TEST(BadInput, divergence_names_its_layer_and_keeps_a_good_checkpoint) {
     EXPECT_FALSE(place.has("runs/small/model.safetensors"));
     fs::remove_all(place.path("runs"));
   }
+}
+
+// Eight layers that multiply by about 1e7 each: the sixth leaves what fp32 holds, forward; with a first layer that
+// gives zeros nothing does so forward, but the gradients do backward.
+TEST(BadInput, divergence_names_the_first_layer_and_no_other) {
+  std::string job =
+      "name: deep\nnetwork:\n  input: [1, 12, 12]\n  layers:\n"
+      "    - fully_connected: {name: first, out: 10, init: {weight: FIRST}}\n";
+  for (int i = 2; i <= 8; ++i) {
+    job +=
+        "    - fully_connected: {name: layer" + std::to_string(i) + ", out: 10, init: {weight: {constant: 1000000}}}\n";
+  }
+  job +=
+      "    - fully_connected: {name: last, out: 10, init: {weight: {gaussian: 1}}}\n"
+      "data: {train: {idx: {images: train-images-idx3-ubyte, labels: train-labels-idx1-ubyte}}, batch: 12}\n";
+  const auto with = [&](const std::string& first) {
+    std::string text = job;
+    return text.replace(text.find("FIRST"), 5, first);
+  };
+  SmallWorkplace place;
+  place.write("forward.yaml", with("{constant: 1}"));
+  place.write("backward.yaml", with("{constant: 0}"));
+  for (const char* devices : {"cpu:0", "cpu:0,cpu:1", "fake:0,fake:1"}) {
+    for (const std::string rate : {"0", "0.1"}) {
+      const auto train = [&](const std::string& file) {
+        return place.hadal({"train", file, "--json", "--devices", devices, "--out", "deep", "--set",
+                            "solver.rule={sgd: {rate: " + rate + "}}"});
+      };
+      // 144 pixels of about 100 / 255 make some 30 of the first layer; each further one multiplies by 1e7.
+      expect_one_line(train("forward.yaml"), 3,
+                      {"diverged at step 0: the first NaN or infinity is in the output of layer7;"});
+      expect_one_line(train("backward.yaml"), 3, {"diverged at step 0: ", "update", "the gradient is not finite"});
+      EXPECT_FALSE(place.has("deep/model.safetensors"));
+    }
+  }
+}
+
+TEST(BadInput, a_checkpoint_of_other_data_is_refused) {
+  SmallWorkplace place;
+  ASSERT_EQ(place.hadal({"train", "job.yaml", "--max-steps", "25"}).exit_code, 0);
+  const auto resume = [&] { return place.hadal({"train", "job.yaml", "--resume"}); };
+  for (const auto& [samples, seed] : {std::pair{300u, 1u}, std::pair{60u, 1u}, std::pair{115u, 9u}}) {
+    place.write_data("train", samples, 12, seed);
+    expect_one_line(resume(), 2,
+                    {"runs/small", "other data", "115 samples", std::to_string(samples) + " samples", "--out"});
+  }
+  place.write_data("train", 115, 12, 1);
+  EXPECT_EQ(resume().exit_code, 0);
+}
+
+TEST(BadInput, two_runs_do_not_share_a_folder) {
+  SmallWorkplace place;
+  testing::Command first(place.path(), {"train", "job.yaml", "--set", "solver.epochs=100000"});
+  while (first.running() && place.checkpoints("runs/small").empty()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  ASSERT_TRUE(first.running());
+  for (const bool resume : {false, true}) {
+    std::vector<std::string> arguments{"train", "job.yaml"};
+    if (resume) arguments.emplace_back("--resume");
+    expect_one_line(place.hadal(arguments), 2, {"runs/small", "another process", "--out"});
+  }
+  EXPECT_FALSE(place.has("runs/small.1"));
+  first.kill(SIGINT);
+  EXPECT_EQ(first.wait().exit_code, 5);
 }
 
 // Weight decay alone multiplies the weights by 1e12 a step: they overflow while the loss is still finite.

@@ -31,8 +31,10 @@ struct BenchTrainCommand {
     for (const std::string& name : only) {
       if (std::find(known.begin(), known.end(), name) != known.end()) continue;
       const std::string near = nearest(name, known);
+      std::string names;
+      for (const std::string& other : known) names += (names.empty() ? "" : ", ") + other;
       throw ConfigError("--only " + name + ": there is no such network" +
-                        (near.empty() ? "; 'hadal bench train --help' lists them" : "; did you mean '" + near + "'?"));
+                        (near.empty() ? "; there are " + names : "; did you mean '" + near + "'?"));
     }
     for (const BenchNetwork& network : bench_networks()) {
       if (only.empty() || std::find(only.begin(), only.end(), network.name) != only.end()) measure(network);
@@ -45,15 +47,15 @@ struct BenchTrainCommand {
     const double peak = peak_flops(*make_backend(job), threads);
     Trainer trainer(job);
     trainer.run_steps(5);
-    std::int64_t steps = 0;
+    std::int64_t samples = 0;
     double elapsed = 0;
     const auto start = Clock::now();
     for (std::int64_t chunk = 1; elapsed < seconds; chunk = std::min<std::int64_t>(chunk * 2, 64)) {
-      trainer.run_steps(chunk);
-      steps += chunk;
+      const BatchResult result = trainer.run_steps(chunk);  // throws where a loss is not finite
+      samples += result.rows;
       elapsed = std::chrono::duration<double>(Clock::now() - start).count();
     }
-    const double rate = static_cast<double>(steps * job.data.batch) / elapsed;
+    const double rate = static_cast<double>(samples) / elapsed;
     const auto flops = static_cast<double>(trainer.network().training_flops());
     const auto devices = job.parallel.devices.size();
     const double peak_all = peak * static_cast<double>(devices);
@@ -86,7 +88,7 @@ void add_bench(CLI::App& app) {
   CLI::App* train =
       verb->add_subcommand("train", "Training steps of known networks, through the same loop as 'hadal train'");
   auto command = std::make_shared<BenchTrainCommand>();
-  train->add_option("--only", command->only, "Networks: mlp, lenet")->delimiter(',');
+  train->add_option("--only", command->only, "Networks: mlp, alexnet, lenet, vgg, wide_mlp, residual")->delimiter(',');
   train->add_option("--seconds", command->seconds, "Time for each")
       ->check(CLI::Range(0.1, 600.0))
       ->capture_default_str();

@@ -88,6 +88,29 @@ TEST(Devices, one_sha256_on_any_number_and_kind) {
   EXPECT_THAT(tests, ::testing::SizeIs(2));
 }
 
+// Without `reproducible`: at the first step where the loss has fallen to 0.8 of its start, it is the same within 1e-5.
+TEST(Devices, any_number_gives_nearly_one_loss_without_reproducible) {
+  SmallWorkplace place;
+  const auto losses = [&](const std::string& kind, int count) {
+    const CommandResult result = place.hadal(
+        {"train", "job.yaml", "--devices", device_list(kind, count), "--threads", "1", "--set", "reproducible=false"});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    std::vector<double> values;
+    for (const json& line : testing::json_lines(place.read("runs/small/metrics.jsonl"))) values.push_back(line["loss"]);
+    return values;
+  };
+  const std::vector<double> one = losses("cpu", 1);
+  ASSERT_EQ(one.size(), static_cast<std::size_t>(testing::kSmallJobSteps));
+  const auto fallen = std::find_if(one.begin(), one.end(), [&](double loss) { return loss <= 0.8 * one[0]; });
+  ASSERT_NE(fallen, one.end());
+  const auto step = static_cast<std::size_t>(fallen - one.begin());
+  for (const std::string kind : {"cpu", "fake"}) {
+    for (int count = kind == "cpu" ? 2 : 1; count <= 6; ++count) {
+      EXPECT_NEAR(losses(kind, count)[step], *fallen, 1e-5 * *fallen) << count << " " << kind;
+    }
+  }
+}
+
 TEST(Devices, another_seed_is_another_model) {
   SmallWorkplace place;
   ASSERT_EQ(place.hadal({"train", "job.yaml", "--out", "a", "--max-steps", "3"}).exit_code, 0);
@@ -112,9 +135,12 @@ TEST(Summary, has_the_fields_of_the_contract) {
     for (const json& device : summary["devices"]) {
       if (!names.empty()) names += ',';
       names += device["name"].get<std::string>();
-      expect_numbers(device, {"peak_bytes", "compute_seconds", "exchange_wait_seconds", "input_wait_seconds"},
+      expect_numbers(device,
+                     {"peak_bytes", "input_bytes_per_step", "compute_seconds", "load_seconds", "exchange_wait_seconds",
+                      "input_wait_seconds"},
                      "device");
       EXPECT_GT(device["peak_bytes"], 0);
+      EXPECT_GT(device["input_bytes_per_step"], 0);
       EXPECT_GT(device["compute_seconds"], 0.0);
     }
     EXPECT_EQ(names, devices);

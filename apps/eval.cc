@@ -53,8 +53,8 @@ struct EvalCommand {
 
   void run() const {
     const TrainedModel trained = open_trained(run_or_model);
-    const auto dataset =
-        make_dataset(source_of(trained, data), trained.model.network.input, trained.job.seed, Split::test);
+    const auto dataset = make_dataset(source_of(trained, data), trained.model.network.input, trained.job.seed,
+                                      data == "train" ? Split::train : Split::test);
     const std::int64_t classes = elements(trained.model.network.layers.back().output);
     validate(*dataset, classes);
     const std::int64_t batch = std::max<std::int64_t>(trained.job.data.batch, 1);
@@ -139,9 +139,9 @@ void add_eval(CLI::App& app) {
   verb->add_option("run", command->run_or_model, "A run's folder or a model.safetensors")->required();
   verb->add_option("--data", command->data, "test or train of the run's job, or IMAGES,LABELS (IDX files)")
       ->capture_default_str();
-  verb->add_option("--show", command->show, "Draw this many samples, half of them wrong ones")
-      ->check(CLI::Range(0, 100));
-  verb->add_flag("--json", command->json, "As JSON");
+  auto* show = verb->add_option("--show", command->show, "Draw this many samples, half of them wrong ones")
+                   ->check(CLI::Range(0, 100));
+  verb->add_flag("--json", command->json, "As JSON")->excludes(show);
   verb->footer("Example: hadal eval runs/mnist-lenet --show 6");
   verb->callback([command] { command->run(); });
 }

@@ -1,13 +1,31 @@
 #include "apps/job_flags.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/error.h"
 
 namespace hadal {
 
+CLI::Validator not_empty() {
+  return CLI::Validator([](const std::string& text) { return std::string(text.empty() ? "must not be empty" : ""); },
+                        "");
+}
+
+CLI::Validator whole_from_one() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        std::int64_t number = 0;
+        const char* end = text.data() + text.size();
+        const auto [stop, error] = std::from_chars(text.data(), end, number);
+        const bool whole = stop == end && error == std::errc() && number >= 1;
+        return whole ? std::string() : "must be a whole number from 1 on, not '" + text + "'";
+      },
+      "");
+}
+
 void JobFlags::add_to(CLI::App& verb) {
-  verb.add_option("--devices", devices_, "Devices instead of the job's, for example cpu:0,cpu:1");
+  verb.add_option("--devices", devices_, "Devices instead of the job's, for example cpu:0,cpu:1")->check(not_empty());
   verb.add_option("--threads", threads_, "Cores of each CPU device")->check(CLI::Range(1, 1024));
   verb.add_option("--groups", groups_, "Worker groups (devices / split)")->check(CLI::Range(1, 1024));
   verb.add_option("--split", split_, "Devices that share one model")->check(CLI::Range(1, 1024));
@@ -24,6 +42,9 @@ std::vector<Override> JobFlags::overrides() const {
   };
   if (!devices_.empty()) {
     const std::string flag = "--devices " + devices_;
+    if (("," + devices_ + ",").find(",,") != std::string::npos) {
+      throw ConfigError(flag + ": there is a comma too many; name devices as cpu:0,cpu:1");
+    }
     add("devices", "[" + devices_ + "]", flag);
     if (groups_ == 0) {
       const auto count = 1 + std::count(devices_.begin(), devices_.end(), ',');

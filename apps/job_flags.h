@@ -9,6 +9,10 @@
 
 namespace hadal {
 
+// Checks of flags: what they say of a wrong value follows the flag's name.
+CLI::Validator not_empty();
+CLI::Validator whole_from_one();
+
 class JobFlags {
  public:
   // Adds --devices, --threads, --groups, --split and --set. The object must outlive the parsing.

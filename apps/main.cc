@@ -1,6 +1,11 @@
 // hadal: one command, a verb for each thing it does.
 
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <string>
 
@@ -25,11 +30,25 @@ int usage_error(const CLI::App& app, const CLI::ParseError& error, int argc, cha
   return 2;
 }
 
+// OpenMP's threads spin for milliseconds between parallel loops unless told otherwise, and on a machine that does
+// anything else they then take the cores from each other: ten times slower (GNU libgomp manual, GOMP_SPINCOUNT). The
+// runtime reads its settings before main(), so the program starts itself again with one.
+void spin_briefly(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
+  setenv("GOMP_SPINCOUNT", "1000", 0);
+  execv("/proc/self/exe", argv);  // where that fails, it is as slow as it was
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  spin_briefly(argv);
+  // A reader of our output that leaves, and a limit on file sizes, are errors of a write: they must not end a training.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   CLI::App app("Hadal trains neural networks on many devices. One job.yaml, one command.", "hadal");
   app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("hadal ") + HADAL_VERSION);
   app.footer("Example: hadal train examples/mnist_lenet.yaml");
   hadal::add_train(app);
   hadal::add_eval(app);
@@ -39,9 +58,14 @@ int main(int argc, char** argv) {
   hadal::add_doctor(app);
   try {
     app.parse(argc, argv);
+    const bool flushed = std::fflush(stdout) == 0;
+    if (!flushed && errno == EPIPE) return 0;
+    if (!flushed || std::ferror(stdout) != 0) throw hadal::StorageError("standard output cannot be written");
     return 0;
   } catch (const CLI::CallForHelp& help) {
     return app.exit(help);
+  } catch (const CLI::CallForVersion& version) {
+    return app.exit(version);
   } catch (const CLI::ParseError& error) {
     return usage_error(app, error, argc, argv);
   } catch (const hadal::Error& error) {

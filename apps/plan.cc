@@ -2,17 +2,28 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "apps/job_flags.h"
 #include "apps/plan_table.h"
 #include "apps/verbs.h"
+#include "data/dataset.h"
 #include "train/engine.h"
 
 namespace hadal {
 
 namespace {
+
+// A batch, or all samples where they are fewer. The data may be on another machine: then a batch.
+std::int64_t rows_of_a_step(const JobSpec& job, const Network& network) {
+  try {
+    return std::min(job.data.batch, make_dataset(job.data.train, network.input, job.seed, Split::train)->size());
+  } catch (const Error&) {
+    return job.data.batch;
+  }
+}
 
 struct PlanCommand {
   std::string job;
@@ -22,7 +33,9 @@ struct PlanCommand {
   void run() const {
     const JobSpec spec = flags.load(job);
     const Network network = build_network(spec.network);
-    const Engine engine(spec, network, {{PlanMode::train, spec.data.batch}});
+    RunnerOptions options;
+    options.plan_only = true;
+    const Engine engine(spec, network, {{PlanMode::train, rows_of_a_step(spec, network)}}, options);
     const BoundPlan& bound = engine.runner().bound(0);
     const Simulation simulation = simulate(bound.plan(), {}, {});
     if (json) {

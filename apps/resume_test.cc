@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <iostream>
 #include <random>
+#include <thread>
 
 #include "testing/workplace.h"
 
@@ -184,6 +185,23 @@ TEST_P(Interrupted, keeps_a_checkpoint_and_goes_on) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Reproducible, Interrupted, ::testing::Values("true", "false"), name_of);
+
+TEST(Resume, a_run_that_goes_on_has_no_model_until_it_ends) {
+  SmallWorkplace place;
+  ASSERT_EQ(place.hadal(train("run") + "--max-steps" + "10").exit_code, 0);
+  ASSERT_TRUE(place.has("run/model.safetensors"));
+  Command resumed(place.path(), train("run", {"--resume"}));
+  while (resumed.running() && place.checkpoints("run").size() < 3) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  resumed.kill(SIGKILL);
+  const CommandResult killed = resumed.wait();
+  if (killed.exit_code == 0) GTEST_SKIP() << "it ended before it was killed";
+  EXPECT_FALSE(place.has("run/model.safetensors"));
+  const CommandResult eval = place.hadal({"eval", "run"});
+  EXPECT_EQ(eval.exit_code, 2);
+  EXPECT_THAT(eval.err, HasSubstr("its training has not ended"));
+}
 
 TEST(Resume, passes_over_a_damaged_checkpoint) {
   SmallWorkplace place;

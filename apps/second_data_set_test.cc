@@ -126,6 +126,21 @@ TEST_F(SecondDataSet, eval_is_the_summarys_test) {
   EXPECT_EQ(of_train["samples"], 400);
 }
 
+TEST(Eval, of_random_samples_knows_train_from_test) {
+  const Workplace place;
+  place.write(
+      "job.yaml",
+      "name: random\nnetwork: {input: [8], layers: [fully_connected: {out: 64}, relu, fully_connected: {out: 4}]}\n"
+      "data: {train: {synthetic: {samples: 32, classes: 4}}, test: {synthetic: {samples: 32, classes: 4}}, batch: 8}\n"
+      "solver: {epochs: 60, rule: {sgd: {rate: 0.1, momentum: 0.9}}}\n");
+  ASSERT_EQ(place.hadal({"train", "job.yaml", "--threads", "1"}).exit_code, 0);
+  const auto loss = [&](const char* data) {
+    return place.hadal({"eval", "runs/random", "--data", data, "--json"}).json()["loss"].get<double>();
+  };
+  EXPECT_LT(loss("train"), 0.1);  // learnt by heart
+  EXPECT_GT(loss("test"), 1.0);
+}
+
 TEST_F(SecondDataSet, predict_agrees_with_eval_and_with_itself) {
   const CommandResult rows = place_->hadal({"predict", "runs/patterns", "test-images-idx3-ubyte", "--json"});
   ASSERT_EQ(rows.exit_code, 0) << rows.err;

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -23,7 +24,10 @@ std::atomic<bool> stop_requested{false};
 
 // Once: finish the step and keep the state. Twice: now.
 extern "C" void on_interrupt(int) {
-  if (stop_requested.exchange(true)) _exit(5);
+  if (!stop_requested.exchange(true)) return;
+  constexpr char kMessage[] = "\nhadal: stopped at once; --resume goes on from the last checkpoint, if there is one\n";
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
+  ::_exit(5);
 }
 
 using nlohmann::ordered_json;
@@ -38,6 +42,7 @@ class Reporter {
     const auto interval = std::chrono::milliseconds(live_ ? 100 : 2000);
     if (p.step != p.steps && now - last_ < interval) return;
     last_ = now;
+    if (std::ferror(stdout) != 0) return;  // nobody reads it any more
     if (json_) {
       print_json({{"event", "progress"},
                   {"step", p.step},
@@ -62,6 +67,7 @@ class Reporter {
   }
 
   void evaluated(std::int64_t epoch, const Evaluation& evaluation) {
+    if (std::ferror(stdout) != 0) return;
     if (json_) {
       ordered_json line{{"event", "evaluation"}, {"epoch", epoch}};
       line["test"] = to_json(evaluation);
@@ -108,8 +114,9 @@ struct TrainCommand {
     TrainOptions options;
     options.out = out.empty() ? "runs/" + spec.name : out;
     options.resume = resume;
-    if (!init.empty()) options.init = init;
-    if (!init_partial.empty()) options.init = init_partial, options.init_partial = true;
+    options.init_partial = !init_partial.empty();
+    const std::string& start = options.init_partial ? init_partial : init;
+    if (!start.empty()) options.init = std::filesystem::is_directory(start) ? start + "/model.safetensors" : start;
     if (max_steps > 0) options.max_steps = max_steps;
     options.trace = trace;
     options.stop = &stop_requested;
@@ -162,12 +169,12 @@ void add_train(CLI::App& app) {
   CLI::App* verb = app.add_subcommand("train", "Train a job");
   auto command = std::make_shared<TrainCommand>();
   verb->add_option("job", command->job, "The job file")->required();
-  verb->add_option("--out", command->out, "The run's folder (default: runs/NAME)");
-  auto* init = verb->add_option("--init", command->init, "Start from the parameters of this model.safetensors");
+  verb->add_option("--out", command->out, "The run's folder (default: runs/NAME)")->check(not_empty());
+  auto* init = verb->add_option("--init", command->init, "Start from the parameters of this run or model.safetensors");
   verb->add_option("--init-partial", command->init_partial, "The same, with those of its parameters that fit by name")
       ->excludes(init);
   verb->add_flag("--resume", command->resume, "Go on from the newest intact checkpoint of the run's folder");
-  verb->add_option("--max-steps", command->max_steps, "Stop after this many steps in all")->check(CLI::PositiveNumber);
+  verb->add_option("--max-steps", command->max_steps, "Stop after this many steps in all")->check(whole_from_one());
   verb->add_option("--trace", command->trace, "Write a timeline of all steps (chrome://tracing, ui.perfetto.dev)");
   verb->add_flag("--json", command->json, "JSON lines on standard output");
   command->flags.add_to(*verb);

@@ -58,6 +58,22 @@ class Stopped : public Error {
   explicit Stopped(const std::string& message) : Error(5, message) {}
 };
 
+// What a kernel throws when it meets a number that is not finite where that must not be stored.
+class NotFinite : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Training left the finite numbers in one step of a plan. Exit code 3.
+class Diverged : public DataError {
+ public:
+  explicit Diverged(const std::string& message, bool in_loss) : DataError(message), in_loss_(in_loss) {}
+  bool in_loss() const { return in_loss_; }  // before any parameter was updated; else in a gradient
+
+ private:
+  bool in_loss_;
+};
+
 // A broken promise between parts of this program: never reached by what a user or a file can say.
 #define HADAL_CHECK(condition)                                                                                       \
   ((condition) ? static_cast<void>(0)                                                                                \

@@ -17,6 +17,17 @@ namespace {
 
 std::string reason(int error) { return std::generic_category().message(error); }
 
+// So that the entry of `path` in its folder survives a power cut. False, with errno, where that fails.
+bool synchronise_folder_of(const std::string& path) {
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  const int opened = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (opened < 0) return false;
+  const int failed = ::fsync(opened) == 0 ? 0 : errno;
+  ::close(opened);
+  errno = failed;
+  return failed == 0;
+}
+
 }  // namespace
 
 InputFile::InputFile(std::string path, const Position& where) : path_(std::move(path)) {
@@ -58,6 +69,21 @@ std::string read_file(const std::string& path, std::uint64_t limit_bytes, const 
   return text;
 }
 
+void create_folders(const std::string& path) {
+  namespace fs = std::filesystem;
+  fs::path folder;
+  for (const fs::path& name : fs::path(path)) {
+    folder /= name;
+    std::error_code error;
+    if (name.empty() || fs::is_directory(folder, error)) continue;
+    if (::mkdir(folder.c_str(), 0777) != 0 && (errno != EEXIST || !fs::is_directory(folder, error))) {
+      throw StorageError(path + ": cannot be created: " + folder.string() + ": " + reason(errno) +
+                         "; name another folder with --out");
+    }
+    synchronise_folder_of(folder);  // as far as the system allows it
+  }
+}
+
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), temporary_(path_ + ".tmp") {
   descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (descriptor_ < 0) fail("cannot create " + temporary_);
@@ -83,13 +109,7 @@ void AtomicFile::commit() {
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("cannot replace it");
   exists_ = false;
 
-  const std::filesystem::path folder = std::filesystem::path(path_).parent_path();
-  const int opened = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (opened < 0) fail("cannot open its folder to synchronise it");
-  const int failed = ::fsync(opened) == 0 ? 0 : errno;
-  ::close(opened);
-  errno = failed;
-  if (failed != 0) fail("cannot synchronise its folder");
+  if (!synchronise_folder_of(path_)) fail("cannot synchronise its folder");
 }
 
 void AtomicFile::fail(const std::string& what) {

@@ -35,6 +35,10 @@ class InputFile {
 // The bytes of a file. Throws as InputFile does, and DataError where it is longer than the limit.
 std::string read_file(const std::string& path, std::uint64_t limit_bytes, const Position& where = {});
 
+// Makes a folder and those above it, and synchronises each that gets a new entry. Nothing where it is there. Throws
+// StorageError.
+void create_folders(const std::string& path);
+
 // A file that appears under its name only once it is whole: written to PATH.tmp, synchronised, renamed, and the folder
 // synchronised. A crash before the rename leaves the old file, and a PATH.tmp that the next AtomicFile replaces; so one
 // writer a path.

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "base/error.h"
 #include "spec/job.h"
@@ -40,8 +41,7 @@ std::unique_ptr<Dataset> make_dataset(const DataSource& source, const Shape& inp
 // Throws DataError for the first label that a network of so many classes cannot have.
 void validate(const Dataset& dataset, std::int64_t classes);
 
-// The samples of `dataset` that validate() has nothing against, in its order (on_bad_sample: skip). Their number is
-// what size() lost. Throws DataError where none is left.
-std::unique_ptr<Dataset> without_bad_samples(std::unique_ptr<Dataset> dataset, std::int64_t classes);
+// What a resumed run must find again: "60000 samples, labels 5d2ba5a4", with a CRC-32C of all labels.
+std::string fingerprint(const Dataset& dataset);
 
 }  // namespace hadal

@@ -74,19 +74,6 @@ TEST_F(IdxPair, labels_are_checked_when_asked) {
                                        ": at byte 10: label 9 of sample 2 is out of range: the network has 9 classes"));
 }
 
-TEST_F(IdxPair, bad_samples_can_be_left_out) {
-  const auto good = without_bad_samples(open({2, 3}), 3);
-  ASSERT_EQ(good->size(), 2);
-  EXPECT_EQ(good->label(0), 0);
-  EXPECT_EQ(good->label(1), 1);
-  std::array<float, 6> values;
-  good->copy_sample(1, values);
-  EXPECT_EQ(values[0], static_cast<float>(18 * 11) / 255.0f);
-  EXPECT_NO_THROW(validate(*good, 3));
-  EXPECT_EQ(without_bad_samples(open({2, 3}), 10)->size(), 4);
-  EXPECT_THROW(without_bad_samples(open({2, 3}, "\x05\x05\x05\x05"), 5), DataError);
-}
-
 std::vector<float> sample(const Dataset& data, std::int64_t i) {
   std::vector<float> values(static_cast<std::size_t>(elements(data.sample_shape())));
   data.copy_sample(i, values);

@@ -3,12 +3,23 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <string>
 #include <utility>
 
 #include "base/error.h"
 #include "device/device.h"
 
 namespace hadal {
+
+std::size_t available_memory_bytes() {
+  std::ifstream file("/proc/meminfo");
+  for (std::string word; file >> word;) {
+    std::size_t kilobytes = 0;
+    if (word == "MemAvailable:" && file >> kilobytes) return kilobytes * 1024;
+  }
+  return 0;
+}
 
 Buffer::Buffer(std::size_t bytes) {
   if (bytes == 0) return;

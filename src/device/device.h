@@ -57,6 +57,9 @@ class Buffer {
   std::size_t size_ = 0;
 };
 
+// Memory of this machine that programs can still get, in bytes; 0 where the system does not say.
+std::size_t available_memory_bytes();
+
 // How fast a device's copies to another go.
 struct LinkSpeed {
   double bytes_per_second = 6e9;

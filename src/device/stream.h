@@ -98,7 +98,8 @@ struct Program {
 
 // Counters of a stream since the device began; read when no round is under way.
 struct StreamCounters {
-  double busy_seconds = 0;  // in kernels and copies
+  double busy_seconds = 0;  // in kernels, and copies to other devices
+  double load_seconds = 0;  // in copies from the host
   double wait_seconds = 0;  // in waits for events
 };
 
@@ -128,13 +129,15 @@ class Stream {
 // What an item failed with: synchronize() throws this; the runner adds the step's name.
 class StepError : public std::exception {
  public:
-  StepError(int step_index, std::string reason, bool in_wait = false)
-      : step(step_index), message(std::move(reason)), waiting(in_wait) {}
+  enum class Cause { failed, not_finite, deadline };
+
+  StepError(int step_index, std::string reason, Cause why = Cause::failed)
+      : step(step_index), message(std::move(reason)), cause(why) {}
   const char* what() const noexcept override { return message.c_str(); }
 
   int step;
   std::string message;
-  bool waiting;  // for another step, and the deadline ended it
+  Cause cause;  // not_finite: the kernel threw NotFinite; deadline: it ended a wait for another step
 };
 
 }  // namespace hadal

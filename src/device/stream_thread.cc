@@ -30,6 +30,8 @@ Clock::duration duration(const LinkSpeed& link, std::size_t bytes) {
   return std::chrono::ceil<Clock::duration>(std::min(seconds, std::chrono::duration<double>(std::chrono::years(1))));
 }
 
+bool is_load(const Item& item) { return item.kind == Item::Kind::copy && item.copy.source == nullptr; }
+
 void copy_rows(const Copy& copy, const std::byte* source) {
   const bool contiguous = copy.source_pitch == copy.row_bytes && copy.destination_pitch == copy.row_bytes;
   const std::size_t pieces = contiguous ? 1 : copy.rows;
@@ -85,7 +87,9 @@ void StreamThread::synchronize() {
 
 StreamCounters StreamThread::counters() const {
   using Seconds = std::chrono::duration<double>;
-  return {.busy_seconds = Seconds(busy_).count(), .wait_seconds = Seconds(waited_).count()};
+  return {.busy_seconds = Seconds(busy_).count(),
+          .load_seconds = Seconds(loaded_).count(),
+          .wait_seconds = Seconds(waited_).count()};
 }
 
 void StreamThread::start() {
@@ -129,7 +133,7 @@ void StreamThread::run_program() {
       }
       if (abort_->raised() || !execute(*item, begin)) return;
       const Clock::time_point end = Clock::now();
-      if (works) busy_ += end - begin;
+      if (works) (is_load(*item) ? loaded_ : busy_) += end - begin;
       if (item->kind == Item::Kind::wait) waited_ += end - begin;
       if (!spans_.empty()) spans_[i] = {nanoseconds(begin), nanoseconds(end)};
       begin = end;
@@ -137,6 +141,8 @@ void StreamThread::run_program() {
     return;
   } catch (const StepError& error) {
     error_ = error;
+  } catch (const NotFinite& error) {
+    error_.emplace(item->step, error.what(), StepError::Cause::not_finite);
   } catch (const std::exception& error) {
     error_.emplace(item->step, error.what());
   } catch (...) {
@@ -168,7 +174,7 @@ bool StreamThread::wait(const Item& item, Clock::time_point begin) {
     throw StepError(item.step,
                     fmt::format("{} waited {:.3g} s for an event that was not reached before the deadline",
                                 options_.name, waited.count()),
-                    true);
+                    StepError::Cause::deadline);
   }
   return outcome == Event::Outcome::reached;
 }

@@ -53,7 +53,7 @@ class StreamThread : public Stream {
 
   // What became of it: written by the thread before ended_ advances.
   std::optional<StepError> error_;
-  std::chrono::nanoseconds busy_{0}, waited_{0};
+  std::chrono::nanoseconds busy_{0}, loaded_{0}, waited_{0};
 
   std::uint64_t submissions_ = 0;
   bool synchronized_ = true;

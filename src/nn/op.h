@@ -162,7 +162,8 @@ struct Add {
 
 // reads logits [N, classes], labels [N] (i32); writes loss [N] (-log softmax of the label), rank [N] (i32: the number
 // of classes that come before the label: with a larger logit, or the same logit and a lower number; a NaN anywhere in a
-// row makes its loss NaN), and in training diff_logits = (softmax - one hot) / global_batch.
+// row makes its loss NaN), and in training diff_logits = (softmax - one hot) / global_batch. In training a loss that is
+// not finite makes the kernel throw NotFinite.
 struct SoftmaxCrossEntropy {
   std::int64_t classes = 0;
   Rows rows;
@@ -183,7 +184,7 @@ struct SumParts {
 };
 
 // g = scale (sum of the parts, as SumParts) + decay w; v = momentum v + g; w -= rate v. Rounded after each operation,
-// never fused. A gradient that is not finite is not stored: the kernel throws std::runtime_error. reads the parts, and
+// never fused. A gradient that is not finite is not stored: the kernel throws NotFinite. reads the parts, and
 // with `scaled` a scale [1]; writes (in place) w, and with momentum v.
 struct SgdUpdate {
   int parts = 1;

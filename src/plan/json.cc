@@ -31,7 +31,8 @@ ordered_json plan_to_json(const Plan& plan, const Network& network, const Memory
                                {"gradient_bytes", use.gradients},
                                {"state_bytes", use.state},
                                {"activation_bytes", use.activations},
-                               {"scratch_bytes", use.scratch}});
+                               {"scratch_bytes", use.scratch},
+                               {"input_bytes_per_step", plan.load_bytes[d]}});
   }
   json["layers"] = ordered_json::array();
   for (std::size_t l = 0; l < network.layers.size(); ++l) {

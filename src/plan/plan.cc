@@ -9,10 +9,15 @@ namespace hadal {
 
 namespace {
 
-// Sums the plan's transfers by link and by layer.
+// Sums the plan's transfers by link and by layer, and its loads by device.
 void count_traffic(Plan& plan) {
   std::map<std::pair<int, int>, std::size_t> links;
+  plan.load_bytes.resize(plan.devices.size());
   for (const Step& step : plan.steps) {
+    if (std::holds_alternative<Load>(step.body)) {
+      const Range& to = step.writes[0];
+      plan.load_bytes[step.device] += static_cast<std::size_t>(to.count) * size_of(plan.tensors[to.tensor].type);
+    }
     const auto* transfer = std::get_if<Transfer>(&step.body);
     if (!transfer) continue;
     links[{step.device, transfer->to}] += transfer->bytes();

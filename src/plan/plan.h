@@ -131,6 +131,7 @@ struct Plan {
   std::vector<ExchangeContent> content;           // by layer; automatic where nothing is exchanged
   std::vector<LinkBytes> links;                   // of one step, sorted
   std::vector<std::size_t> layer_exchange_bytes;  // by layer: all transfers of one step
+  std::vector<std::size_t> load_bytes;            // by device: of one step, from the host
   std::size_t remote_read_bytes = 0;  // of one step: gradients, factors and new parameters read where they lie
   int clip_norm = -1;                 // tensor of the gradient's norm, -1: not clipped
 

@@ -161,24 +161,35 @@ TEST_P(PlanTest, every_element_that_is_read_was_written_or_persists) {
 
 TEST_P(PlanTest, memory_of_living_tensors_never_overlaps) {
   const MemoryPlan memory = plan_memory(plan_, {64, std::vector<std::size_t>(plan_.devices.size(), 1000), true});
-  // Run in plan order; remember which tensor wrote each byte last, and check readers find their own.
-  std::vector<std::vector<int>> last_writer(plan_.devices.size());
-  for (std::size_t d = 0; d < plan_.devices.size(); ++d) last_writer[d].assign(memory.use[d].peak / 4 + 64, -1);
-  const auto visit = [&](const Range& range, auto&& action) {
-    const PlanTensor& tensor = plan_.tensors[range.tensor];
-    const std::size_t begin =
-        memory.offset[range.tensor] + static_cast<std::size_t>(range.first) * size_of(tensor.type);
-    const std::size_t end = begin + static_cast<std::size_t>(range.count) * size_of(tensor.type);
-    ASSERT_LE(end, memory.use[tensor.device].peak);
-    for (std::size_t b = begin; b < end; b += 4) action(last_writer[tensor.device][b / 4]);
-  };
-  for (const Step& step : plan_.steps) {
-    for (const Range& range : step.reads) {
-      if (plan_.tensors[range.tensor].persistent()) continue;
-      visit(range, [&](int writer) { ASSERT_TRUE(writer == range.tensor || writer == -1) << step.name; });
+  std::vector<std::vector<int>> users(plan_.tensors.size());  // steps, in order
+  for (int i = 0; i < static_cast<int>(plan_.steps.size()); ++i) {
+    for (const auto* ranges : {&plan_.steps[i].reads, &plan_.steps[i].writes}) {
+      for (const Range& range : *ranges) users[range.tensor].push_back(i);
     }
-    for (const Range& range : step.writes) visit(range, [&](int& writer) { writer = range.tensor; });
   }
+  const auto end = [&](std::size_t t) { return memory.offset[t] + plan_.tensors[t].bytes(); };
+  const auto done = happens_before(plan_);
+  // Whether each step that uses `first` is done before any that uses `second` begins.
+  const auto before = [&](std::size_t first, std::size_t second) {
+    return std::all_of(users[second].begin(), users[second].end(), [&](int later) {
+      return std::all_of(users[first].begin(), users[first].end(), [&](int earlier) { return done[later][earlier]; });
+    });
+  };
+  int shared = 0;
+  for (std::size_t a = 0; a < plan_.tensors.size(); ++a) {
+    if (!users[a].empty()) {
+      EXPECT_LE(end(a), memory.use[plan_.tensors[a].device].peak) << plan_.tensors[a].name;
+    }
+    for (std::size_t b = 0; b < a; ++b) {
+      if (users[a].empty() || users[b].empty() || plan_.tensors[a].device != plan_.tensors[b].device) continue;
+      if (end(a) <= memory.offset[b] || end(b) <= memory.offset[a]) continue;
+      ++shared;
+      const bool persists = plan_.tensors[a].persistent() || plan_.tensors[b].persistent();
+      EXPECT_TRUE(!persists && (before(a, b) || before(b, a)))
+          << plan_.tensors[a].name << " and " << plan_.tensors[b].name << " share bytes";
+    }
+  }
+  EXPECT_GT(shared, 0);
 }
 
 TEST_P(PlanTest, simulation_is_bounded_by_its_parts) {

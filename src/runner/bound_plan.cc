@@ -64,8 +64,7 @@ Copy BoundPlan::copy(int index) const {
   return copy;
 }
 
-void BoundPlan::place(MemoryPlan memory, const std::vector<std::byte*>& arenas) {
-  memory_ = std::move(memory);
+void BoundPlan::place(const std::vector<std::byte*>& arenas) {
   arenas_ = arenas;
   work_.resize(plan_.steps.size());
   events_.resize(plan_.steps.size());

@@ -37,10 +37,12 @@ class BoundPlan {
   const Kernel* kernel(int step) const { return kernels_[step].get(); }  // nullptr: not a kernel
   std::vector<std::size_t> scratch_bytes() const;                        // by device
 
-  // Places everything in `arenas` (by device, each at least memory.use[d].peak bytes).
-  void place(MemoryPlan memory, const std::vector<std::byte*>& arenas);
-
+  void set_memory(MemoryPlan memory) { memory_ = std::move(memory); }
   const MemoryPlan& memory() const { return memory_; }
+
+  // Places everything in `arenas` (by device, each at least memory().use[d].peak bytes).
+  void place(const std::vector<std::byte*>& arenas);
+
   std::byte* address(const Range& range) const;
   std::size_t bytes(const Range& range) const;
 

@@ -1,9 +1,11 @@
 #include "runner/local_runner.h"
 
+#include <fmt/format.h>
 #include <sys/mman.h>
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <optional>
 
 #include "base/error.h"
@@ -28,17 +30,51 @@ LocalRunner::LocalRunner(std::vector<std::unique_ptr<Device>> devices, std::uniq
     const auto scratch = bound_.back()->scratch_bytes();
     for (std::size_t d = 0; d < devices_.size(); ++d) memory.scratch[d] = std::max(memory.scratch[d], scratch[d]);
   }
-  std::vector<MemoryPlan> placed;
   arena_bytes_.resize(devices_.size());
   for (const auto& bound : bound_) {
-    placed.push_back(plan_memory(bound->plan(), memory));
+    bound->set_memory(plan_memory(bound->plan(), memory));
     for (std::size_t d = 0; d < devices_.size(); ++d) {
-      arena_bytes_[d] = std::max(arena_bytes_[d], placed.back().use[d].peak);
+      arena_bytes_[d] = std::max(arena_bytes_[d], bound->memory().use[d].peak);
     }
   }
+  if (options.plan_only) return;
+  check_memory();
   for (std::size_t d = 0; d < devices_.size(); ++d) arenas_.push_back(devices_[d]->allocate(arena_bytes_[d]));
-  for (std::size_t i = 0; i < bound_.size(); ++i) bound_[i]->place(std::move(placed[i]), arenas_);
+  for (const auto& bound : bound_) bound->place(arenas_);
+  seen_.resize(devices_.size());
+  trained_.resize(devices_.size());
   spans_.resize(devices_.size() * kStreamKinds);
+}
+
+// Arenas are pages that the system finds when they are first touched: what does not fit must be said before.
+void LocalRunner::check_memory() const {
+  const std::size_t needed = std::accumulate(arena_bytes_.begin(), arena_bytes_.end(), std::size_t{0});
+  const std::size_t available = available_memory_bytes();
+  if (available == 0 || needed <= available) return;
+  const auto largest =
+      static_cast<std::size_t>(std::max_element(arena_bytes_.begin(), arena_bytes_.end()) - arena_bytes_.begin());
+  std::size_t which = 0;
+  while (bound_[which]->memory().use[largest].peak != arena_bytes_[largest]) ++which;
+  const Plan& plan = bound_[which]->plan();
+  std::vector<const PlanTensor*> tensors;
+  for (const PlanTensor& tensor : plan.tensors) {
+    if (tensor.device == static_cast<int>(largest)) tensors.push_back(&tensor);
+  }
+  const std::size_t shown = std::min<std::size_t>(3, tensors.size());
+  std::partial_sort(tensors.begin(), tensors.begin() + static_cast<std::ptrdiff_t>(shown), tensors.end(),
+                    [](const PlanTensor* a, const PlanTensor* b) { return a->bytes() > b->bytes(); });
+  const auto gb = [](std::size_t bytes) { return fmt::format("{:.3g} GB", static_cast<double>(bytes) * 1e-9); };
+  std::string names;
+  for (std::size_t i = 0; i < shown; ++i) {
+    names += (i ? ", " : "") + tensors[i]->name + " " + gb(tensors[i]->bytes());
+  }
+  const MemoryUse& use = bound_[which]->memory().use[largest];
+  const bool rows_help = use.activations > use.parameters + use.state + use.gradients;
+  throw DeviceError(
+      fmt::format("the plan needs {} of memory, {} of it on {}, and this machine has {} free; largest: {}; {} "
+                  "would help",
+                  gb(needed), gb(arena_bytes_[largest]), plan.devices[largest].name, gb(available), names,
+                  rows_help ? "a smaller data.batch" : "narrower layers"));
 }
 
 LocalRunner::~LocalRunner() {
@@ -49,8 +85,18 @@ void LocalRunner::run(int index, StepValues values) {
   values.round = ++round_;
   if (options_.guarded) {
     run_guarded(index, values);
-  } else {
-    run_streams(index, values);
+    return;
+  }
+  run_streams(index, values);
+  const bool training = plan(index).mode == PlanMode::train;
+  for (std::size_t d = 0; d < devices_.size(); ++d) {
+    const StreamCounters now = devices_[d]->stream(StreamKind::compute).counters();
+    if (training) {
+      trained_[d].busy_seconds += now.busy_seconds - seen_[d].busy_seconds;
+      trained_[d].load_seconds += now.load_seconds - seen_[d].load_seconds;
+      trained_[d].wait_seconds += now.wait_seconds - seen_[d].wait_seconds;
+    }
+    seen_[d] = now;
   }
 }
 
@@ -85,7 +131,7 @@ void LocalRunner::run_streams(int index, const StepValues& values) {
   }
   if (refused) std::rethrow_exception(refused);
   if (failed) fail(index, failed_stream, *failed, values);
-  if (!options_.trace || trace_.size() > kMaxTraceEvents) return;
+  if (!options_.trace || trace_is_full()) return;
   for (std::size_t s = 0; s < programs.size(); ++s) {
     for (std::size_t i = 0; i < programs[s].items.size(); ++i) {
       const Item& item = programs[s].items[i];
@@ -95,12 +141,15 @@ void LocalRunner::run_streams(int index, const StepValues& values) {
   }
 }
 
+bool LocalRunner::trace_is_full() const { return trace_.size() > kMaxTraceEvents; }
+
 void LocalRunner::fail(int index, std::size_t stream, const StepError& error, const StepValues& values) const {
   const Plan& plan = bound_[index]->plan();
   const Step& step = plan.steps[error.step];
   std::string message = devices_[stream / kStreamKinds]->name().to_string() + ": " + step.name + " at step " +
                         std::to_string(values.step) + ": " + error.message;
-  for (std::size_t i = 0; i < step.waits.size() && error.waiting; ++i) {
+  if (error.cause == StepError::Cause::not_finite) throw Diverged(message, step.layer < 0);
+  for (std::size_t i = 0; i < step.waits.size() && error.cause == StepError::Cause::deadline; ++i) {
     const Step& awaited = plan.steps[step.waits[i]];
     message += (i ? ", " : "; it needs ") + awaited.name + " of " + plan.devices[awaited.device].name;
   }
@@ -189,9 +238,9 @@ std::vector<DeviceUse> LocalRunner::use() const {
       const MemoryUse& memory = bound->memory().use[d];
       if (memory.peak == use.arena_bytes) use.memory = memory;
     }
-    const StreamCounters counters = devices_[d]->stream(StreamKind::compute).counters();
-    use.compute_seconds = counters.busy_seconds;
-    use.wait_seconds = counters.wait_seconds;
+    use.compute_seconds = trained_[d].busy_seconds;
+    use.load_seconds = trained_[d].load_seconds;
+    use.wait_seconds = trained_[d].wait_seconds;
   }
   return uses;
 }

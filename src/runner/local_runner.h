@@ -13,6 +13,7 @@ struct RunnerOptions {
   double deadline_seconds = 600;  // of one round
   bool trace = false;             // keep when each item ran
   bool keep_activations = false;  // no two tensors share bytes: all can be read after a round
+  bool plan_only = false;         // bind and plan the memory, but take none: nothing can run
   // For tests: one step at a time, in the plan's order, on the calling thread, while all memory that the step does not
   // list is closed (PROT_NONE): a kernel that touches anything else dies with SIGSEGV.
   bool guarded = false;
@@ -29,8 +30,10 @@ struct TraceEvent {
 struct DeviceUse {
   std::size_t arena_bytes = 0;  // of the family's largest plan, the library's scratch included
   MemoryUse memory;             // of that plan
-  double compute_seconds = 0;   // in kernels and loads
-  double wait_seconds = 0;      // of the compute stream, for other devices and copies
+  // Of the compute stream, in rounds of training plans:
+  double compute_seconds = 0;  // in kernels
+  double load_seconds = 0;     // in loads from the host
+  double wait_seconds = 0;     // for other devices and copies
 };
 
 // One thread calls it. Owns the devices; nothing allocates in run() unless `trace` is on.
@@ -42,12 +45,12 @@ class LocalRunner {
               const RunnerOptions& options);
   ~LocalRunner();
 
-  // Executes plan `index` once; `values.round` is set here. Throws DeviceError naming device and step.
+  // Executes plan `index` once; `values.round` is set here. Throws DeviceError naming device and step, and Diverged
+  // where a kernel met a number that is not finite: a loss, before any device updated a parameter, or a gradient.
   void run(int index, StepValues values);
 
   const Plan& plan(int index) const { return bound_[index]->plan(); }
   const BoundPlan& bound(int index) const { return *bound_[index]; }
-  std::size_t plan_count() const { return bound_.size(); }
 
   // A parameter's canonical values, to every copy or from the first.
   void write_parameter(int parameter, const std::vector<float>& values);
@@ -62,6 +65,7 @@ class LocalRunner {
 
   std::vector<DeviceUse> use() const;
   const std::vector<TraceEvent>& trace() const { return trace_; }
+  bool trace_is_full() const;  // later rounds are not in it
   const std::string& backend_name() const { return backend_name_; }
 
   // The arena of a device, for tests.
@@ -70,6 +74,7 @@ class LocalRunner {
  private:
   void run_streams(int index, const StepValues& values);
   void run_guarded(int index, const StepValues& values);
+  void check_memory() const;
   void set_access(int protection);
   [[noreturn]] void fail(int index, std::size_t stream, const StepError& error, const StepValues& values) const;
 
@@ -82,6 +87,8 @@ class LocalRunner {
   std::vector<std::size_t> arena_bytes_;
   std::vector<std::vector<Span>> spans_;  // by stream
   std::vector<TraceEvent> trace_;
+  std::vector<StreamCounters> seen_;     // by device: after the last round
+  std::vector<StreamCounters> trained_;  // by device: in rounds of training plans
   std::uint64_t round_ = 0;
   Abort abort_;
 };

@@ -61,4 +61,12 @@ inline NetworkSpec small_mlp() {
           {}};
 }
 
+// Each row of each activation is a page of 4 KiB, so that closed memory shows a row too many.
+inline NetworkSpec pages() {
+  return {{1024},
+          {fully_connected("h1", 1024), activation("s1", ActivationKind::tanh), fully_connected("h2", 1024),
+           layer("dropout", "drop", DropoutOptions{0.3f}), fully_connected("out", 1024)},
+          {}};
+}
+
 }  // namespace hadal::testing

@@ -8,6 +8,7 @@
 
 #include "base/crc32c.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "tensor/safetensors.h"
 
 namespace hadal {
@@ -24,6 +25,7 @@ constexpr const char* kStateSuffix = ".momentum";
 Metadata metadata_of(const Checkpoint& checkpoint) {
   return {{"format", kFormat},
           {"job", checkpoint.identity},
+          {"data", checkpoint.data},
           {"step", std::to_string(checkpoint.position.step)},
           {"epoch", std::to_string(checkpoint.position.epoch)},
           {"batch_in_epoch", std::to_string(checkpoint.position.batch_in_epoch)},
@@ -85,7 +87,9 @@ Checkpoint read_checkpoint(const std::string& path, const Network& network) {
     throw DataError(path + ": its checksum does not match its contents");
   }
   Checkpoint checkpoint;
-  checkpoint.identity = metadata.contains("job") ? metadata.at("job") : "";
+  const auto text = [&](const char* key) { return metadata.contains(key) ? metadata.at(key) : ""; };
+  checkpoint.identity = text("job");
+  checkpoint.data = text("data");
   checkpoint.position = {number<std::int64_t>(metadata, "step", path), number<std::int64_t>(metadata, "epoch", path),
                          number<std::int64_t>(metadata, "batch_in_epoch", path),
                          number<double>(metadata, "loss_sum", path), number<std::int64_t>(metadata, "loss_rows", path)};
@@ -114,9 +118,8 @@ Checkpoint read_checkpoint(const std::string& path, const Network& network) {
 
 void save_checkpoint(const std::string& folder, const Network& network, const Checkpoint& checkpoint,
                      std::int64_t keep) {
+  create_folders(folder);
   std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) throw StorageError(folder + ": cannot be created: " + error.message());
   std::vector<TensorData> tensors;
   for (std::size_t p = 0; p < network.parameters.size(); ++p) {
     const Parameter& parameter = network.parameters[p];
@@ -131,12 +134,19 @@ void save_checkpoint(const std::string& folder, const Network& network, const Ch
   const fs::path written = fmt::format("{}/{}{:09}{}", folder, kPrefix, checkpoint.position.step, kSuffix);
   write_safetensors(written.string(), metadata, tensors);
 
+  // What a kill left half written.
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(kPrefix) && name.ends_with(std::string(kSuffix) + ".tmp")) fs::remove(entry.path(), error);
+  }
   // Those of later steps were passed over when this run resumed: they are damaged, and must not push this one out.
   std::int64_t kept = 0;
   for (const fs::path& path : checkpoints_in(folder)) {
     if (path.filename() > written.filename() || ++kept > keep) fs::remove(path, error);
   }
 }
+
+bool has_checkpoints(const std::string& folder) { return !checkpoints_in(folder).empty(); }
 
 std::optional<Checkpoint> load_newest_checkpoint(const std::string& folder, const Network& network,
                                                  const std::function<void(const std::string&)>& warn) {

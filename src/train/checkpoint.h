@@ -23,15 +23,19 @@ struct TrainPosition {
 struct Checkpoint {
   TrainPosition position;
   std::string identity;  // of the job (spec/job.h)
+  std::string data;      // what the training samples are (fingerprint() in data/dataset.h)
   Values parameters;
   Values states;  // momentum, by parameter; all empty where the rule keeps none
 };
 
 // Writes FOLDER/step-000000200.safetensors (write, fsync, rename; a CRC-32C over what it says) and removes all but the
-// newest `keep`, and those of later steps, which a run that went on from an earlier one left behind. Throws
-// StorageError; what was there before is then still there.
+// newest `keep`, those of later steps, which a run that went on from an earlier one left behind, and what a kill left
+// half written. Throws StorageError; what was there before is then still there.
 void save_checkpoint(const std::string& folder, const Network& network, const Checkpoint& checkpoint,
                      std::int64_t keep);
+
+// Whether there is a file that may be one.
+bool has_checkpoints(const std::string& folder);
 
 // The newest checkpoint of `folder` that is intact. Damaged ones are passed over and told to `warn`. Throws ConfigError
 // where the newest intact one is of another network.

@@ -27,7 +27,8 @@ NetworkSpec tiny(std::int64_t classes = 3) {
 }
 
 Checkpoint checkpoint_at(std::int64_t step, const Network& network) {
-  Checkpoint checkpoint{{step, 2, 7, 12.25 + 1e-13, 640}, R"({"name":"tiny","seed":1})", {}, {}};
+  Checkpoint checkpoint{
+      {step, 2, 7, 12.25 + 1e-13, 640}, R"({"name":"tiny","seed":1})", "7 samples, labels 0123abcd", {}, {}};
   for (int p = 0; p < static_cast<int>(network.parameters.size()); ++p) {
     checkpoint.parameters.push_back(initial_values(network, p, static_cast<std::uint64_t>(step)));
     checkpoint.states.push_back(initial_values(network, p, static_cast<std::uint64_t>(step) + 1000));
@@ -42,6 +43,7 @@ void expect_equal(const Checkpoint& actual, const Checkpoint& expected) {
   EXPECT_EQ(actual.position.loss_sum, expected.position.loss_sum);
   EXPECT_EQ(actual.position.loss_rows, expected.position.loss_rows);
   EXPECT_EQ(actual.identity, expected.identity);
+  EXPECT_EQ(actual.data, expected.data);
   EXPECT_EQ(actual.parameters, expected.parameters);
   EXPECT_EQ(actual.states, expected.states);
 }
@@ -128,7 +130,7 @@ TEST_F(CheckpointTest, temporary_and_foreign_files_are_no_checkpoints) {
   EXPECT_EQ(load()->position.step, 100);
   EXPECT_THAT(warnings_, IsEmpty());
   save(300, 1);
-  EXPECT_THAT(files(), ElementsAre("notes.safetensors", std::string(kSecond) + ".tmp", "step-000000300.safetensors"));
+  EXPECT_THAT(files(), ElementsAre("notes.safetensors", "step-000000300.safetensors"));
 }
 
 // A flipped bit may stand in what says nothing, a space: then all must be as it was.

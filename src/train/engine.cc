@@ -27,14 +27,6 @@ int threads_of_each_device(const JobSpec& job) {
   return std::max(1, describe_machine().cores / static_cast<int>(job.parallel.devices.size()));
 }
 
-std::vector<PlanDevice> plan_devices(const JobSpec& job) {
-  std::vector<PlanDevice> devices;
-  for (const DeviceName& name : device_names(job)) {
-    devices.push_back({name.to_string(), name.kind == DeviceKind::cpu ? 0 : 1 + name.index});
-  }
-  return devices;
-}
-
 std::unique_ptr<Backend> make_backend(const JobSpec& job) {
   return job.backend == BackendKind::reference ? make_reference_backend() : make_cpu_backend();
 }

@@ -35,9 +35,6 @@ int threads_of_each_device(const JobSpec& job);
 Plan make_plan(const JobSpec& job, const Network& network, const std::vector<PlanDevice>& devices, Layout image_layout,
                const PlanKey& key);
 
-// The job's devices by name, with the memory each would have.
-std::vector<PlanDevice> plan_devices(const JobSpec& job);
-
 std::unique_ptr<Backend> make_backend(const JobSpec& job);
 
 // One thread calls it. run() allocates nothing unless the runner traces.

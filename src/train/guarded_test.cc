@@ -22,7 +22,8 @@ SmallTraining guarded(const NetworkSpec& network, const std::string& kind, bool 
 }
 
 TEST(Guarded, whole_steps_touch_only_what_their_plans_list) {
-  for (const NetworkSpec& network : {testing::small_lenet(), testing::small_dag(), testing::small_mlp()}) {
+  for (const NetworkSpec& network :
+       {testing::small_lenet(), testing::small_dag(), testing::small_mlp(), testing::pages()}) {
     for (const char* kind : {"cpu", "fake"}) {
       for (const bool reference : {false, true}) {
         SmallTraining training = guarded(network, kind, reference);
@@ -48,6 +49,19 @@ TEST(GuardedDeathTest, a_kernel_that_reads_what_its_plan_does_not_list_dies) {
         for (Step& step : plan.steps) {
           // The plan now says that a layer reads one number of its four pages of weights.
           if (step.name == "h2.forward") step.reads[1].count = 1;
+        }
+        trainer.bind({std::move(plan)});
+        trainer.run(0, 0);
+      },
+      ::testing::KilledBySignal(SIGSEGV), "");
+  training = guarded(testing::pages(), "cpu", true);
+  EXPECT_EXIT(
+      {
+        SmallTrainer trainer(training);
+        Plan plan = trainer.plan(training.batch);
+        for (Step& step : plan.steps) {
+          // ... and that one reads a row fewer than it does.
+          if (step.name == "s1.forward") step.reads[0].count -= 1024;
         }
         trainer.bind({std::move(plan)});
         trainer.run(0, 0);

@@ -29,7 +29,11 @@ Machine describe_machine() {
     hwloc_bitmap_t allowed = hwloc_bitmap_alloc();
     machine.cores = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE);
     if (hwloc_get_cpubind(topology, allowed, HWLOC_CPUBIND_PROCESS) == 0) {
-      machine.cores = hwloc_get_nbobjs_inside_cpuset_by_type(topology, allowed, HWLOC_OBJ_CORE);
+      // A core of which only one hardware thread is allowed counts.
+      machine.cores = 0;
+      for (hwloc_obj_t core = nullptr; (core = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_CORE, core));) {
+        machine.cores += hwloc_bitmap_intersects(core->cpuset, allowed);
+      }
     }
     hwloc_bitmap_free(allowed);
     machine.memory_bytes = hwloc_get_root_obj(topology)->total_memory;

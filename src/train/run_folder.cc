@@ -1,5 +1,9 @@
 #include "train/run_folder.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -7,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "train/checkpoint.h"
 
 namespace hadal {
 
@@ -17,28 +22,41 @@ namespace {
 bool is_finished(const RunFolder& folder) {
   std::ifstream file(folder.summary());
   const auto summary = nlohmann::json::parse(file, nullptr, false);
-  return summary.is_object() && summary.contains("status") && summary["status"] == "done";
+  if (!summary.is_object() || !summary.contains("status") || summary["status"] != "done") return false;
+  // One that --max-steps cut short can go on.
+  return summary.value("steps", std::int64_t{0}) >= summary.value("total_steps", std::int64_t{0});
 }
 
 }  // namespace
 
-void RunFolder::create() const {
-  std::error_code error;
-  fs::create_directories(path_, error);
-  if (error) throw StorageError(path_ + ": cannot be created: " + error.message() + "; name another folder with --out");
+void RunFolder::lock() {
+  if (fs::exists(job()) && !fs::exists(plan())) {
+    throw ConfigError(path_ +
+                      ": holds a job.yaml, but no run; a run would replace that: name another folder with --out");
+  }
+  create_folders(path_);
+  const std::string path = path_ + "/.lock";
+  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (descriptor < 0) throw StorageError(path + ": cannot be created: " + std::strerror(errno));
+  // The system lets go of it when this process ends, however it ends.
+  lock_ = std::shared_ptr<void>(nullptr, [descriptor](void*) { ::close(descriptor); });
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return;
+  if (errno != EWOULDBLOCK) return;  // a file system without locks
+  throw ConfigError(path_ + ": another process trains into this folder; name another one with --out");
 }
 
-std::string RunFolder::start_anew() const {
+std::string RunFolder::start_anew() {
+  lock();
   std::error_code error;
   std::string kept;
-  if (fs::exists(checkpoints(), error) && !fs::is_empty(checkpoints(), error) && !is_finished(*this)) {
+  if (has_checkpoints(checkpoints()) && !is_finished(*this)) {
     int number = 1;
     while (fs::exists(path_ + "." + std::to_string(number), error)) ++number;
     kept = path_ + "." + std::to_string(number);
     fs::rename(path_, kept, error);
     if (error) throw StorageError(path_ + ": cannot be renamed to " + kept + ": " + error.message());
+    lock();
   }
-  create();
   // Checkpoints first: without them nothing of the earlier run can be resumed.
   for (const std::string& file : {checkpoints(), job(), plan(), metrics(), model(), summary()}) {
     fs::remove_all(file, error);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <fstream>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
@@ -20,15 +21,17 @@ class RunFolder {
   std::string model() const { return path_ + "/model.safetensors"; }
   std::string summary() const { return path_ + "/summary.json"; }
 
-  // Makes the folder, empty of an earlier run. One that was finished is replaced; one that was not, but has
-  // checkpoints, is kept beside it as PATH.1, PATH.2, ...: returns that name, or "". Throws StorageError.
-  std::string start_anew() const;
+  // Makes the folder where it is not there, and keeps every other process from training into it while this object
+  // lives. Throws StorageError, and ConfigError where another one does.
+  void lock();
 
-  // Makes the folder where it is not there. Throws StorageError.
-  void create() const;
+  // Makes the folder, empty of an earlier run, and locks it. One that was finished is replaced; one that was not, but
+  // has checkpoints, is kept beside it as PATH.1, PATH.2, ...: returns that name, or "". Throws as lock() does.
+  std::string start_anew();
 
  private:
   std::string path_;
+  std::shared_ptr<void> lock_;
 };
 
 // metrics.jsonl: one JSON object a line, whole lines only even after a crash.

@@ -36,14 +36,14 @@ void expect_empty(const RunFolder& run) {
 
 TEST(RunFolder, is_made_with_the_folders_above_it) {
   const TemporaryFolder folder;
-  const RunFolder run(folder.path("a/b/run"));
+  RunFolder run(folder.path("a/b/run"));
   EXPECT_EQ(run.start_anew(), "");
   expect_empty(run);
 }
 
 TEST(RunFolder, a_finished_run_is_replaced_and_what_is_not_its_own_stays) {
   const TemporaryFolder folder;
-  const RunFolder run(folder.path("run"));
+  RunFolder run(folder.path("run"));
   fill(run, R"({"status":"done"})");
   EXPECT_EQ(run.start_anew(), "");
   expect_empty(run);
@@ -53,7 +53,7 @@ TEST(RunFolder, a_finished_run_is_replaced_and_what_is_not_its_own_stays) {
 
 TEST(RunFolder, an_unfinished_run_is_kept_beside_the_new_one) {
   const TemporaryFolder folder;
-  const RunFolder run(folder.path("run"));
+  RunFolder run(folder.path("run"));
   int number = 0;
   for (const char* summary : {"", R"({"status":"stopped"})", "half of a {", R"({"status":5})", "[1]"}) {
     fill(run, summary);
@@ -67,7 +67,7 @@ TEST(RunFolder, an_unfinished_run_is_kept_beside_the_new_one) {
 
 TEST(RunFolder, an_unfinished_run_without_checkpoints_is_replaced) {
   const TemporaryFolder folder;
-  const RunFolder run(folder.path("run"));
+  RunFolder run(folder.path("run"));
   fill(run, "");
   fs::remove_all(run.checkpoints());
   EXPECT_EQ(run.start_anew(), "");
@@ -80,10 +80,52 @@ TEST(RunFolder, an_unfinished_run_without_checkpoints_is_replaced) {
 
 TEST(RunFolder, cannot_be_where_a_file_is) {
   const TemporaryFolder folder;
-  const RunFolder run(folder.write("run", "a file"));
+  RunFolder run(folder.write("run", "a file"));
   EXPECT_THROW((void)run.start_anew(), StorageError);
-  EXPECT_THROW(run.create(), StorageError);
+  EXPECT_THROW(run.lock(), StorageError);
   EXPECT_EQ(text(run.path()), "a file");
+}
+
+TEST(RunFolder, is_of_one_run_at_a_time) {
+  const TemporaryFolder folder;
+  RunFolder second(folder.path("run"));
+  {
+    RunFolder first(folder.path("run"));
+    (void)first.start_anew();
+    for (const std::string& file : {first.job(), first.plan()}) write_file(file, "mine");
+    EXPECT_THROW((void)second.start_anew(), ConfigError);
+    EXPECT_THROW(second.lock(), ConfigError);
+    EXPECT_EQ(text(first.job()), "mine");
+  }
+  second.lock();
+  EXPECT_EQ(text(second.job()), "mine");
+}
+
+TEST(RunFolder, that_max_steps_cut_short_is_kept) {
+  const TemporaryFolder folder;
+  RunFolder run(folder.path("run"));
+  fill(run, R"({"status":"done","steps":10,"total_steps":94})");
+  EXPECT_EQ(run.start_anew(), run.path() + ".1");
+  fill(run, R"({"status":"done","steps":94,"total_steps":94})");
+  EXPECT_EQ(run.start_anew(), "");
+}
+
+TEST(RunFolder, does_not_replace_a_job_of_the_user) {
+  const TemporaryFolder folder;
+  write_file(folder.path("job.yaml"), "mine");
+  RunFolder run(folder.path());
+  EXPECT_THROW((void)run.start_anew(), ConfigError);
+  EXPECT_THROW(run.lock(), ConfigError);
+  EXPECT_EQ(text(folder.path("job.yaml")), "mine");
+}
+
+TEST(RunFolder, with_half_a_checkpoint_has_nothing_to_keep) {
+  const TemporaryFolder folder;
+  RunFolder run(folder.path("run"));
+  fill(run, "");
+  fs::rename(run.checkpoints() + "/step-000000005.safetensors", run.checkpoints() + "/step-000000005.safetensors.tmp");
+  EXPECT_EQ(run.start_anew(), "");
+  expect_empty(run);
 }
 
 TEST(MetricsLog, is_cut_back_to_the_step_and_goes_on) {

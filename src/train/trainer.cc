@@ -104,17 +104,12 @@ BatchResult Trainer::step(const StagedBatch& batch) {
   try {
     result =
         engine_->run({PlanMode::train, batch.rows()}, batch.data(), static_cast<std::uint64_t>(position_.step), rate);
-  } catch (const DeviceError& error) {
-    // A kernel that meets a value that is not finite stops before it is stored; anything else is the device's.
-    const std::string layer = first_bad_layer(job_, engine_->runner(), batch.rows(), batch.data());
-    if (layer.empty()) throw;
-    throw DataError("training diverged at step " + std::to_string(position_.step) + ": " + layer + " (" + error.what() +
-                    "); a smaller rate or clip_norm may help");
-  }
-  if (!std::isfinite(result.loss_sum)) {
-    throw DataError("training diverged: the loss at step " + std::to_string(position_.step) + " is not a number; " +
-                    first_bad_layer(job_, engine_->runner(), batch.rows(), batch.data()) +
-                    "; a smaller rate or clip_norm may help");
+  } catch (const Diverged& error) {
+    // Where the loss is bad, no parameter was updated yet: the layers can be computed again to find the first.
+    const std::string layer =
+        error.in_loss() ? first_bad_layer(job_, engine_->runner(), batch.rows(), batch.data()) : "";
+    throw DataError("training diverged at step " + std::to_string(position_.step) + ": " +
+                    (layer.empty() ? error.what() : layer) + "; a smaller rate or clip_norm may help");
   }
   ++position_.step;
   if (++position_.batch_in_epoch == steps_per_epoch_) {
@@ -128,26 +123,36 @@ BatchResult Trainer::step(const StagedBatch& batch) {
 }
 
 BatchResult Trainer::run_steps(std::int64_t count) {
-  BatchResult last;
+  BatchResult sum;
   for (std::int64_t i = 0; i < count; ++i) {
     if (!loader_) start_loader(std::numeric_limits<std::uint32_t>::max());
     const auto batch = loader_->next();
     HADAL_CHECK(batch.has_value());
-    last = step(*batch);
+    const BatchResult result = step(*batch);
+    sum.loss_sum += result.loss_sum;
+    sum.rows += result.rows;
+    sum.correct += result.correct;
+    sum.correct_top5 += result.correct_top5;
   }
-  return last;
+  return sum;
 }
 
-void Trainer::resume_from(const TrainOptions& options) {
-  const auto found = load_newest_checkpoint(RunFolder(options.out).checkpoints(), network_, options.notice);
+void Trainer::resume_from(const TrainOptions& options, RunFolder& folder) {
+  const auto found = load_newest_checkpoint(folder.checkpoints(), network_, options.notice);
   if (!found) {
-    options.notice(options.out + " has no checkpoint to resume from: starting anew");
+    const std::string kept = folder.start_anew();
+    options.notice(options.out + " has no checkpoint to resume from: starting anew" +
+                   (kept.empty() ? "" : "; what was there is kept as " + kept));
     return;
   }
   if (found->identity != identity(job_)) {
     throw ConfigError(options.out +
                       ": its checkpoint is of another job: " + difference(found->identity, identity(job_)) +
                       " differs; only devices, groups, split, topology, out and max-steps may change on --resume");
+  }
+  if (const std::string data = fingerprint(*train_); found->data != data) {
+    throw ConfigError(options.out + ": its checkpoint was trained on other data: " + found->data +
+                      "; data.train now has " + data + ": give it its data again, or name another folder with --out");
   }
   for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
     engine_->runner().write_parameter(p, found->parameters[p]);
@@ -157,13 +162,13 @@ void Trainer::resume_from(const TrainOptions& options) {
   options.notice("resuming " + options.out + " at step " + std::to_string(position_.step));
 }
 
-void Trainer::begin(const TrainOptions& options) {
-  const RunFolder folder(options.out);
+void Trainer::begin(const TrainOptions& options, RunFolder& folder) {
   if (options.resume) {
-    folder.create();
-    resume_from(options);
-    std::error_code absent;
-    std::filesystem::remove(folder.summary(), absent);  // it would call the run done
+    folder.lock();
+    resume_from(options, folder);
+    std::error_code absent;  // they would call the run done
+    std::filesystem::remove(folder.summary(), absent);
+    std::filesystem::remove(folder.model(), absent);
   } else {
     const std::string kept = folder.start_anew();
     if (!kept.empty()) {
@@ -171,6 +176,12 @@ void Trainer::begin(const TrainOptions& options) {
                      " (--resume would continue it)");
     }
   }
+  if (job_.data.batch > train_->size()) {
+    options.notice("data.batch is " + std::to_string(job_.data.batch) + ", but there are " +
+                   std::to_string(train_->size()) + " samples: each step takes them all");
+  }
+  if (options.init && position_.step > 0)
+    options.notice("the run goes on from its checkpoint, not from " + *options.init);
   if (options.init && position_.step == 0) {
     Values values;
     for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
@@ -203,7 +214,7 @@ Values Trainer::finite_parameters() const {
 }
 
 void Trainer::save(const TrainOptions& options) {
-  Checkpoint checkpoint{position_, identity(job_), finite_parameters(), {}};
+  Checkpoint checkpoint{position_, identity(job_), fingerprint(*train_), finite_parameters(), {}};
   for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
     checkpoint.states.push_back(engine_->runner().read_state(p));
   }
@@ -230,7 +241,7 @@ void Trainer::report(const BatchResult& result, Meter& meter, MetricsLog& metric
   meter.report_seconds = 0;
   meter.report_samples = 0;
   if (epoch_ended && test_) {
-    const Evaluation evaluation = evaluate(*engine_, *test_, job_.data.batch);
+    const Evaluation evaluation = *test();
     if (!std::isfinite(evaluation.loss())) {
       finite_parameters();
       throw DataError("training diverged: the test loss after step " + std::to_string(position_.step) +
@@ -245,12 +256,17 @@ void Trainer::report(const BatchResult& result, Meter& meter, MetricsLog& metric
 
 std::optional<Evaluation> Trainer::test() {
   if (!test_) return std::nullopt;
-  return evaluate(*engine_, *test_, job_.data.batch);
+  if (!tested_ || tested_at_ != position_.step) {
+    tested_ = evaluate(*engine_, *test_, job_.data.batch);
+    tested_at_ = position_.step;
+  }
+  return tested_;
 }
 
 ordered_json Trainer::run(const TrainOptions& options) {
-  begin(options);
-  const RunFolder folder(options.out);
+  if (!options.trace.empty()) write_file(options.trace, "");  // better to fail now than after the training
+  RunFolder folder(options.out);
+  begin(options, folder);
   MetricsLog metrics(folder.metrics(), position_.step);
   Meter meter;
   const std::int64_t last = std::min(total_steps(), options.max_steps.value_or(total_steps()));
@@ -273,9 +289,12 @@ ordered_json Trainer::run(const TrainOptions& options) {
   } catch (const Stopped&) {
     save(options);
     write_file(folder.summary(), summary(meter, std::nullopt, "").dump(2) + "\n");
-    if (!options.trace.empty()) write_trace(options.trace, engine_->runner());
+    end_trace(options);
     throw Stopped("stopped at step " + std::to_string(position_.step) + " of " + std::to_string(last) +
                   "; the same command with --resume goes on from there");
+  } catch (...) {
+    end_trace(options);
+    throw;
   }
   if (saved != position_.step && (job_.checkpoint.every_steps > 0 || position_.step < total_steps())) save(options);
 
@@ -284,14 +303,24 @@ ordered_json Trainer::run(const TrainOptions& options) {
   const std::string sha256 = save_model(folder.model(), job_.network, network_, parameters);
   ordered_json result = summary(meter, tested, sha256);
   write_file(folder.summary(), result.dump(2) + "\n");
-  if (!options.trace.empty()) write_trace(options.trace, engine_->runner());
+  end_trace(options);
   return result;
+}
+
+void Trainer::end_trace(const TrainOptions& options) const {
+  if (options.trace.empty()) return;
+  if (engine_->runner().trace_is_full()) {
+    options.notice(options.trace + ": holds the first steps only: a timeline has room for " +
+                   std::to_string(engine_->runner().trace().size()) + " events");
+  }
+  write_trace(options.trace, engine_->runner());
 }
 
 ordered_json Trainer::summary(const Meter& meter, const std::optional<Evaluation>& tested,
                               const std::string& sha256) const {
   const Plan& plan = engine_->runner().plan(0);
   ordered_json json{{"job", job_.name}, {"status", sha256.empty() ? "stopped" : "done"}, {"steps", position_.step}};
+  json["total_steps"] = total_steps();
   json["samples"] = position_.epoch * train_->size() + position_.batch_in_epoch * job_.data.batch;
   json["train_seconds"] = meter.step_seconds;
   if (meter.steps > 0) json["samples_per_second"] = meter.samples_per_second();
@@ -309,7 +338,9 @@ ordered_json Trainer::summary(const Meter& meter, const std::optional<Evaluation
                                {"gradient_bytes", uses[d].memory.gradients},
                                {"activation_bytes", uses[d].memory.activations},
                                {"scratch_bytes", uses[d].memory.scratch},
+                               {"input_bytes_per_step", plan.load_bytes[d]},
                                {"compute_seconds", uses[d].compute_seconds},
+                               {"load_seconds", uses[d].load_seconds},
                                {"exchange_wait_seconds", uses[d].wait_seconds},
                                {"input_wait_seconds", input.consumer_wait_seconds}});
   }

@@ -46,8 +46,8 @@ class Trainer {
   // written.
   nlohmann::ordered_json run(const TrainOptions& options);
 
-  // `count` further steps, wrapping around epochs, with nothing written: for measurements. Returns the last one's
-  // result.
+  // `count` further steps, wrapping around epochs, with nothing written: for measurements. Returns their results
+  // together.
   BatchResult run_steps(std::int64_t count);
 
   Engine& engine() { return *engine_; }
@@ -57,12 +57,13 @@ class Trainer {
  private:
   struct Meter;
 
-  void begin(const TrainOptions& options);
-  void resume_from(const TrainOptions& options);
+  void begin(const TrainOptions& options, RunFolder& folder);
+  void resume_from(const TrainOptions& options, RunFolder& folder);
   void start_loader(std::int64_t epochs);
   BatchResult step(const StagedBatch& batch);
   void report(const BatchResult& result, Meter& meter, MetricsLog& metrics, const TrainOptions& options);
   void save(const TrainOptions& options);
+  void end_trace(const TrainOptions& options) const;
   Values finite_parameters() const;
   std::optional<Evaluation> test();
   nlohmann::ordered_json summary(const Meter& meter, const std::optional<Evaluation>& test,
@@ -76,6 +77,8 @@ class Trainer {
   std::int64_t steps_per_epoch_ = 0;
   TrainPosition position_;
   double last_gradient_norm_ = 0;
+  std::optional<Evaluation> tested_;
+  std::int64_t tested_at_ = 0;
 };
 
 }  // namespace hadal

@@ -87,12 +87,22 @@ NetworkSpec two_layers() {
           {}};
 }
 
+NetworkSpec tiny_dag() {
+  return {{12},
+          {testing::fully_connected("a", 20), testing::fully_connected("left", 8),
+           testing::fully_connected("right", 8, {"a"}), testing::layer("add", "sum", AddOptions{}, {"left", "right"}),
+           testing::fully_connected("out", 3)},
+          {}};
+}
+
 INSTANTIATE_TEST_SUITE_P(all, Waits,
                          ::testing::Values(Case{"conv", tiny_conv()},
                                            Case{"gradients", two_layers(), ExchangeContent::gradients},
                                            Case{"factors", two_layers(), ExchangeContent::factors},
                                            Case{"clipped", tiny_conv(), ExchangeContent::automatic, 0.01},
-                                           Case{"reproducible", tiny_conv(), ExchangeContent::automatic, 0, 4}),
+                                           Case{"reproducible", tiny_conv(), ExchangeContent::automatic, 0, 4},
+                                           Case{"branches", tiny_dag()},
+                                           Case{"clipped_factors", two_layers(), ExchangeContent::factors, 0.01}),
                          [](const auto& test) { return test.param.name; });
 
 }  // namespace

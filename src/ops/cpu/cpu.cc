@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/threads.h"
 
 namespace hadal {
 
@@ -76,6 +77,7 @@ class CpuBackend final : public Backend {
       if (op.rows.count == 0) return bind_no_rows(op);
     }
     BindContext context{.threads = has_units(op) ? 1 : threads, .self_tests = self_tests_};
+    const OmpThreads scope(context.threads);  // oneDNN's primitives remember it from when they are made
     return bind_kernel(op, context);
   }
 

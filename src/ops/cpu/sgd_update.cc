@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
-#include <stdexcept>
 
+#include "base/error.h"
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/simd.h"
 #include "ops/cpu/sum_tree.h"
@@ -66,7 +66,7 @@ class SgdUpdateKernel final : public LoopKernel {
         }
       }
     });
-    if (!finite) throw std::runtime_error("the gradient is not finite");
+    if (!finite) throw NotFinite("the gradient is not finite");
   }
 
   std::size_t scratch_bytes() const override {

@@ -87,6 +87,8 @@ class SoftmaxCrossEntropyKernel final : public LoopKernel {
       rank[r] = rank_of(z, op_.classes, labels[r]);
       if (diff != nullptr) write_gradient(e, sum, labels[r], diff + r * op_.classes);
     });
+    const auto finite = [](float value) { return std::isfinite(value); };
+    if (op_.training && !std::all_of(loss, loss + op_.rows.count, finite)) throw NotFinite("the loss is not finite");
   }
 
   std::size_t scratch_bytes() const override {

@@ -5,7 +5,6 @@
 // Rounded after each operation: this order is the result, not an approximation of one.
 
 #include <cmath>
-#include <stdexcept>
 
 #include "ops/reference/loops.h"
 
@@ -23,7 +22,7 @@ void run(const SgdUpdate& op, const Call& call) {
   for (std::int64_t i = 0; i < op.elements; ++i) {
     Real g = sum_by_halves<Real>(parts, i);
     if (scale != nullptr) g = *scale * g;
-    if (!std::isfinite(g)) throw std::runtime_error("the gradient is not finite");
+    if (!std::isfinite(g)) throw NotFinite("the gradient is not finite");
     g = g + decay * w[i];
     if (v != nullptr) {
       g = momentum * v[i] + g;

@@ -1,6 +1,8 @@
 // Cross-entropy of the softmax p of logits z with a label l: -log p[l]. Its gradient by z[c] is p[c] - (c == l), here
 // of the mean over the global batch.
 
+#include <cmath>
+
 #include "ops/reference/loops.h"
 #include "ops/reference/softmax.h"
 
@@ -29,6 +31,7 @@ void run(const SoftmaxCrossEntropy& op, const Call& call) {
     call.written<Real>(2)[n] = static_cast<Real>(softmax.loss(logits[label]));
     call.written<std::int32_t>(3)[n] = rank_of(logits, op.classes, label);
     if (!op.training) continue;
+    if (!std::isfinite(call.written<Real>(2)[n])) throw NotFinite("the loss is not finite");
     Real* diff_logits = call.written<Real>(4) + n * op.classes;
     for (std::int64_t c = 0; c < op.classes; ++c) {
       const double target = c == label ? 1 : 0;
