@@ -19,6 +19,25 @@ namespace hadal {
 
 namespace {
 
+// The networks that --only names, or all.
+std::vector<BenchNetwork> chosen_networks(const std::vector<std::string>& only) {
+  std::vector<std::string> known;
+  for (const BenchNetwork& network : bench_networks()) known.push_back(network.name);
+  for (const std::string& name : only) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    const std::string near = nearest(name, known);
+    std::string names;
+    for (const std::string& other : known) names += (names.empty() ? "" : ", ") + other;
+    throw ConfigError("--only " + name + ": there is no such network" +
+                      (near.empty() ? "; there are " + names : "; did you mean '" + near + "'?"));
+  }
+  std::vector<BenchNetwork> chosen;
+  for (const BenchNetwork& network : bench_networks()) {
+    if (only.empty() || std::find(only.begin(), only.end(), network.name) != only.end()) chosen.push_back(network);
+  }
+  return chosen;
+}
+
 struct BenchTrainCommand {
   std::vector<std::string> only;
   double seconds = 3;
@@ -26,19 +45,7 @@ struct BenchTrainCommand {
   JobFlags flags;
 
   void run() const {
-    std::vector<std::string> known;
-    for (const BenchNetwork& network : bench_networks()) known.push_back(network.name);
-    for (const std::string& name : only) {
-      if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-      const std::string near = nearest(name, known);
-      std::string names;
-      for (const std::string& other : known) names += (names.empty() ? "" : ", ") + other;
-      throw ConfigError("--only " + name + ": there is no such network" +
-                        (near.empty() ? "; there are " + names : "; did you mean '" + near + "'?"));
-    }
-    for (const BenchNetwork& network : bench_networks()) {
-      if (only.empty() || std::find(only.begin(), only.end(), network.name) != only.end()) measure(network);
-    }
+    for (const BenchNetwork& network : chosen_networks(only)) measure(network);
   }
 
   void measure(const BenchNetwork& network) const {
@@ -80,6 +87,66 @@ struct BenchTrainCommand {
   }
 };
 
+// Every kernel of a training step on the first device, with its time.
+struct BenchOpsCommand {
+  std::string job;
+  std::vector<std::string> only;
+  double seconds = 3;
+  bool json = false;
+  JobFlags flags;
+
+  void run() const {
+    if (!job.empty()) {
+      if (!only.empty()) throw ConfigError("--only names networks of this program: give it, or a job, not both");
+      measure(flags.load(job));
+      return;
+    }
+    for (const BenchNetwork& network : chosen_networks(only)) {
+      measure(flags.parse(network.job, "bench " + network.name));
+    }
+  }
+
+  void measure(const JobSpec& spec) const {
+    const int threads = threads_of_each_device(spec);
+    const double peak = peak_flops(*make_backend(spec), threads);
+    Trainer trainer(spec, true);
+    const auto start = Clock::now();
+    do trainer.run_steps(1);
+    while (std::chrono::duration<double>(Clock::now() - start).count() < seconds);
+    const std::vector<StepTime> times = step_times(trainer.engine().runner());
+    double all = 0;
+    for (const StepTime& time : times) all += time.seconds;
+    if (!json) {
+      fmt::print("{}: {:.3f} ms a step on {}, {} core{}; peak {:.0f} GFLOP/s\n", spec.name, all * 1e3,
+                 spec.parallel.devices[0], threads, threads == 1 ? "" : "s", peak / 1e9);
+      fmt::print("  {:<34} {:<26} {:>9} {:>7}  {:>8}  {:>6}\n", "step", "implementation", "ms", "share", "GFLOP/s",
+                 "peak");
+    }
+    for (const StepTime& time : times) show(spec, time, all, peak);
+    std::fflush(stdout);
+  }
+
+  void show(const JobSpec& spec, const StepTime& time, double all, double peak) const {
+    const bool slow = time.implementation.starts_with("ref");
+    const double flops = static_cast<double>(time.flops) / time.seconds;
+    if (json) {
+      nlohmann::ordered_json line{{"job", spec.name},
+                                  {"step", time.name},
+                                  {"implementation", time.implementation},
+                                  {"seconds", time.seconds},
+                                  {"step_share", time.seconds / all}};
+      if (time.flops > 0) line.update({{"gflops", flops / 1e9}, {"peak_share", flops / peak}});
+      if (slow) line["slow"] = true;
+      fmt::print("{}\n", line.dump());
+      return;
+    }
+    fmt::print("  {:<34} {:<26} {:>9.3f} {:>5.1f} %", time.name, time.implementation, time.seconds * 1e3,
+               100 * time.seconds / all);
+    if (time.flops > 0) fmt::print("  {:>8.1f}  {:>4.0f} %", flops / 1e9, 100 * flops / peak);
+    fmt::print("{}\n", slow ? "  SLOW: a plain loop of the library" : "");
+  }
+};
+
 }  // namespace
 
 void add_bench(CLI::App& app) {
@@ -96,6 +163,16 @@ void add_bench(CLI::App& app) {
   command->flags.add_to(*train);
   for (CLI::App* one : {verb, train}) one->footer("Example: hadal bench train --only lenet --threads 1");
   train->callback([command] { command->run(); });
+
+  CLI::App* ops = verb->add_subcommand("ops", "Every kernel of a training step: what runs it, how long, how fast");
+  auto of_ops = std::make_shared<BenchOpsCommand>();
+  ops->add_option("job", of_ops->job, "A job instead of the known networks");
+  ops->add_option("--only", of_ops->only, "Networks, as for 'bench train'")->delimiter(',');
+  ops->add_option("--seconds", of_ops->seconds, "Time for each")->check(CLI::Range(0.1, 600.0))->capture_default_str();
+  ops->add_flag("--json", of_ops->json, "A JSON line for each kernel");
+  of_ops->flags.add_to(*ops);
+  ops->footer("Example: hadal bench ops --only alexnet --devices cpu:0 --threads 1");
+  ops->callback([of_ops] { of_ops->run(); });
 }
 
 }  // namespace hadal

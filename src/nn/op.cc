@@ -32,6 +32,7 @@ std::string op_name(const Op& op) {
                         [](const FullyConnectedForward&) { return "fully_connected_forward"; },
                         [](const FullyConnectedBackwardData&) { return "fully_connected_backward_data"; },
                         [](const FullyConnectedBackwardWeights&) { return "fully_connected_backward_weights"; },
+                        [](const FullyConnectedUpdate&) { return "fully_connected_update"; },
                         [](const ConcatForward&) { return "concat_forward"; },
                         [](const ConcatBackward&) { return "concat_backward"; },
                         [](const Add&) { return "add"; },
@@ -46,16 +47,18 @@ std::string op_name(const Op& op) {
 }
 
 std::int64_t op_flops(const Op& op) {
-  return std::visit(Overload{
-                        [](const ConvForward& o) { return conv_flops(o.shape, o.rows); },
-                        [](const ConvBackwardData& o) { return conv_flops(o.shape, o.rows); },
-                        [](const ConvBackwardWeights& o) { return conv_flops(o.shape, o.rows); },
-                        [](const FullyConnectedForward& o) { return 2 * o.rows.count * o.in * o.out; },
-                        [](const FullyConnectedBackwardData& o) { return 2 * o.rows.count * o.in * o.out; },
-                        [](const FullyConnectedBackwardWeights& o) { return 2 * o.rows.count * o.in * o.outputs; },
-                        [](const auto&) { return std::int64_t{0}; },
-                    },
-                    op);
+  return std::visit(
+      Overload{
+          [](const ConvForward& o) { return conv_flops(o.shape, o.rows); },
+          [](const ConvBackwardData& o) { return conv_flops(o.shape, o.rows); },
+          [](const ConvBackwardWeights& o) { return conv_flops(o.shape, o.rows); },
+          [](const FullyConnectedForward& o) { return 2 * o.rows.count * o.in * o.out; },
+          [](const FullyConnectedBackwardData& o) { return 2 * o.rows.count * o.in * o.out; },
+          [](const FullyConnectedBackwardWeights& o) { return 2 * o.rows.count * o.in * o.outputs; },
+          [](const FullyConnectedUpdate& o) { return 2 * o.gradient.rows.count * o.gradient.in * o.gradient.outputs; },
+          [](const auto&) { return std::int64_t{0}; },
+      },
+      op);
 }
 
 }  // namespace hadal

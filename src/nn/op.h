@@ -141,6 +141,14 @@ struct FullyConnectedBackwardWeights {
   Rows rows;
 };
 
+// FullyConnectedBackwardWeights and the SgdUpdate of those outputs in one, block by block while a block's gradient is
+// hot: the gradient as a whole is nowhere. reads source, diff_destination; writes (in place) weight [outputs, in], bias
+// [outputs], and with momentum the velocity of each. Bits are those of the two operators one after the other.
+struct FullyConnectedUpdate {
+  FullyConnectedBackwardWeights gradient;
+  float momentum = 0, weight_decay = 0;
+};
+
 // reads inputs of [N, row_elements[i]]...; writes [N, sum of row_elements]. Canonical layout.
 struct ConcatForward {
   std::vector<std::int64_t> row_elements;
@@ -205,10 +213,11 @@ struct ClipScale {
   double max_norm = 0;
 };
 
-using Op = std::variant<ConvForward, ConvBackwardData, ConvBackwardWeights, PoolForward, PoolBackward, LrnForward,
-                        LrnBackward, ActivationForward, ActivationBackward, Dropout, FullyConnectedForward,
-                        FullyConnectedBackwardData, FullyConnectedBackwardWeights, ConcatForward, ConcatBackward, Add,
-                        SoftmaxCrossEntropy, Softmax, SumParts, SgdUpdate, SquaredNorms, ClipScale>;
+using Op =
+    std::variant<ConvForward, ConvBackwardData, ConvBackwardWeights, PoolForward, PoolBackward, LrnForward, LrnBackward,
+                 ActivationForward, ActivationBackward, Dropout, FullyConnectedForward, FullyConnectedBackwardData,
+                 FullyConnectedBackwardWeights, FullyConnectedUpdate, ConcatForward, ConcatBackward, Add,
+                 SoftmaxCrossEntropy, Softmax, SumParts, SgdUpdate, SquaredNorms, ClipScale>;
 
 // "conv_forward", ...
 std::string op_name(const Op& op);

@@ -116,6 +116,19 @@ Arguments list(const FullyConnectedBackwardWeights& o) {
           {"diff_bias", Access::write, o.outputs}};
 }
 
+Arguments list(const FullyConnectedUpdate& o) {
+  const auto& [in, out, first_output, outputs, units, rows] = o.gradient;
+  Arguments arguments = {{"source", Access::read, rows.count * in},
+                         {"diff_destination", Access::read, rows.count * out},
+                         {"weight", Access::update, outputs * in},
+                         {"bias", Access::update, outputs}};
+  if (o.momentum != 0) {
+    arguments.push_back({"weight_velocity", Access::update, outputs * in});
+    arguments.push_back({"bias_velocity", Access::update, outputs});
+  }
+  return arguments;
+}
+
 Arguments list(const ConcatForward& o) {
   Arguments arguments;
   for (const std::int64_t elements : o.row_elements) {

@@ -292,6 +292,7 @@ struct Tolerance {
   double operator()(const FullyConnectedForward& o) const { return sum_tolerance(o.in); }
   double operator()(const FullyConnectedBackwardData& o) const { return sum_tolerance(o.out); }
   double operator()(const FullyConnectedBackwardWeights& o) const { return sum_tolerance(o.rows.count); }
+  double operator()(const FullyConnectedUpdate& o) const { return sum_tolerance(o.gradient.rows.count); }
   double operator()(const SoftmaxCrossEntropy& o) const { return sum_tolerance(o.classes) + 16 * kRounding; }
   double operator()(const Softmax& o) const { return sum_tolerance(o.classes) + 16 * kRounding; }
   template <class Exact>  // ConcatForward, ConcatBackward, Add, SumParts, SgdUpdate, SquaredNorms, ClipScale

@@ -232,11 +232,16 @@ void add_fully_connected(Cases& cases) {
     const std::string name = fmt::format("fully connected {}", r.name);
     cases.push_back({name, FullyConnectedForward{r.in, r.out, all(r.batch)}});
     cases.push_back({name, FullyConnectedBackwardData{r.in, r.out, all(r.batch)}});
-    cases.push_back({name, FullyConnectedBackwardWeights{r.in, r.out, 0, r.out, {}, all(r.batch)}});
+    const FullyConnectedBackwardWeights gradient{r.in, r.out, 0, r.out, {}, all(r.batch)};
+    cases.push_back({name, gradient});
+    cases.push_back({name, FullyConnectedUpdate{gradient, 0.9f, 5e-4f}});
   }
+  cases.push_back({"fully connected without momentum", FullyConnectedUpdate{{11, 23, 0, 23, {}, all(6)}, 0, 0}});
   const auto part = [&](const char* name, std::int64_t first, std::int64_t outputs) {
     cases.push_back({fmt::format("fully connected {} of 23 outputs", name),
                      FullyConnectedBackwardWeights{11, 23, first, outputs, {}, all(6)}});
+    cases.push_back({fmt::format("fully connected {} of 23 outputs", name),
+                     FullyConnectedUpdate{{11, 23, first, outputs, {}, all(6)}, 0.9f, 5e-4f}});
   };
   part("first 8", 0, 8);
   part("middle 7", 8, 7);

@@ -58,7 +58,13 @@ class PlanBuilder {
   void gather_gradients(int layer);
   void gather_factors(int layer);
   void update(int layer);
+  FullyConnectedBackwardWeights product_of_factors(int layer, const OwnerSpan& owner) const;
+  std::vector<Range> factors_on(int layer, int device) const;
+  void gradient_of_factors(int layer, const OwnerSpan& owner);
+  void update_by_factors(int layer, const OwnerSpan& owner);
   void update_range(int index, const std::vector<Range>& parts, int scale);
+  void distribute(int index);
+  Range place_of(const OwnedRange& owned, int device) const;
   void clip_and_update();
   void share_norms(const std::vector<int>& slots, std::int64_t first, std::int64_t count, int owner);
   std::vector<int> scales_from(const std::vector<int>& slots, std::int64_t count);

@@ -105,54 +105,89 @@ void PlanBuilder::gather_factors(int l) {
 }
 
 void PlanBuilder::update(int l) {
-  const Layer& layer = network_.layers[l];
-  if (plan_.content[l] == ExchangeContent::factors) {
-    const RowTensor& inputs = values_[root(layer.inputs[0]) + 1];
-    const RowTensor& diffs = diffs_[l + 1];
-    const std::int64_t in = inputs.row_elements, out = diffs.row_elements;
-    const bool fixed = options_.reproducible_shards > 0;
-    for (const OwnerSpan& owner : owners_[l]) {
-      std::vector<Range> gradient;
-      for (const int index : owned_of_layer_[l]) {
-        const OwnedRange& owned = plan_.owned[index];
-        if (owned.device != owner.device) continue;
-        const std::string& name = network_.parameters[owned.parameter].name;
-        gradient.push_back(whole(add_tensor(name + ".gradient", owner.device, TensorKind::gradient, owned.count)));
-        sources_[index] = {gradient.back()};
-      }
-      Rows rows{0, options_.rows, fixed ? std::vector<std::int64_t>{options_.rows} : std::vector<std::int64_t>{}};
-      compute(layer.name + ".backward_weights", owner.device, l,
-              FullyConnectedBackwardWeights{in, out, owner.first, owner.count,
-                                            fixed ? owner.pieces : std::vector<std::int64_t>{}, std::move(rows)},
-              {inputs.rows(owner.device, 0, options_.rows), diffs.rows(owner.device, 0, options_.rows)},
-              std::move(gradient));
-    }
+  const bool factors = plan_.content[l] == ExchangeContent::factors, clips = options_.clip_norm > 0;
+  if (factors) {
+    for (const OwnerSpan& owner : owners_[l]) clips ? gradient_of_factors(l, owner) : update_by_factors(l, owner);
   }
-  if (options_.clip_norm > 0) return;
-  for (const int index : owned_of_layer_[l]) update_range(index, sources_[index], -1);
+  if (clips) return;
+  for (const int index : owned_of_layer_[l]) {
+    if (!factors) update_range(index, sources_[index], -1);
+    distribute(index);
+  }
 }
 
-// Applies the rule to one owned range and sends the new values to those who hold a copy.
+FullyConnectedBackwardWeights PlanBuilder::product_of_factors(int l, const OwnerSpan& owner) const {
+  const bool fixed = options_.reproducible_shards > 0;
+  return {values_[root(network_.layers[l].inputs[0]) + 1].row_elements,
+          diffs_[l + 1].row_elements,
+          owner.first,
+          owner.count,
+          fixed ? owner.pieces : std::vector<std::int64_t>{},
+          {0, options_.rows, fixed ? std::vector<std::int64_t>{options_.rows} : std::vector<std::int64_t>{}}};
+}
+
+std::vector<Range> PlanBuilder::factors_on(int l, int device) const {
+  return {values_[root(network_.layers[l].inputs[0]) + 1].rows(device, 0, options_.rows),
+          diffs_[l + 1].rows(device, 0, options_.rows)};
+}
+
+void PlanBuilder::gradient_of_factors(int l, const OwnerSpan& owner) {
+  std::vector<Range> gradient;
+  for (const int index : owned_of_layer_[l]) {
+    const OwnedRange& owned = plan_.owned[index];
+    if (owned.device != owner.device) continue;
+    const std::string& name = network_.parameters[owned.parameter].name;
+    gradient.push_back(whole(add_tensor(name + ".gradient", owner.device, TensorKind::gradient, owned.count)));
+    sources_[index] = {gradient.back()};
+  }
+  compute(network_.layers[l].name + ".backward_weights", owner.device, l, product_of_factors(l, owner),
+          factors_on(l, owner.device), std::move(gradient));
+}
+
+void PlanBuilder::update_by_factors(int l, const OwnerSpan& owner) {
+  std::vector<Range> writes, velocities;
+  for (const int index : owned_of_layer_[l]) {  // the weight's before the bias's
+    const OwnedRange& owned = plan_.owned[index];
+    if (owned.device != owner.device) continue;
+    writes.push_back(place_of(owned, owned.device));
+    if (owned.state >= 0) velocities.push_back(whole(owned.state));
+  }
+  writes.insert(writes.end(), velocities.begin(), velocities.end());
+  compute(network_.layers[l].name + ".update", owner.device, l,
+          FullyConnectedUpdate{product_of_factors(l, owner), static_cast<float>(options_.momentum),
+                               static_cast<float>(options_.weight_decay)},
+          factors_on(l, owner.device), std::move(writes));
+}
+
+Range PlanBuilder::place_of(const OwnedRange& owned, int device) const {
+  return {plan_.parameters[owned.parameter].tensor[device], owned.first, owned.count};
+}
+
+// Applies the rule to one owned range.
 void PlanBuilder::update_range(int index, const std::vector<Range>& parts, int scale) {
   const OwnedRange& owned = plan_.owned[index];
   const Parameter& parameter = network_.parameters[owned.parameter];
-  const ParameterPlace& place = plan_.parameters[owned.parameter];
-  const auto range_on = [&](int device) { return Range{place.tensor[device], owned.first, owned.count}; };
   std::vector<Range> reads = parts;
   if (scale >= 0) reads.push_back(whole(scale));
-  std::vector<Range> writes{range_on(owned.device)};
+  std::vector<Range> writes{place_of(owned, owned.device)};
   if (owned.state >= 0) writes.push_back(whole(owned.state));
   compute(parameter.name + ".update", owned.device, parameter.layer,
           SgdUpdate{static_cast<int>(parts.size()), owned.count, static_cast<float>(options_.momentum),
                     static_cast<float>(options_.weight_decay), scale >= 0},
           std::move(reads), std::move(writes));
+}
+
+// Sends the new values of one owned range to those who hold a copy.
+void PlanBuilder::distribute(int index) {
+  const OwnedRange& owned = plan_.owned[index];
+  const Parameter& parameter = network_.parameters[owned.parameter];
   for (int to = 0; to < device_count(); ++to) {
     if (to == owned.device) continue;
     if (shared()) {
       plan_.remote_read_bytes += works(to) ? static_cast<std::size_t>(owned.count) * 4 : 0;
     } else {
       transfer(parameter.name + ".send", owned.device, to, StreamKind::distribute, parameter.layer,
-               range_on(owned.device), range_on(to));
+               place_of(owned, owned.device), place_of(owned, to));
     }
   }
 }
@@ -188,6 +223,7 @@ void PlanBuilder::clip_and_update() {
   for (int l = layers - 1; l >= 0; --l) {
     for (const int index : owned_of_layer_[l]) {
       update_range(index, sources_[index], scales[plan_.owned[index].device]);
+      distribute(index);
     }
   }
 }

@@ -47,6 +47,11 @@ ExchangeContent exchange_content(const Network& network, int l, const PlanOption
   const std::int64_t out = layer.output[0], in = elements(network.shape_of(layer.inputs[0]));
   const ExchangeContent fewer =
       options.batch * (in + out) < in * out ? ExchangeContent::factors : ExchangeContent::gradients;
+  // Alone, a device exchanges nothing: it forms and applies the gradient of an output at once.
+  if (options.content == ExchangeContent::automatic && options.devices.size() == 1 &&
+      options.reproducible_shards == 0) {
+    return ExchangeContent::factors;
+  }
   if (options.content == ExchangeContent::automatic) return fewer;
   if (options.reproducible_shards > 0 && options.content != fewer) {
     const bool factors = fewer == ExchangeContent::factors;

@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <map>
 
 namespace hadal {
 
@@ -147,12 +148,11 @@ double peak_flops(Backend& backend, int threads) {
   constexpr int kRuns = 5;
   const int before = omp_get_max_threads();
   omp_set_num_threads(threads);
-  const auto kernel = backend.bind(FullyConnectedForward{kSize, kSize, {0, kSize, {}}}, threads);
-  const Buffer matrices(3 * kSize * kSize * sizeof(float) + kSize * sizeof(float)),
-      scratch(std::max<std::size_t>(kernel->scratch_bytes(), 1));
-  std::byte* base = matrices.data();
+  const auto kernel = backend.bind(FullyConnectedBackwardWeights{kSize, kSize, 0, kSize, {}, {0, kSize, {}}}, threads);
   const std::size_t matrix = kSize * kSize * sizeof(float);
-  std::byte* const arguments[] = {base, base + matrix, base + 3 * matrix, base + 2 * matrix};
+  const Buffer matrices(3 * matrix + kSize * sizeof(float)), scratch(std::max<std::size_t>(kernel->scratch_bytes(), 1));
+  std::byte* base = matrices.data();
+  std::byte* const arguments[] = {base, base + matrix, base + 2 * matrix, base + 3 * matrix};
   double best = 0;
   for (int run = 0; run < kRuns; ++run) {
     const auto start = Clock::now();
@@ -162,6 +162,33 @@ double peak_flops(Backend& backend, int threads) {
   }
   omp_set_num_threads(before);
   return best;
+}
+
+std::vector<StepTime> step_times(const LocalRunner& runner) {
+  std::map<std::pair<int, bool>, std::vector<double>> seconds;  // by step and whether it is a wait
+  for (const TraceEvent& event : runner.trace()) {
+    if (event.plan != 0 || event.stream != static_cast<int>(StreamKind::compute)) continue;
+    seconds[{event.step, event.kind != Item::Kind::wait}].push_back(
+        static_cast<double>(event.span.end_ns - event.span.begin_ns) * 1e-9);
+  }
+  const BoundPlan& bound = runner.bound(0);
+  std::vector<StepTime> times;
+  for (auto& [which, all] : seconds) {
+    const auto& [index, works] = which;
+    const Step& step = bound.plan().steps[index];
+    const auto* compute = std::get_if<Compute>(&step.body);
+    const auto middle = all.begin() + static_cast<std::ptrdiff_t>(all.size() / 2);
+    std::nth_element(all.begin(), middle, all.end());
+    StepTime time{step.name, compute ? bound.kernel(index)->implementation() : "copy", 0, *middle};
+    if (!works) {
+      time.name = "wait for " + step.name;
+      time.implementation = "wait";
+    } else if (compute) {
+      time.flops = op_flops(compute->op);
+    }
+    times.push_back(std::move(time));
+  }
+  return times;
 }
 
 }  // namespace hadal

@@ -125,7 +125,7 @@ class Failure : public ::testing::TestWithParam<const char*> {
 };
 
 TEST_P(Failure, of_a_kernel_stops_all_devices_and_names_device_and_step) {
-  for (const Place& place : {Place{"conv1.forward", 2}, Place{"wide.backward_weights", 1}, Place{"loss", 0}}) {
+  for (const Place& place : {Place{"conv1.forward", 2}, Place{"wide.update", 1}, Place{"loss", 0}}) {
     SCOPED_TRACE(place.step);
     int runs = 0;
     runner(place, [&](const StepValues&) {

@@ -19,6 +19,10 @@ concept OnRows = requires(const OpType& op) {
   op.rows.units;
 };
 
+bool has_units(const FullyConnectedUpdate& op) {
+  return !op.gradient.output_units.empty() || !op.gradient.rows.units.empty();
+}
+
 template <class OpType>
 bool has_units(const OpType& op) {
   if constexpr (requires { op.output_units; }) {

@@ -1,20 +1,19 @@
 // Fully connected layers by oneDNN's matrix product, on weights as they are stored, [out, in]:
 //
-//   y = x w^T + b,   dx = dy w,   dw = dy^T x,   db = the sum of dy's rows
+//   y = x w^T + b,   dx = dy w
 //
 // The kernels behind the product differ in how they sum the last rows of a block, so a row's bits depend on how many
-// rows are computed with it. A unit of rows is therefore defined as padded with zeros to full blocks, and a unit of
-// outputs as its own product.
+// rows are computed with it. A unit of rows is therefore defined as padded with zeros to full blocks.
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/onednn.h"
-#include "ops/cpu/simd.h"
+#include "ops/cpu/pitch.h"
 #include "ops/cpu/threads.h"
+#include "ops/cpu/transpose.h"
 
 namespace hadal {
 
@@ -27,214 +26,146 @@ constexpr std::int64_t kFewestRows = 24;
 // The most rows of a block that cannot meet a kernel for large matrices (docs/reproducible.md).
 constexpr std::int64_t kMostRows = 96;
 
-// Rows of a matrix that lie a multiple of 2 KB apart fall into the same few cache lines, which makes products two to
-// three times slower: such operands are copied to a larger pitch first.
-constexpr std::int64_t kBadPitch = 512;
-constexpr std::int64_t kPackedGap = 16;
+// Samples of a forward product at a time, which bounds its copies.
+constexpr std::int64_t kMostSamples = 1024;
+// Outputs of a forward product at a time: few enough that they are still in the cache when they are turned.
+constexpr std::int64_t kOutputs = 512;
 // Columns of weights packed at a time.
 constexpr std::int64_t kPackedColumns = 512;
 
-bool bad_pitch(std::int64_t pitch) { return pitch % kBadPitch == 0; }
-std::int64_t packed_pitch(std::int64_t columns) { return bad_pitch(columns) ? columns + kPackedGap : columns; }
-
-// Copies [rows, columns] to its packed pitch.
-void pack(int threads, const float* from, std::int64_t pitch, std::int64_t rows, std::int64_t columns, float* to) {
-  parallel_for(threads, rows, kParallelGrain / columns, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin; row < end; ++row) {
-      std::memcpy(to + row * packed_pitch(columns), from + row * pitch,
-                  static_cast<std::size_t>(columns) * sizeof(float));
-    }
-  });
-}
-
 std::int64_t padded(std::int64_t rows) { return std::max(kFewestRows, (rows + kRowStep - 1) / kRowStep * kRowStep); }
-
-HADAL_CLONES void add_to_rows(const float* __restrict bias, std::int64_t rows, std::int64_t columns,
-                              float* __restrict values) {
-  for (std::int64_t row = 0; row < rows; ++row) {
-    for (std::int64_t c = 0; c < columns; ++c) values[row * columns + c] += bias[c];
-  }
-}
-
-// sums[c] = the sum over the rows in their order.
-HADAL_CLONES void sum_rows(const float* __restrict values, std::int64_t rows, std::int64_t pitch, std::int64_t columns,
-                           float* __restrict sums) {
-  for (std::int64_t c = 0; c < columns; ++c) sums[c] = 0;
-  for (std::int64_t row = 0; row < rows; ++row) {
-    for (std::int64_t c = 0; c < columns; ++c) sums[c] += values[row * pitch + c];
-  }
-}
 
 // How the rows of a product are cut. At most the last block is padded.
 struct Blocks {
   std::int64_t rows = 0, most = 0, last_padded = 0;
 
   static Blocks whole(std::int64_t rows) { return {rows, rows, rows}; }
+  static Blocks large(std::int64_t rows) { return {rows, kMostSamples, (rows - 1) % kMostSamples + 1}; }
   static Blocks whole_padded(std::int64_t rows) { return {rows, rows, padded(rows)}; }
-  static Blocks small(std::int64_t rows) {
-    const std::int64_t last = rows % kMostRows == 0 ? kMostRows : rows % kMostRows;
-    return {rows, kMostRows, padded(last)};
-  }
+  static Blocks small(std::int64_t rows) { return {rows, kMostRows, padded((rows - 1) % kMostRows + 1)}; }
+
+  std::int64_t last_rows() const { return (rows - 1) % most + 1; }
 };
 
-// C[rows, n] = A[rows, k] B, where B is stored as [k, n], or transposed as [n, k].
-class RowProduct {
- public:
-  RowProduct(std::int64_t n, std::int64_t k, bool transpose_b, const Blocks& blocks, ScratchPlan& plan)
-      : n_(n), k_(k), transpose_b_(transpose_b), blocks_(blocks) {
-    packed_ = !transpose_b && bad_pitch(n) && n > kPackedColumns;
-    if (packed_) packed_at_ = plan.reserve(static_cast<std::size_t>(k * packed_pitch(kPackedColumns)) * sizeof(float));
-    if (last_rows() != blocks.last_padded) {
-      a_at_ = plan.reserve(static_cast<std::size_t>(blocks.last_padded * k) * sizeof(float));
-      c_at_ = plan.reserve(static_cast<std::size_t>(blocks.last_padded * n) * sizeof(float));
-    }
-  }
-
-  void run(int threads, const float* a, const float* b, float* c, std::byte* scratch) const {
-    const bool pads = last_rows() != blocks_.last_padded;
-    auto* last_a = reinterpret_cast<float*>(scratch + a_at_);
-    auto* last_c = reinterpret_cast<float*>(scratch + c_at_);
-    const std::int64_t last = blocks_.rows - last_rows();
-    if (pads) {
-      std::copy_n(a + last * k_, last_rows() * k_, last_a);
-      std::fill_n(last_a + last_rows() * k_, (blocks_.last_padded - last_rows()) * k_, 0.0f);
-    }
-    for_columns(threads, b, scratch,
-                [&](std::int64_t column, std::int64_t columns, const float* b_part, std::int64_t ldb) {
-                  for (std::int64_t row = 0; row < blocks_.rows; row += blocks_.most) {
-                    const bool own = !(pads && row == last);
-                    onednn::multiply({.transpose_b = transpose_b_,
-                                      .m = own ? std::min(blocks_.most, blocks_.rows - row) : blocks_.last_padded,
-                                      .n = columns,
-                                      .k = k_,
-                                      .lda = k_,
-                                      .ldb = ldb,
-                                      .ldc = n_},
-                                     own ? a + row * k_ : last_a, b_part, (own ? c + row * n_ : last_c) + column);
-                  }
-                });
-    if (pads) std::copy_n(last_c, last_rows() * n_, c + last * n_);
-  }
-
- private:
-  std::int64_t last_rows() const { return blocks_.rows - (blocks_.rows - 1) / blocks_.most * blocks_.most; }
-
-  // multiply(first column, columns, B's part, its pitch) on all of B, or on packed blocks of its columns.
-  template <class Multiply>
-  void for_columns(int threads, const float* b, std::byte* scratch, const Multiply& multiply) const {
-    if (!packed_) {
-      multiply(std::int64_t{0}, n_, b, transpose_b_ ? k_ : n_);
-      return;
-    }
-    auto* block = reinterpret_cast<float*>(scratch + packed_at_);
-    for (std::int64_t column = 0; column < n_; column += kPackedColumns) {
-      pack(threads, b + column, n_, k_, kPackedColumns, block);
-      multiply(column, kPackedColumns, block, packed_pitch(kPackedColumns));
-    }
-  }
-
-  std::int64_t n_, k_;
-  bool transpose_b_, packed_ = false;
-  Blocks blocks_;
-  std::size_t packed_at_ = 0, a_at_ = 0, c_at_ = 0;
-};
-
+// y^T = w x^T by blocks of samples and outputs, then turned, with the bias: oneDNN's product is faster so than as x
+// w^T, in which w has to be turned (by a tenth at 256 samples, twice at 32).
 class ForwardKernel final : public Kernel {
  public:
   ForwardKernel(const FullyConnectedForward& op, const Blocks& blocks, int threads)
-      : rows_(op.rows.count), out_(op.out), threads_(threads), product_(op.out, op.in, true, blocks, plan_) {}
-
-  void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
-    const OmpThreads scope(threads_);
-    float* y = floats_out(arguments, 3);
-    product_.run(threads_, floats_in(arguments, 0), floats_in(arguments, 1), y, scratch);
-    parallel_for(threads_, rows_, std::max<std::int64_t>(1, kParallelGrain / out_),
-                 [&](std::int64_t begin, std::int64_t end) {
-                   add_to_rows(floats_in(arguments, 2), end - begin, out_, y + begin * out_);
-                 });
-  }
-
-  std::size_t scratch_bytes() const override { return plan_.bytes(); }
-  std::string implementation() const override { return "sgemm"; }
-
- private:
-  std::int64_t rows_, out_;
-  int threads_;
-  ScratchPlan plan_;
-  RowProduct product_;
-};
-
-class BackwardDataKernel final : public Kernel {
- public:
-  BackwardDataKernel(const FullyConnectedBackwardData& op, const Blocks& blocks, int threads)
-      : threads_(threads), product_(op.in, op.out, false, blocks, plan_) {}
-
-  void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
-    const OmpThreads scope(threads_);
-    product_.run(threads_, floats_in(arguments, 0), floats_in(arguments, 1), floats_out(arguments, 2), scratch);
-  }
-
-  std::size_t scratch_bytes() const override { return plan_.bytes(); }
-  std::string implementation() const override { return "sgemm"; }
-
- private:
-  int threads_;
-  ScratchPlan plan_;
-  RowProduct product_;
-};
-
-// A product for each piece of the outputs.
-class BackwardWeightsKernel final : public Kernel {
- public:
-  BackwardWeightsKernel(const FullyConnectedBackwardWeights& op, std::vector<std::int64_t> pieces, int threads)
-      : op_(op), pieces_(std::move(pieces)), threads_(threads) {
-    const auto reserve = [&](std::int64_t columns) {
-      return plan_.reserve(static_cast<std::size_t>(op.rows.count * packed_pitch(columns)) * sizeof(float));
-    };
-    if (bad_pitch(op.in)) x_at_ = reserve(op.in);
-    if (bad_pitch(op.out)) dy_at_ = reserve(*std::max_element(pieces_.begin(), pieces_.end()) + kPackedGap);
-  }
+      : in_(op.in),
+        out_(op.out),
+        threads_(threads),
+        blocks_(blocks),
+        pitch_(packed_pitch(std::max(std::min(blocks.most, blocks.rows), blocks.last_padded))),
+        x_at_(plan_.reserve(static_cast<std::size_t>(in_ * pitch_) * sizeof(float))),
+        y_at_(plan_.reserve(static_cast<std::size_t>(std::min(kOutputs, out_) * pitch_) * sizeof(float))) {}
 
   void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
     const OmpThreads scope(threads_);
     const float* x = floats_in(arguments, 0);
-    const float* dy = floats_in(arguments, 1) + op_.first_output;
-    float* dw = floats_out(arguments, 2);
-    if (bad_pitch(op_.in)) {
-      auto* packed = reinterpret_cast<float*>(scratch + x_at_);
-      pack(threads_, x, op_.in, op_.rows.count, op_.in, packed);
-      x = packed;
+    float* y = floats_out(arguments, 3);
+    for (std::int64_t row = 0; row < blocks_.rows; row += blocks_.most) {
+      const bool last = row + blocks_.most >= blocks_.rows;
+      run_samples(x + row * in_, floats_in(arguments, 1), floats_in(arguments, 2), y + row * out_,
+                  last ? blocks_.last_rows() : blocks_.most, last ? blocks_.last_padded : blocks_.most, scratch);
     }
-    std::int64_t first = 0;
-    for (const std::int64_t outputs : pieces_) {
-      multiply(dy + first, x, outputs, dw + first * op_.in, reinterpret_cast<float*>(scratch + dy_at_));
-      first += outputs;
+  }
+
+  std::size_t scratch_bytes() const override { return plan_.bytes(); }
+  std::string implementation() const override { return "sgemm, turned"; }
+
+ private:
+  void run_samples(const float* x, const float* weight, const float* bias, float* y, std::int64_t samples,
+                   std::int64_t padded_samples, std::byte* scratch) const {
+    auto* turned_x = reinterpret_cast<float*>(scratch + x_at_);
+    auto* turned_y = reinterpret_cast<float*>(scratch + y_at_);
+    parallel_for(threads_, in_, kParallelGrain / samples + 1, [&](std::int64_t begin, std::int64_t end) {
+      transpose(x + begin, samples, end - begin, in_, nullptr, turned_x + begin * pitch_, pitch_);
+      for (std::int64_t i = begin; i < end && padded_samples > samples; ++i) {
+        std::fill_n(turned_x + i * pitch_ + samples, padded_samples - samples, 0.0f);
+      }
+    });
+    for (std::int64_t first = 0; first < out_; first += kOutputs) {
+      const std::int64_t outputs = std::min(kOutputs, out_ - first);
+      onednn::multiply({.m = outputs, .n = padded_samples, .k = in_, .lda = in_, .ldb = pitch_, .ldc = pitch_},
+                       weight + first * in_, turned_x, turned_y);
+      parallel_for(threads_, samples, kParallelGrain / outputs + 1, [&](std::int64_t begin, std::int64_t end) {
+        transpose(turned_y + begin, outputs, end - begin, pitch_, bias + first, y + begin * out_ + first, out_);
+      });
     }
-    sum_rows(dy, op_.rows.count, op_.out, op_.outputs, floats_out(arguments, 3));
+  }
+
+  std::int64_t in_, out_;
+  int threads_;
+  Blocks blocks_;
+  ScratchPlan plan_;
+  std::int64_t pitch_;
+  std::size_t x_at_, y_at_;
+};
+
+// dx = dy w.
+class BackwardDataKernel final : public Kernel {
+ public:
+  BackwardDataKernel(const FullyConnectedBackwardData& op, const Blocks& blocks, int threads)
+      : in_(op.in),
+        out_(op.out),
+        threads_(threads),
+        blocks_(blocks),
+        packed_(bad_pitch(op.in) && op.in > kPackedColumns && onednn::vector_floats() < 16) {
+    if (packed_) weight_at_ = reserve(out_ * packed_pitch(kPackedColumns));
+    if (pads()) {
+      dy_at_ = reserve(blocks.last_padded * out_);
+      dx_at_ = reserve(blocks.last_padded * in_);
+    }
+  }
+
+  void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
+    const OmpThreads scope(threads_);
+    const float* dy = floats_in(arguments, 0);
+    const float* weight = floats_in(arguments, 1);
+    float* dx = floats_out(arguments, 2);
+    auto* last_dy = reinterpret_cast<float*>(scratch + dy_at_);
+    auto* last_dx = reinterpret_cast<float*>(scratch + dx_at_);
+    const std::int64_t last = blocks_.rows - blocks_.last_rows();
+    if (pads()) {
+      std::copy_n(dy + last * out_, blocks_.last_rows() * out_, last_dy);
+      std::fill_n(last_dy + blocks_.last_rows() * out_, (blocks_.last_padded - blocks_.last_rows()) * out_, 0.0f);
+    }
+    const std::int64_t columns = packed_ ? kPackedColumns : in_;
+    for (std::int64_t column = 0; column < in_; column += columns) {
+      const float* part = weight + column;
+      if (packed_) {
+        auto* block = reinterpret_cast<float*>(scratch + weight_at_);
+        pack(threads_, part, in_, out_, columns, block);
+        part = block;
+      }
+      for (std::int64_t row = 0; row < blocks_.rows; row += blocks_.most) {
+        const bool own = !(pads() && row == last);
+        onednn::multiply({.m = own ? std::min(blocks_.most, blocks_.rows - row) : blocks_.last_padded,
+                          .n = columns,
+                          .k = out_,
+                          .lda = out_,
+                          .ldb = packed_ ? packed_pitch(columns) : in_,
+                          .ldc = in_},
+                         own ? dy + row * out_ : last_dy, part, (own ? dx + row * in_ : last_dx) + column);
+      }
+    }
+    if (pads()) std::copy_n(last_dx, blocks_.last_rows() * in_, dx + last * in_);
   }
 
   std::size_t scratch_bytes() const override { return plan_.bytes(); }
   std::string implementation() const override { return "sgemm"; }
 
  private:
-  void multiply(const float* dy, const float* x, std::int64_t outputs, float* dw, float* packed) const {
-    if (outputs == 0) return;
-    if (bad_pitch(op_.out)) pack(threads_, dy, op_.out, op_.rows.count, outputs, packed);
-    onednn::multiply({.transpose_a = true,
-                      .m = outputs,
-                      .n = op_.in,
-                      .k = op_.rows.count,
-                      .lda = bad_pitch(op_.out) ? packed_pitch(outputs) : op_.out,
-                      .ldb = packed_pitch(op_.in),
-                      .ldc = op_.in},
-                     bad_pitch(op_.out) ? packed : dy, x, dw);
-  }
+  bool pads() const { return blocks_.last_rows() != blocks_.last_padded; }
+  std::size_t reserve(std::int64_t floats) { return plan_.reserve(static_cast<std::size_t>(floats) * sizeof(float)); }
 
-  FullyConnectedBackwardWeights op_;
-  std::vector<std::int64_t> pieces_;
+  std::int64_t in_, out_;
   int threads_;
+  Blocks blocks_;
+  bool packed_;
   ScratchPlan plan_;
-  std::size_t x_at_ = 0, dy_at_ = 0;
+  std::size_t weight_at_ = 0, dy_at_ = 0, dx_at_ = 0;
 };
 
 // Rows by a kernel of either direction.
@@ -242,7 +173,7 @@ template <class RowKernel, class Op>
 std::unique_ptr<Kernel> bind_rows(const Op& op, const char* name, std::vector<PieceOperand> operands,
                                   BindContext& context) {
   const std::int64_t rows = op.rows.count;
-  if (op.rows.units.empty()) return std::make_unique<RowKernel>(op, Blocks::whole(rows), context.threads);
+  if (op.rows.units.empty()) return std::make_unique<RowKernel>(op, Blocks::large(rows), context.threads);
   const auto way = [&op](const Blocks& blocks) {
     return [&op, blocks]() -> std::unique_ptr<Kernel> { return std::make_unique<RowKernel>(op, blocks, 1); };
   };
@@ -276,30 +207,6 @@ std::unique_ptr<Kernel> bind_kernel(const FullyConnectedBackwardData& op, BindCo
                                         {.floats = op.out * op.in},
                                         {.floats = op.rows.count * op.in, .piece_floats = op.in, .written = true}},
                                        context);
-}
-
-std::unique_ptr<Kernel> bind_kernel(const FullyConnectedBackwardWeights& op, BindContext& context) {
-  const auto way = [&](std::vector<std::int64_t> pieces) {
-    return [&op, pieces = std::move(pieces), threads = context.threads]() -> std::unique_ptr<Kernel> {
-      return std::make_unique<BackwardWeightsKernel>(op, pieces, threads);
-    };
-  };
-  if (op.output_units.size() <= 1) return way({op.outputs})();
-  return context.self_tests.bind({.key = fmt::format("fully connected backward weights {} to {} from {} rows {}", op.in,
-                                                     op.out, op.first_output, op.rows.count),
-                                  .units = op.output_units,
-                                  .operands = {{.floats = op.rows.count * op.in},
-                                               {.floats = op.rows.count * op.out, .piece_floats = 1},
-                                               {.floats = op.outputs * op.in, .piece_floats = op.in, .written = true},
-                                               {.floats = op.outputs, .piece_floats = 1, .written = true}},
-                                  .bind_unit =
-                                      [&](std::int64_t size) {
-                                        FullyConnectedBackwardWeights unit = op;
-                                        unit.outputs = size;
-                                        return std::make_unique<BackwardWeightsKernel>(unit, std::vector{size},
-                                                                                       context.threads);
-                                      },
-                                  .ways = {way({op.outputs}), way(op.output_units)}});
 }
 
 }  // namespace hadal

@@ -28,6 +28,7 @@ std::unique_ptr<Kernel> bind_kernel(const Dropout& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const FullyConnectedForward& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const FullyConnectedBackwardData& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const FullyConnectedBackwardWeights& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const FullyConnectedUpdate& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const ConcatForward& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const ConcatBackward& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const Add& op, BindContext& context);

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/sgd.h"
 #include "ops/cpu/simd.h"
 #include "ops/cpu/sum_tree.h"
 #include "ops/cpu/threads.h"
@@ -14,10 +15,6 @@
 namespace hadal {
 
 namespace {
-
-struct Coefficients {
-  float rate, momentum, decay;
-};
 
 // The largest bits of an absolute value: those of infinity or more where one is infinite or a NaN.
 HADAL_CLONES std::uint32_t largest_bits(const float* g, std::int64_t count) {
@@ -35,12 +32,13 @@ HADAL_CLONES void scale_by(float factor, const float* g, float* scaled, std::int
   for (std::int64_t i = 0; i < count; ++i) scaled[i] = factor * g[i];
 }
 
-HADAL_CLONES void update(const Coefficients& by, const float* __restrict g, float* __restrict w, std::int64_t count) {
+HADAL_CLONES void update(const SgdCoefficients& by, const float* __restrict g, float* __restrict w,
+                         std::int64_t count) {
   const float rate = by.rate, decay = by.decay;
   for (std::int64_t i = 0; i < count; ++i) w[i] = w[i] - rate * (g[i] + decay * w[i]);
 }
 
-HADAL_CLONES void update_with_momentum(const Coefficients& by, const float* __restrict g, float* __restrict w,
+HADAL_CLONES void update_with_momentum(const SgdCoefficients& by, const float* __restrict g, float* __restrict w,
                                        float* __restrict v, std::int64_t count) {
   const float rate = by.rate, momentum = by.momentum, decay = by.decay;
   for (std::int64_t i = 0; i < count; ++i) {
@@ -48,6 +46,20 @@ HADAL_CLONES void update_with_momentum(const Coefficients& by, const float* __re
     w[i] = w[i] - rate * v[i];
   }
 }
+
+}  // namespace
+
+bool sgd_block(const SgdCoefficients& by, const float* g, float* w, float* v, std::int64_t count) {
+  if (largest_bits(g, count) >= kInfinityBits) return false;
+  if (v != nullptr) {
+    update_with_momentum(by, g, w, v, count);
+  } else {
+    update(by, g, w, count);
+  }
+  return true;
+}
+
+namespace {
 
 class SgdUpdateKernel final : public LoopKernel {
  public:
@@ -82,7 +94,7 @@ class SgdUpdateKernel final : public LoopKernel {
     const float* scale = op_.scaled ? floats_in(arguments, next++) : nullptr;
     float* w = floats_out(arguments, next++);
     float* v = op_.momentum != 0 ? floats_out(arguments, next) : nullptr;
-    const Coefficients by{.rate = rate, .momentum = op_.momentum, .decay = op_.weight_decay};
+    const SgdCoefficients by{.rate = rate, .momentum = op_.momentum, .decay = op_.weight_decay};
 
     for (std::int64_t first = begin; first < end; first += kSumBlock) {
       const std::int64_t count = std::min(kSumBlock, end - first);
@@ -91,12 +103,7 @@ class SgdUpdateKernel final : public LoopKernel {
         scale_by(*scale, g, levels, count);
         g = levels;
       }
-      if (largest_bits(g, count) >= kInfinityBits) return false;
-      if (v != nullptr) {
-        update_with_momentum(by, g, w + first, v + first, count);
-      } else {
-        update(by, g, w + first, count);
-      }
+      if (!sgd_block(by, g, w + first, v == nullptr ? nullptr : v + first, count)) return false;
     }
     return true;
   }

@@ -128,24 +128,23 @@ std::string full_key(const PieceRequest& request) {
 
 }  // namespace
 
-std::unique_ptr<Kernel> SelfTests::bind(const PieceRequest& request) {
-  const std::string key = full_key(request);
-  if (const auto found = chosen_.find(key); found != chosen_.end()) {
-    if (found->second < request.ways.size()) return request.ways[found->second]();
-    return std::make_unique<UnitByUnit>(request);
-  }
-  auto one_by_one = std::make_unique<UnitByUnit>(request);
+std::size_t SelfTests::choose(const PieceRequest& request) {
+  const auto [found, is_new] = chosen_.try_emplace(full_key(request), request.ways.size());
+  if (!is_new) return found->second;
+  UnitByUnit one_by_one(request);
   Trial trial(request.operands);
-  trial.run_expected(*one_by_one);
-  for (std::size_t way = 0; way < request.ways.size(); ++way) {
-    std::unique_ptr<Kernel> kernel = request.ways[way]();
-    if (trial.gives_expected(*kernel)) {
-      chosen_[key] = way;
-      return kernel;
-    }
+  trial.run_expected(one_by_one);
+  std::size_t& way = found->second;
+  for (way = 0; way < request.ways.size(); ++way) {
+    if (trial.gives_expected(*request.ways[way]())) break;
   }
-  chosen_[key] = request.ways.size();
-  return one_by_one;
+  return way;
+}
+
+std::unique_ptr<Kernel> SelfTests::bind(const PieceRequest& request) {
+  const std::size_t way = choose(request);
+  if (way < request.ways.size()) return request.ways[way]();
+  return std::make_unique<UnitByUnit>(request);
 }
 
 }  // namespace hadal

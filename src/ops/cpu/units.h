@@ -40,6 +40,9 @@ class SelfTests {
   // kernel that runs the units one by one. The test runs each kernel once.
   std::unique_ptr<Kernel> bind(const PieceRequest& request);
 
+  // The index of that way; their number where there is none.
+  std::size_t choose(const PieceRequest& request);
+
  private:
   std::map<std::string, std::size_t> chosen_;  // index into ways; their number: one by one
 };

@@ -1,6 +1,7 @@
 // Fully connected: y[n,o] = b[o] + sum over i of w[o,i] x[n,i].
 
 #include "ops/reference/loops.h"
+#include "ops/reference/sgd.h"
 
 namespace hadal::reference {
 
@@ -36,6 +37,23 @@ void run(const FullyConnectedBackwardData& op, const Call& call) {
 }
 
 template <class Real>
+Real bias_gradient(const FullyConnectedBackwardWeights& op, const Real* diff_destination, std::int64_t o) {
+  double sum = 0;
+  for (std::int64_t n = 0; n < op.rows.count; ++n) sum += diff_destination[n * op.out + o];
+  return static_cast<Real>(sum);
+}
+
+template <class Real>
+Real weight_gradient(const FullyConnectedBackwardWeights& op, const Real* source, const Real* diff_destination,
+                     std::int64_t o, std::int64_t i) {
+  double sum = 0;
+  for (std::int64_t n = 0; n < op.rows.count; ++n) {
+    sum += double{diff_destination[n * op.out + o]} * source[n * op.in + i];
+  }
+  return static_cast<Real>(sum);
+}
+
+template <class Real>
 void run(const FullyConnectedBackwardWeights& op, const Call& call) {
   const Real* source = call.read<Real>(0);
   const Real* diff_destination = call.read<Real>(1);
@@ -43,15 +61,30 @@ void run(const FullyConnectedBackwardWeights& op, const Call& call) {
   Real* diff_bias = call.written<Real>(3);
   for (std::int64_t output = 0; output < op.outputs; ++output) {
     const std::int64_t o = op.first_output + output;
-    double bias_sum = 0;
-    for (std::int64_t n = 0; n < op.rows.count; ++n) bias_sum += diff_destination[n * op.out + o];
-    diff_bias[output] = static_cast<Real>(bias_sum);
+    diff_bias[output] = bias_gradient(op, diff_destination, o);
     for (std::int64_t i = 0; i < op.in; ++i) {
-      double sum = 0;
-      for (std::int64_t n = 0; n < op.rows.count; ++n) {
-        sum += double{diff_destination[n * op.out + o]} * source[n * op.in + i];
-      }
-      diff_weight[output * op.in + i] = static_cast<Real>(sum);
+      diff_weight[output * op.in + i] = weight_gradient(op, source, diff_destination, o, i);
+    }
+  }
+}
+
+template <class Real>
+void run(const FullyConnectedUpdate& op, const Call& call) {
+  const Real* source = call.read<Real>(0);
+  const Real* diff_destination = call.read<Real>(1);
+  Real* weight = call.written<Real>(2);
+  Real* bias = call.written<Real>(3);
+  Real* weight_velocity = op.momentum != 0 ? call.written<Real>(4) : nullptr;
+  Real* bias_velocity = op.momentum != 0 ? call.written<Real>(5) : nullptr;
+  const SgdCoefficients<Real> by{call.values.rate, op.momentum, op.weight_decay};
+  const std::int64_t in = op.gradient.in;
+  for (std::int64_t output = 0; output < op.gradient.outputs; ++output) {
+    const std::int64_t o = op.gradient.first_output + output;
+    sgd_step(by, bias_gradient(op.gradient, diff_destination, o), bias[output],
+             bias_velocity == nullptr ? nullptr : bias_velocity + output);
+    for (std::int64_t i = 0; i < in; ++i) {
+      sgd_step(by, weight_gradient(op.gradient, source, diff_destination, o, i), weight[output * in + i],
+               weight_velocity == nullptr ? nullptr : weight_velocity + output * in + i);
     }
   }
 }
@@ -62,5 +95,7 @@ template void run<float>(const FullyConnectedBackwardData&, const Call&);
 template void run<double>(const FullyConnectedBackwardData&, const Call&);
 template void run<float>(const FullyConnectedBackwardWeights&, const Call&);
 template void run<double>(const FullyConnectedBackwardWeights&, const Call&);
+template void run<float>(const FullyConnectedUpdate&, const Call&);
+template void run<double>(const FullyConnectedUpdate&, const Call&);
 
 }  // namespace hadal::reference

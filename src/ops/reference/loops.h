@@ -57,6 +57,8 @@ void run(const FullyConnectedBackwardData& op, const Call& call);
 template <class Real>
 void run(const FullyConnectedBackwardWeights& op, const Call& call);
 template <class Real>
+void run(const FullyConnectedUpdate& op, const Call& call);
+template <class Real>
 void run(const ConcatForward& op, const Call& call);
 template <class Real>
 void run(const ConcatBackward& op, const Call& call);

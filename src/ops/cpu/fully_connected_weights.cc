@@ -1,0 +1,212 @@
+// The gradient of a fully connected layer's parameters, by oneDNN's matrix product, and their update:
+//
+//   dw = dy^T x,   db = the sum of dy's rows
+//
+// A unit of outputs is its own product.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "base/error.h"
+#include "ops/cpu/kernels.h"
+#include "ops/cpu/onednn.h"
+#include "ops/cpu/pitch.h"
+#include "ops/cpu/sgd.h"
+#include "ops/cpu/simd.h"
+
+namespace hadal {
+
+namespace {
+
+// Outputs whose gradient is formed and used while it is in the cache.
+constexpr std::int64_t kOutputs = 256;
+
+// sums[c] = the sum over the rows in their order.
+HADAL_CLONES void sum_rows(const float* __restrict values, std::int64_t rows, std::int64_t pitch, std::int64_t columns,
+                           float* __restrict sums) {
+  for (std::int64_t c = 0; c < columns; ++c) sums[c] = 0;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t c = 0; c < columns; ++c) sums[c] += values[row * pitch + c];
+  }
+}
+
+// The gradient of a few outputs at a time. Operands of bad pitch are copied.
+class GradientProduct {
+ public:
+  GradientProduct(const FullyConnectedBackwardWeights& op, std::int64_t most_outputs, int threads, ScratchPlan& plan)
+      : op_(op), threads_(threads) {
+    const auto reserve = [&](std::int64_t columns) {
+      return plan.reserve(static_cast<std::size_t>(op.rows.count * packed_pitch(columns)) * sizeof(float));
+    };
+    if (bad_pitch(op.in)) x_at_ = reserve(op.in);
+    if (bad_pitch(op.out)) dy_at_ = reserve(most_outputs + kPackedGap);
+  }
+
+  // Before the first block of a run.
+  void begin(std::span<std::byte* const> arguments, std::byte* scratch) {
+    x_ = floats_in(arguments, 0);
+    dy_ = floats_in(arguments, 1) + op_.first_output;
+    packed_dy_ = reinterpret_cast<float*>(scratch + dy_at_);
+    if (!bad_pitch(op_.in)) return;
+    auto* packed = reinterpret_cast<float*>(scratch + x_at_);
+    pack(threads_, x_, op_.in, op_.rows.count, op_.in, packed);
+    x_ = packed;
+  }
+
+  // Of the outputs first ... first + outputs - 1 of the operator's.
+  void run(std::int64_t first, std::int64_t outputs, float* dw, float* db) const {
+    if (outputs == 0) return;
+    const float* dy = dy_ + first;
+    sum_rows(dy, op_.rows.count, op_.out, outputs, db);
+    if (bad_pitch(op_.out)) {
+      pack(threads_, dy, op_.out, op_.rows.count, outputs, packed_dy_);
+      dy = packed_dy_;
+    }
+    onednn::multiply({.transpose_a = true,
+                      .m = outputs,
+                      .n = op_.in,
+                      .k = op_.rows.count,
+                      .lda = bad_pitch(op_.out) ? packed_pitch(outputs) : op_.out,
+                      .ldb = packed_pitch(op_.in),
+                      .ldc = op_.in},
+                     dy, x_, dw);
+  }
+
+ private:
+  FullyConnectedBackwardWeights op_;
+  int threads_;
+  std::size_t x_at_ = 0, dy_at_ = 0;
+  const float *x_ = nullptr, *dy_ = nullptr;
+  float* packed_dy_ = nullptr;
+};
+
+std::int64_t largest(const std::vector<std::int64_t>& pieces) {
+  return *std::max_element(pieces.begin(), pieces.end());
+}
+
+// A product for each piece of the outputs.
+class BackwardWeightsKernel final : public Kernel {
+ public:
+  BackwardWeightsKernel(const FullyConnectedBackwardWeights& op, std::vector<std::int64_t> pieces, int threads)
+      : in_(op.in), pieces_(std::move(pieces)), threads_(threads), product_(op, largest(pieces_), threads, plan_) {}
+
+  void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
+    const OmpThreads scope(threads_);
+    product_.begin(arguments, scratch);
+    std::int64_t first = 0;
+    for (const std::int64_t outputs : pieces_) {
+      product_.run(first, outputs, floats_out(arguments, 2) + first * in_, floats_out(arguments, 3) + first);
+      first += outputs;
+    }
+  }
+
+  std::size_t scratch_bytes() const override { return plan_.bytes(); }
+  std::string implementation() const override { return "sgemm"; }
+
+ private:
+  std::int64_t in_;
+  std::vector<std::int64_t> pieces_;
+  int threads_;
+  ScratchPlan plan_;
+  GradientProduct product_;
+};
+
+// The gradient of a piece, then its update.
+class UpdateKernel final : public Kernel {
+ public:
+  UpdateKernel(const FullyConnectedUpdate& op, std::vector<std::int64_t> pieces, int threads)
+      : op_(op),
+        pieces_(std::move(pieces)),
+        threads_(threads),
+        product_(op.gradient, largest(pieces_), threads, plan_),
+        dw_at_(plan_.reserve(static_cast<std::size_t>(largest(pieces_) * op.gradient.in) * sizeof(float))),
+        db_at_(plan_.reserve(static_cast<std::size_t>(largest(pieces_)) * sizeof(float))) {}
+
+  void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues& values) override {
+    const OmpThreads scope(threads_);
+    product_.begin(arguments, scratch);
+    const SgdCoefficients by{.rate = values.rate, .momentum = op_.momentum, .decay = op_.weight_decay};
+    auto* dw = reinterpret_cast<float*>(scratch + dw_at_);
+    auto* db = reinterpret_cast<float*>(scratch + db_at_);
+    const bool with_velocity = op_.momentum != 0;
+    std::int64_t first = 0;
+    for (const std::int64_t outputs : pieces_) {
+      product_.run(first, outputs, dw, db);
+      const auto at = [&](std::size_t argument, std::int64_t offset) {
+        return argument < 4 || with_velocity ? floats_out(arguments, argument) + offset : nullptr;
+      };
+      const std::int64_t weights = first * op_.gradient.in;
+      if (!update(by, dw, at(2, weights), at(4, weights), outputs * op_.gradient.in) ||
+          !update(by, db, at(3, first), at(5, first), outputs)) {
+        throw NotFinite("the gradient is not finite");
+      }
+      first += outputs;
+    }
+  }
+
+  std::size_t scratch_bytes() const override { return plan_.bytes(); }
+  std::string implementation() const override { return "sgemm, then loops"; }
+
+ private:
+  bool update(const SgdCoefficients& by, const float* g, float* w, float* v, std::int64_t count) const {
+    std::atomic<bool> finite{true};
+    parallel_for(threads_, count, kParallelGrain, [&](std::int64_t begin, std::int64_t end) {
+      if (!sgd_block(by, g + begin, w + begin, v == nullptr ? nullptr : v + begin, end - begin)) finite = false;
+    });
+    return finite;
+  }
+
+  FullyConnectedUpdate op_;
+  std::vector<std::int64_t> pieces_;
+  int threads_;
+  ScratchPlan plan_;
+  GradientProduct product_;
+  std::size_t dw_at_, db_at_;
+};
+
+std::vector<std::int64_t> even_pieces(std::int64_t outputs, std::int64_t most) {
+  const std::int64_t count = (outputs + most - 1) / most;
+  std::vector<std::int64_t> pieces;
+  for (std::int64_t i = 0; i < count; ++i) pieces.push_back(outputs * (i + 1) / count - outputs * i / count);
+  return pieces;
+}
+
+// `preferred`, or the operator's units where those give other bits.
+std::vector<std::int64_t> choose_pieces(const FullyConnectedBackwardWeights& op, std::vector<std::int64_t> preferred,
+                                        BindContext& context) {
+  if (op.output_units.size() <= 1) return preferred;
+  const auto with = [&](const std::vector<std::int64_t>& pieces) {
+    return std::make_unique<BackwardWeightsKernel>(op, pieces, context.threads);
+  };
+  const std::size_t way = context.self_tests.choose(
+      {.key = fmt::format("fully connected backward weights {} to {} from {} rows {} in {} pieces", op.in, op.out,
+                          op.first_output, op.rows.count, preferred.size()),
+       .units = op.output_units,
+       .operands = {{.floats = op.rows.count * op.in},
+                    {.floats = op.rows.count * op.out, .piece_floats = 1},
+                    {.floats = op.outputs * op.in, .piece_floats = op.in, .written = true},
+                    {.floats = op.outputs, .piece_floats = 1, .written = true}},
+       .bind_unit =
+           [&](std::int64_t size) {
+             FullyConnectedBackwardWeights unit = op;
+             unit.outputs = size;
+             return std::make_unique<BackwardWeightsKernel>(unit, std::vector{size}, context.threads);
+           },
+       .ways = {[&] { return with(preferred); }}});
+  return way == 0 ? preferred : op.output_units;
+}
+
+}  // namespace
+
+std::unique_ptr<Kernel> bind_kernel(const FullyConnectedBackwardWeights& op, BindContext& context) {
+  return std::make_unique<BackwardWeightsKernel>(op, choose_pieces(op, {op.outputs}, context), context.threads);
+}
+
+std::unique_ptr<Kernel> bind_kernel(const FullyConnectedUpdate& op, BindContext& context) {
+  std::vector<std::int64_t> pieces = choose_pieces(op.gradient, even_pieces(op.gradient.outputs, kOutputs), context);
+  return std::make_unique<UpdateKernel>(op, std::move(pieces), context.threads);
+}
+
+}  // namespace hadal

@@ -1,0 +1,16 @@
+#pragma once
+// The update rule on a block of elements (nn/op.h, SgdUpdate), for kernels that have a gradient at hand.
+
+#include <cstdint>
+
+namespace hadal {
+
+struct SgdCoefficients {
+  float rate, momentum, decay;
+};
+
+// Updates weights w and velocities v (nullptr without momentum) by gradient g. Returns false, and stores nothing, where
+// an element of g is not finite.
+[[nodiscard]] bool sgd_block(const SgdCoefficients& by, const float* g, float* w, float* v, std::int64_t count);
+
+}  // namespace hadal
