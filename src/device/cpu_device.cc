@@ -20,6 +20,7 @@ class CpuDevice : public Device {
           .name = name.to_string() + "'s " + to_string(static_cast<StreamKind>(kind)) + " stream",
           .threads = computes ? threads : 1,
           .cores = computes ? cores : std::vector<int>(),
+          .on_caller = computes,
       }));
     }
   }

@@ -1,12 +1,14 @@
 #include "device/progress.h"
 
+#include <thread>
+
 namespace hadal {
 
 namespace {
 
-// About what a sleep and a wake-up cost: a longer spin may lose more than it can win, and takes a core from those who
-// have work where threads outnumber the cores.
-constexpr std::chrono::microseconds kSpin{5};
+// About what a sleep and a wake-up cost, on a virtual machine: a longer spin may lose more than it can win. After the
+// first microseconds each turn offers the core to those who have work.
+constexpr std::chrono::microseconds kSpin{60}, kSpinAlone{5};
 
 void pause() {
 #if defined(__x86_64__)
@@ -47,13 +49,14 @@ bool Progress::wait_until(std::uint64_t value, Clock::time_point until) {
 
 bool Progress::spin(std::uint64_t value) const {
   if (this->value() >= value) return true;
-  const Clock::time_point until = Clock::now() + kSpin;
-  do {
+  const Clock::time_point begin = Clock::now();
+  for (Clock::time_point now = begin; now < begin + kSpin; now = Clock::now()) {
     for (int i = 0; i < 8; ++i) {
       pause();
       if (this->value() >= value) return true;
     }
-  } while (Clock::now() < until);
+    if (now > begin + kSpinAlone) std::this_thread::yield();
+  }
   return false;
 }
 

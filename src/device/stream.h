@@ -123,6 +123,13 @@ class Stream {
   // failure cut short ends without an error. Returns at once when nothing was submitted.
   virtual void synchronize() = 0;
 
+  // submit() and synchronize() in one; may run the program on the calling thread, which saves two wake-ups.
+  virtual void run(const Program& program, const StepValues& values, Deadline deadline, Abort& abort,
+                   std::span<Span> spans) {
+    submit(program, values, deadline, abort, spans);
+    synchronize();
+  }
+
   virtual StreamCounters counters() const = 0;
 };
 

@@ -67,16 +67,37 @@ StreamThread::~StreamThread() {
 void StreamThread::submit(const Program& program, const StepValues& values, Deadline deadline, Abort& abort,
                           std::span<Span> spans) {
   HADAL_CHECK(synchronized_);
-  HADAL_CHECK(spans.empty() || spans.size() == program.items.size());
   if (program.items.empty()) return;
   if (!thread_.joinable()) start();
+  take(program, values, deadline, abort, spans);
+  synchronized_ = false;
+  submitted_.advance(++submissions_);
+}
+
+void StreamThread::take(const Program& program, const StepValues& values, Deadline deadline, Abort& abort,
+                        std::span<Span> spans) {
+  HADAL_CHECK(spans.empty() || spans.size() == program.items.size());
   program_ = &program;
   values_ = values;
   deadline_ = deadline;
   abort_ = &abort;
   spans_ = spans;
-  synchronized_ = false;
-  submitted_.advance(++submissions_);
+}
+
+void StreamThread::run(const Program& program, const StepValues& values, Deadline deadline, Abort& abort,
+                       std::span<Span> spans) {
+  if (!options_.on_caller) {
+    Stream::run(program, values, deadline, abort, spans);
+    return;
+  }
+  HADAL_CHECK(synchronized_);
+  if (program.items.empty()) return;
+  take(program, values, deadline, abort, spans);
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(options_.threads);
+  run_program();
+  omp_set_num_threads(before);
+  if (error_) throw *std::exchange(error_, std::nullopt);
 }
 
 void StreamThread::synchronize() {

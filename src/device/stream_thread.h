@@ -17,6 +17,7 @@ struct StreamOptions {
   int threads = 1;                       // that OpenMP may use in its kernels
   std::vector<int> cores;                // that it and its OpenMP threads are bound to; empty: any
   std::optional<LinkSpeed> link;         // what copies take; nothing: as fast as memory is
+  bool on_caller = false;                // run() needs no thread of its own
   std::chrono::nanoseconds lateness{0};  // slept before each kernel and copy
 };
 
@@ -28,9 +29,12 @@ class StreamThread : public Stream {
   void submit(const Program& program, const StepValues& values, Deadline deadline, Abort& abort,
               std::span<Span> spans) override;
   void synchronize() override;
+  void run(const Program& program, const StepValues& values, Deadline deadline, Abort& abort,
+           std::span<Span> spans) override;
   StreamCounters counters() const override;
 
  private:
+  void take(const Program& program, const StepValues& values, Deadline deadline, Abort& abort, std::span<Span> spans);
   void start();
   void serve();
   void set_up_thread() const;

@@ -108,25 +108,35 @@ void LocalRunner::run_streams(int index, const StepValues& values) {
   const auto stream = [this](std::size_t s) -> Stream& {
     return devices_[s / kStreamKinds]->stream(static_cast<StreamKind>(s % kStreamKinds));
   };
+  if (options_.trace) {
+    for (std::size_t s = 0; s < programs.size(); ++s) spans_[s].assign(programs[s].items.size(), {});
+  }
   std::exception_ptr refused;
-  for (std::size_t s = 0; s < programs.size() && !refused; ++s) {
-    if (programs[s].items.empty()) continue;
-    if (options_.trace) spans_[s].assign(programs[s].items.size(), {});
+  std::optional<StepError> failed;
+  std::size_t failed_stream = 0;
+  const auto note = [&](std::size_t s, const StepError& error) {
+    if (!failed) failed = error, failed_stream = s;
+  };
+  const auto start = [&](std::size_t s, auto how) {
+    if (programs[s].items.empty() || refused) return;
     try {
-      stream(s).submit(programs[s], values, deadline, abort_, spans_[s]);
+      (stream(s).*how)(programs[s], values, deadline, abort_, spans_[s]);
+    } catch (const StepError& error) {
+      note(s, error);
     } catch (...) {
       refused = std::current_exception();
       abort_.raise();
     }
-  }
-  std::optional<StepError> failed;
-  std::size_t failed_stream = 0;
-  for (std::size_t s = 0; s < programs.size(); ++s) {
+  };
+  // The first stream is the first device's compute stream: this thread's, where it may be.
+  for (std::size_t s = 1; s < programs.size(); ++s) start(s, &Stream::submit);
+  start(0, &Stream::run);
+  for (std::size_t s = 1; s < programs.size(); ++s) {
     if (programs[s].items.empty()) continue;
     try {
       stream(s).synchronize();
     } catch (const StepError& error) {
-      if (!failed) failed = error, failed_stream = s;
+      note(s, error);
     }
   }
   if (refused) std::rethrow_exception(refused);
