@@ -22,6 +22,10 @@ using dnnl::memory;
 using onednn::Bridge;
 using onednn::Direction;
 
+std::int64_t source_floats(const ConvShape& s) { return s.channels * s.height * s.width; }
+std::int64_t destination_floats(const ConvShape& s) { return s.out * s.out_height() * s.out_width(); }
+std::int64_t weight_floats(const ConvShape& s) { return s.out * (s.channels / s.groups) * s.kernel * s.kernel; }
+
 // The memory of a convolution's arguments as the caller has it, and the numbers that oneDNN asks for.
 struct Geometry {
   memory::desc source, weight, bias, destination;
@@ -177,6 +181,98 @@ std::unique_ptr<Kernel> bind_primitive(const ConvBackwardData& op, int threads) 
                                      threads);
 }
 
+// With stride 1, the gradient of a convolution's source is a convolution too: of the destination's gradient, padded by
+// kernel - 1 - pad, with kernels that are turned by half a turn and whose inputs and outputs change places. oneDNN's
+// forward kernels for AVX-512 (brgconv) are a fifth faster than its backward ones.
+class BackwardDataAsForward final : public Kernel {
+ public:
+  BackwardDataAsForward(const ConvShape& shape, const Geometry& g, const Forward& desc, int threads)
+      : shape_(shape),
+        threads_(threads),
+        stream_(onednn::cpu_engine()),
+        turned_at_(plan_.reserve(static_cast<std::size_t>(weight_floats(shape)) * sizeof(float))),
+        diff_destination_(g.destination, desc.src_desc(), Direction::read, plan_),
+        weight_(swapped(shape), desc.weights_desc(), Direction::read, plan_),
+        diff_source_(g.source, desc.dst_desc(), Direction::write, plan_),
+        step_(dnnl::convolution_forward(desc), desc.scratchpad_desc(),
+              {{DNNL_ARG_SRC, diff_destination_.inside()},
+               {DNNL_ARG_WEIGHTS, weight_.inside()},
+               {DNNL_ARG_DST, diff_source_.inside()}},
+              plan_),
+        implementation_(std::string(desc.impl_info_str()) + " forward") {}
+
+  // Null where oneDNN has no better kernel for it than for the convolution's own gradient.
+  static std::unique_ptr<Kernel> bind(const ConvBackwardData& op, int threads) {
+    const ConvShape& s = op.shape;
+    if (s.stride != 1 || s.pad >= s.kernel) return nullptr;
+    const Geometry g(s, op.rows, op.source, op.destination);
+    const std::int64_t pad = s.kernel - 1 - s.pad;
+    try {
+      const Forward desc({dnnl::prop_kind::forward_training,
+                          kDirect,
+                          g.destination,
+                          with_tag(swapped(s), memory::format_tag::any),
+                          g.source,
+                          g.strides,
+                          {pad, pad},
+                          {pad, pad}},
+                         onednn::attributes(), onednn::cpu_engine());
+      const std::string implementation = desc.impl_info_str();
+      if (!implementation.starts_with("brgconv")) return nullptr;
+      return std::make_unique<BackwardDataAsForward>(s, g, desc, threads);
+    } catch (const dnnl::error& error) {
+      if (error.status != dnnl_unimplemented) throw;
+      return nullptr;
+    }
+  }
+
+  void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
+    const OmpThreads scope(threads_);
+    auto* turned = reinterpret_cast<float*>(scratch + turned_at_);
+    turn(floats_in(arguments, 1), turned);
+    diff_destination_.place(arguments[0], scratch);
+    weight_.place(reinterpret_cast<std::byte*>(turned), scratch);
+    diff_source_.place(arguments[2], scratch);
+    diff_destination_.cross(stream_, scratch);
+    weight_.cross(stream_, scratch);
+    step_.run(stream_, scratch);
+    diff_source_.cross(stream_, scratch);
+  }
+
+  std::size_t scratch_bytes() const override { return plan_.bytes(); }
+  std::string implementation() const override { return implementation_; }
+
+ private:
+  // The weights [out, in, kernel, kernel] of each group, seen as [in, out, kernel, kernel].
+  static memory::desc swapped(const ConvShape& s) {
+    const std::int64_t in = s.channels / s.groups, out = s.out / s.groups, k = s.kernel;
+    if (s.groups == 1) {
+      return memory::desc({in, out, k, k}, memory::data_type::f32, memory::dims{k * k, in * k * k, k, 1});
+    }
+    return memory::desc({s.groups, in, out, k, k}, memory::data_type::f32,
+                        memory::dims{out * in * k * k, k * k, in * k * k, k, 1});
+  }
+
+  // Each kernel by half a turn: its numbers in the opposite order.
+  void turn(const float* weight, float* turned) const {
+    const std::int64_t area = shape_.kernel * shape_.kernel, kernels = weight_floats(shape_) / area;
+    parallel_for(threads_, kernels, kParallelGrain / area + 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        std::reverse_copy(weight + i * area, weight + (i + 1) * area, turned + i * area);
+      }
+    });
+  }
+
+  ConvShape shape_;
+  int threads_;
+  ScratchPlan plan_;
+  dnnl::stream stream_;
+  std::size_t turned_at_;
+  Bridge diff_destination_, weight_, diff_source_;
+  onednn::Step step_;
+  std::string implementation_;
+};
+
 std::unique_ptr<Kernel> bind_primitive(const ConvBackwardWeights& op, int threads) {
   const OmpThreads scope(threads);
   const Geometry g(op.shape, op.rows, op.source, op.destination);
@@ -190,10 +286,6 @@ std::unique_ptr<Kernel> bind_primitive(const ConvBackwardWeights& op, int thread
             {DNNL_ARG_DIFF_BIAS, g.bias, desc.diff_bias_desc(), Direction::write}},
       threads);
 }
-
-std::int64_t source_floats(const ConvShape& s) { return s.channels * s.height * s.width; }
-std::int64_t destination_floats(const ConvShape& s) { return s.out * s.out_height() * s.out_width(); }
-std::int64_t weight_floats(const ConvShape& s) { return s.out * (s.channels / s.groups) * s.kernel * s.kernel; }
 
 std::string key(const char* name, const ConvShape& s, Layout source, Layout destination) {
   return fmt::format("{} {}x{}x{} out {} kernel {} stride {} pad {} groups {} layouts {} {}", name, s.channels,
@@ -237,8 +329,9 @@ std::unique_ptr<Kernel> bind_kernel(const ConvBackwardData& op, BindContext& con
                     {.floats = weight_floats(op.shape)},
                     {.floats = n * x, .piece_floats = x, .written = true}},
                    context, [&](const ConvBackwardData& part) {
-                     return prefers_patches(op.shape) ? bind_patches(part, context.threads)
-                                                      : bind_primitive(part, context.threads);
+                     if (prefers_patches(op.shape)) return bind_patches(part, context.threads);
+                     if (auto kernel = BackwardDataAsForward::bind(part, context.threads)) return kernel;
+                     return bind_primitive(part, context.threads);
                    });
 }
 
