@@ -41,11 +41,17 @@ std::vector<BenchNetwork> chosen_networks(const std::vector<std::string>& only) 
 struct BenchTrainCommand {
   std::vector<std::string> only;
   double seconds = 3;
-  bool json = false;
+  bool json = false, jobs = false;
   JobFlags flags;
 
   void run() const {
-    for (const BenchNetwork& network : chosen_networks(only)) measure(network);
+    for (const BenchNetwork& network : chosen_networks(only)) {
+      if (jobs) {
+        fmt::print("{}\n", identity(flags.parse(network.job, "bench " + network.name)));
+      } else {
+        measure(network);
+      }
+    }
   }
 
   void measure(const BenchNetwork& network) const {
@@ -160,6 +166,7 @@ void add_bench(CLI::App& app) {
       ->check(CLI::Range(0.1, 600.0))
       ->capture_default_str();
   train->add_flag("--json", command->json, "A JSON line for each");
+  train->add_flag("--jobs", command->jobs, "Print the jobs as JSON lines instead of running them");
   command->flags.add_to(*train);
   for (CLI::App* one : {verb, train}) one->footer("Example: hadal bench train --only lenet --threads 1");
   train->callback([command] { command->run(); });

@@ -4,8 +4,8 @@
 usage: bench_against_peer.py [NETWORK...] [--runs N] [--devices D] [--threads T] [--seconds S]
 
 The peer is a script that takes `NETWORK --threads N --seconds S --json` and prints {"samples_per_second": ...}: the one that
-HADAL_PEER names, or bench/peer_pytorch.py in the folder HADAL_SHARED (../shared unless set). Without it Hadal runs alone.
-Each result becomes a line of bench/history.jsonl.
+HADAL_PEER names; for mlp, alexnet and lenet bench/peer_pytorch.py in the folder HADAL_SHARED (../shared unless set) where that is;
+else tools/peer_pytorch.py. Each result becomes a line of bench/history.jsonl, with the peak resident sets.
 """
 import argparse
 import datetime
@@ -16,56 +16,64 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HADAL = ROOT / "build/release/hadal"
 HISTORY = ROOT / "bench/history.jsonl"
 
 
-def find_peer():
+def find_peer(network):
     named = os.environ.get("HADAL_PEER")
-    path = pathlib.Path(named) if named else ROOT / os.environ.get("HADAL_SHARED", "../shared") / "bench/peer_pytorch.py"
-    if path.is_file():
-        return path.resolve()
     if named:
-        sys.exit(f"bench: HADAL_PEER: there is no file {named}")
-    print("bench: no peer: bench/peer_pytorch.py is not in the folder HADAL_SHARED, and HADAL_PEER is not set; Hadal runs alone")
-    return None
+        if not pathlib.Path(named).is_file():
+            sys.exit(f"bench: HADAL_PEER: there is no file {named}")
+        return pathlib.Path(named).resolve()
+    shared = ROOT / os.environ.get("HADAL_SHARED", "../shared") / "bench/peer_pytorch.py"
+    if network in ("mlp", "alexnet", "lenet") and shared.is_file():
+        return shared.resolve()
+    return ROOT / "tools/peer_pytorch.py"
 
 
-def samples_per_second(command, cores):
-    """Runs a benchmark on these cores and returns the figure of its last JSON line."""
-    done = subprocess.run([str(word) for word in command], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          preexec_fn=lambda: os.sched_setaffinity(0, cores))
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    if done.returncode != 0 or not lines:
-        sys.exit(f"bench: {command[0]} {command[1]} failed: {done.stderr.strip() or done.stdout.strip()}")
-    return json.loads(lines[-1])["samples_per_second"]
+def run(command, cores):
+    """Runs a benchmark on these cores; returns its samples per second and its peak resident set in MB."""
+    with tempfile.TemporaryFile("w+") as out:
+        child = subprocess.Popen([str(word) for word in command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out,
+                                 stderr=subprocess.STDOUT, preexec_fn=lambda: os.sched_setaffinity(0, cores))
+        _, status, usage = os.wait4(child.pid, 0)
+        out.seek(0)
+        text = out.read()
+    lines = [line for line in text.splitlines() if line.startswith("{")]
+    if status != 0 or not lines:
+        sys.exit(f"bench: {command[0]} {command[1]} failed: {text.strip()}")
+    return json.loads(lines[-1])["samples_per_second"], usage.ru_maxrss * 1024 / 1e6
 
 
 def describe(figures):
     return f"{statistics.median(figures):9.1f} samples/s ({min(figures):.1f} to {max(figures):.1f})"
 
 
-def measure(network, options, peer, cores):
-    """Alternates the two; returns the figures of each."""
+def measure(network, options, cores):
+    """Alternates the two; returns (samples per second, MB) of each run of each."""
     devices = ",".join(f"cpu:{i}" for i in range(options.devices))
     ours = [HADAL, "bench", "train", "--only", network, "--devices", devices, "--threads", options.threads,
             "--seconds", options.seconds, "--json"]
-    theirs = [sys.executable, peer, network, "--threads", options.devices * options.threads, "--seconds", options.seconds, "--json"]
-    hadal_figures, peer_figures = [], []
+    for setting in options.set:
+        ours += ["--set", setting]
+    theirs = [sys.executable, find_peer(network), network, "--threads", options.devices * options.threads,
+              "--seconds", options.seconds, "--json"]
+    hadal, peer = [], []
     for _ in range(options.runs):
-        hadal_figures.append(samples_per_second(ours, cores))
-        if peer:
-            peer_figures.append(samples_per_second(theirs, cores))
-    return hadal_figures, peer_figures
+        hadal.append(run(ours, cores))
+        peer.append(run(theirs, cores))
+    return hadal, peer
 
 
 def git(*arguments):
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
-def record(network, options, hadal_figures, peer_figures, ratio):
+def record(network, options, hadal, peer, ratio):
     model = re.search(r"^model name\s*: (.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.M)
     line = {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -75,11 +83,14 @@ def record(network, options, hadal_figures, peer_figures, ratio):
         "bench": network,
         "devices": options.devices,
         "threads": options.threads,
+        "set": options.set,
         "seconds": options.seconds,
-        "samples_per_second": hadal_figures,
+        "samples_per_second": [round(figure, 1) for figure, _ in hadal],
+        "peer_samples_per_second": [round(figure, 1) for figure, _ in peer],
+        "ratio": round(ratio, 4),
+        "peak_mb": round(max(size for _, size in hadal), 1),
+        "peer_peak_mb": round(max(size for _, size in peer), 1),
     }
-    if peer_figures:
-        line |= {"peer_samples_per_second": peer_figures, "ratio": round(ratio, 4)}
     HISTORY.parent.mkdir(exist_ok=True)
     with open(HISTORY, "a") as file:
         file.write(json.dumps(line) + "\n")
@@ -87,11 +98,12 @@ def record(network, options, hadal_figures, peer_figures, ratio):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("networks", nargs="*", default=["lenet", "mlp"], metavar="NETWORK")
+    parser.add_argument("networks", nargs="*", default=["mlp", "alexnet", "lenet", "vgg", "wide_mlp", "residual"], metavar="NETWORK")
     parser.add_argument("--runs", type=int, default=5, help="of each, in turn (5)")
     parser.add_argument("--devices", type=int, default=1, help="Hadal's cpu devices (1)")
     parser.add_argument("--threads", type=int, default=1, help="cores of each device; the peer gets devices x threads (1)")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each run (3)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of Hadal's jobs")
     options = parser.parse_args()
     for name in ("runs", "devices", "threads"):
         if getattr(options, name) < 1:
@@ -102,18 +114,16 @@ def main():
         parser.error(f"{options.devices} devices of {options.threads} cores need {wanted} cores; this machine has {len(available)}")
     cores = available[:wanted]
 
-    peer = find_peer()
     for network in options.networks:
-        hadal_figures, peer_figures = measure(network, options, peer, cores)
-        print(f"{network}: hadal {describe(hadal_figures)}")
-        ratio = None
-        if peer_figures:
-            ratio = statistics.median(hadal_figures) / statistics.median(peer_figures)
-            pairs = [ours / theirs for ours, theirs in zip(hadal_figures, peer_figures)]
-            print(f"{network}: peer  {describe(peer_figures)}")
-            print(f"{network}: ratio of the medians {ratio:.3f} (of the pairs: {min(pairs):.3f} to {max(pairs):.3f})")
+        hadal, peer = measure(network, options, cores)
+        ours, theirs = [figure for figure, _ in hadal], [figure for figure, _ in peer]
+        ratio = statistics.median(ours) / statistics.median(theirs)
+        pairs = [a / b for a, b in zip(ours, theirs)]
+        print(f"{network}: hadal {describe(ours)}, {max(size for _, size in hadal):.0f} MB")
+        print(f"{network}: peer  {describe(theirs)}, {max(size for _, size in peer):.0f} MB")
+        print(f"{network}: ratio of the medians {ratio:.3f} (of the pairs: {min(pairs):.3f} to {max(pairs):.3f})")
         sys.stdout.flush()
-        record(network, options, hadal_figures, peer_figures, ratio)
+        record(network, options, hadal, peer, ratio)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,14 @@ def pool(name, kind, batch, channels, height, width, kernel, stride, pad=0, ceil
                 arrays=with_gradients(function, source=source))
 
 
+def lrn(name, batch, channels, pixels, size, alpha, beta, k):
+    with torch.random.fork_rng():  # cases after this one keep their numbers
+        torch.manual_seed(size)
+        arrays = with_gradients(lambda source: F.local_response_norm(source, size, alpha, beta, k),
+                                source=random(batch, channels, pixels) * 2)
+    return dict(name=name, batch=batch, channels=channels, pixels=pixels, size=size, alpha=alpha, beta=beta, k=k, arrays=arrays)
+
+
 def activation(kind, batch, elements):
     function = {"relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh}[kind]
     arrays = with_gradients(lambda source: function(source), source=random(batch, elements) * 2)
@@ -127,6 +135,8 @@ def operators():
         activation=[activation(kind, 3, 11) for kind in ("relu", "sigmoid", "tanh")],
         fully_connected=[fully_connected("odd", 3, 7, 5), fully_connected("one sample", 1, 4, 6)],
         cross_entropy=[cross_entropy("ten classes", 6, 10, 1), cross_entropy("large logits", 5, 7, 100)],
+        lrn=[lrn("size 5", 2, 7, 6, 5, 0.5, 0.75, 2), lrn("even size", 2, 6, 5, 4, 0.5, 0.75, 1),
+             lrn("past the channels", 1, 3, 4, 9, 0.25, 0.5, 1)],
     )
 
 
@@ -174,6 +184,12 @@ def forward_layer(name, kind, sources, options, parameters):
         return F.max_pool2d(x, *window, 1, options.get("ceil", False))
     if kind == "average_pool":
         return F.avg_pool2d(x, *window, options.get("ceil", False), count_include_pad=False)
+    if kind == "lrn":
+        return F.local_response_norm(x, options["size"], options["alpha"], options["beta"], options["k"])
+    if kind == "dropout":
+        return F.dropout(x, options["p"])
+    if kind == "flatten":
+        return x.flatten(1)
     if kind == "concat":
         return torch.cat(sources, 1)
     if kind == "add":

@@ -336,7 +336,10 @@ std::unique_ptr<Kernel> bind_kernel(const ConvBackwardData& op, BindContext& con
 }
 
 std::unique_ptr<Kernel> bind_kernel(const ConvBackwardWeights& op, BindContext& context) {
-  return prefers_patches(op.shape) ? bind_patches(op, context.threads) : bind_primitive(op, context.threads);
+  // For 1x1 kernels the patches are the image.
+  const bool pointwise = op.shape.kernel == 1 && op.shape.groups == 1;
+  return pointwise || prefers_patches(op.shape) ? bind_patches(op, context.threads)
+                                                : bind_primitive(op, context.threads);
 }
 
 }  // namespace hadal

@@ -80,6 +80,17 @@ TEST(PyTorch, pool) {
   }
 }
 
+TEST(PyTorch, lrn) {
+  for (const json& which : cases_of("pytorch_ops.json", "lrn")) {
+    const LrnShape shape{
+        which["channels"], which["pixels"], {which["size"], which["alpha"], which["beta"], which["k"]}};
+    Arrays arrays = inputs_of(which, {"source", "diff_destination"});
+    arrays.run(LrnForward{shape, rows_of(which)});
+    arrays.run(LrnBackward{shape, rows_of(which)});
+    expect_results(which, arrays, {"destination", "diff_source"});
+  }
+}
+
 TEST(PyTorch, activation) {
   const std::map<std::string, ActivationKind> kinds = {
       {"relu", ActivationKind::relu}, {"sigmoid", ActivationKind::sigmoid}, {"tanh", ActivationKind::tanh}};
