@@ -5,27 +5,8 @@
 
 namespace hadal {
 
-namespace {
-
-struct Product {
-  std::uint32_t high, low;
-};
-
-Product multiply(std::uint32_t a, std::uint32_t b) {
-  const std::uint64_t product = std::uint64_t{a} * b;
-  return {static_cast<std::uint32_t>(product >> 32), static_cast<std::uint32_t>(product)};
-}
-
-}  // namespace
-
 PhiloxCounter philox(PhiloxCounter counter, PhiloxKey key) {
-  for (int round = 0; round < 10; ++round) {
-    const Product first = multiply(0xD2511F53u, counter[0]);
-    const Product second = multiply(0xCD9E8D57u, counter[2]);
-    counter = {second.high ^ counter[1] ^ key[0], second.low, first.high ^ counter[3] ^ key[1], first.low};
-    key[0] += 0x9E3779B9u;
-    key[1] += 0xBB67AE85u;
-  }
+  philox_rounds(counter[0], counter[1], counter[2], counter[3], key);
   return counter;
 }
 

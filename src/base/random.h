@@ -13,6 +13,20 @@ using PhiloxKey = std::array<std::uint32_t, 2>;
 
 PhiloxCounter philox(PhiloxCounter counter, PhiloxKey key);
 
+// The same in place, on the four numbers of a counter: inline, so that loops over counters become vector code.
+[[gnu::always_inline]] inline void philox_rounds(std::uint32_t& c0, std::uint32_t& c1, std::uint32_t& c2,
+                                                 std::uint32_t& c3, PhiloxKey key) {
+  for (int round = 0; round < 10; ++round) {
+    const std::uint64_t first = std::uint64_t{0xD2511F53u} * c0, second = std::uint64_t{0xCD9E8D57u} * c2;
+    c0 = static_cast<std::uint32_t>(second >> 32) ^ c1 ^ key[0];
+    c1 = static_cast<std::uint32_t>(second);
+    c2 = static_cast<std::uint32_t>(first >> 32) ^ c3 ^ key[1];
+    c3 = static_cast<std::uint32_t>(first);
+    key[0] += 0x9E3779B9u;
+    key[1] += 0xBB67AE85u;
+  }
+}
+
 // What a number is drawn for: part of the key, so that two uses never see the same sequence.
 enum class RandomUse : std::uint32_t { initialise = 1, dropout = 2, shuffle = 3, synthetic = 4, self_test = 5 };
 
@@ -23,6 +37,10 @@ class RandomSequence {
 
   // Four numbers for counter (a, b, c): for example (step, sample, element / 4).
   PhiloxCounter bits(std::uint32_t a, std::uint32_t b, std::uint32_t c) const;
+
+  // What bits() draws with: the key, and the counter's last number.
+  PhiloxKey key() const { return key_; }
+  std::uint32_t index() const { return index_; }
 
   // Element `i` of a sequence without further structure.
   std::uint32_t bits(std::uint64_t i) const;

@@ -2,14 +2,56 @@
 // follows from the element's place in the global batch, so rows are independent of each other.
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/random.h"
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/simd.h"
 #include "ops/cpu/threads.h"
 
 namespace hadal {
 
 namespace {
+
+// Counters that are drawn side by side.
+constexpr std::int64_t kLanes = 16;
+
+struct Mask {
+  PhiloxKey key;
+  std::uint32_t index, step, smallest;  // the smallest number that keeps its element
+  float kept;                           // 1 - p
+};
+
+// numbers[i]: that of element begin + i of a row.
+[[gnu::always_inline]] inline void draw(const Mask& mask, std::uint32_t row, std::int64_t begin,
+                                        std::uint32_t (&numbers)[4 * kLanes]) {
+  std::uint32_t lanes[4][kLanes];
+  const auto first = static_cast<std::uint32_t>(begin / 4);
+  for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
+    std::uint32_t c0 = mask.step, c1 = row, c2 = first + lane, c3 = mask.index;
+    philox_rounds(c0, c1, c2, c3, mask.key);
+    lanes[0][lane] = c0;
+    lanes[1][lane] = c1;
+    lanes[2][lane] = c2;
+    lanes[3][lane] = c3;
+  }
+  for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+    for (std::int64_t i = 0; i < 4; ++i) numbers[4 * lane + i] = lanes[i][lane];
+  }
+}
+
+HADAL_CLONES void drop_row(const Mask& mask, std::uint32_t row, std::int64_t elements, const float* __restrict source,
+                           float* __restrict destination) {
+  std::uint32_t numbers[4 * kLanes];
+  for (std::int64_t begin = 0; begin < elements; begin += 4 * kLanes) {
+    draw(mask, row, begin, numbers);
+    const std::int64_t count = std::min(4 * kLanes, elements - begin);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const float value = source[begin + i] / mask.kept;
+      destination[begin + i] = numbers[i] >= mask.smallest ? value : 0.0f;
+    }
+  }
+}
 
 class DropoutKernel final : public LoopKernel {
  public:
@@ -19,29 +61,19 @@ class DropoutKernel final : public LoopKernel {
   void run(std::span<std::byte* const> arguments, std::byte*, const StepValues& values) override {
     const float* source = floats_in(arguments, 0);
     float* destination = floats_out(arguments, 1);
-    const auto step = static_cast<std::uint32_t>(values.step);
+    // An element is kept where its number is at least p 2^32.
+    const Mask mask{sequence_.key(), sequence_.index(), static_cast<std::uint32_t>(values.step),
+                    static_cast<std::uint32_t>(std::ceil(static_cast<double>(op_.p) * 0x1p32)), 1.0f - op_.p};
     parallel_for(threads_, op_.rows.count, kParallelGrain / std::max<std::int64_t>(op_.row_elements, 1),
                  [&](std::int64_t begin, std::int64_t end) {
                    for (std::int64_t row = begin; row < end; ++row) {
-                     run_row(source + row * op_.row_elements, destination + row * op_.row_elements, step, row);
+                     drop_row(mask, static_cast<std::uint32_t>(op_.rows.first + row), op_.row_elements,
+                              source + row * op_.row_elements, destination + row * op_.row_elements);
                    }
                  });
   }
 
  private:
-  void run_row(const float* source, float* destination, std::uint32_t step, std::int64_t row) const {
-    const double threshold = static_cast<double>(op_.p) * 0x1p32;
-    const float kept = 1.0f - op_.p;
-    const auto global_row = static_cast<std::uint32_t>(op_.rows.first + row);
-    for (std::int64_t e = 0; e < op_.row_elements; e += 4) {
-      const PhiloxCounter numbers = sequence_.bits(step, global_row, static_cast<std::uint32_t>(e / 4));
-      const std::int64_t end = std::min<std::int64_t>(4, op_.row_elements - e);
-      for (std::int64_t i = 0; i < end; ++i) {
-        destination[e + i] = numbers[static_cast<std::size_t>(i)] >= threshold ? source[e + i] / kept : 0.0f;
-      }
-    }
-  }
-
   Dropout op_;
   RandomSequence sequence_;
   int threads_;
