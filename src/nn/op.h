@@ -95,18 +95,21 @@ struct LrnBackward {
   Layout layout = Layout::canonical;
 };
 
-// reads source; writes destination. Both in one layout, which does not matter.
+// reads source; writes destination. Both in one layout, which does not matter. `in_place`: writes (in place) the
+// values.
 struct ActivationForward {
   ActivationKind kind = ActivationKind::relu;
   std::int64_t row_elements = 0;
   Rows rows;
+  bool in_place = false;
 };
 
-// reads destination, diff_destination; writes diff_source.
+// reads destination, diff_destination; writes diff_source. `in_place`: reads destination; writes (in place) the diff.
 struct ActivationBackward {
   ActivationKind kind = ActivationKind::relu;
   std::int64_t row_elements = 0;
   Rows rows;
+  bool in_place = false;
 };
 
 // reads source; writes destination = source * mask / (1 - p). Serves backward too, on diffs. The mask of element e of

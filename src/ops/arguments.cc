@@ -81,11 +81,13 @@ Arguments list(const LrnBackward& o) {
 
 Arguments list(const ActivationForward& o) {
   const std::int64_t elements = o.rows.count * o.row_elements;
+  if (o.in_place) return {{"values", Access::update, elements}};
   return {{"source", Access::read, elements}, {"destination", Access::write, elements}};
 }
 
 Arguments list(const ActivationBackward& o) {
   const std::int64_t elements = o.rows.count * o.row_elements;
+  if (o.in_place) return {{"destination", Access::read, elements}, {"diff", Access::update, elements}};
   return {{"destination", Access::read, elements},
           {"diff_destination", Access::read, elements},
           {"diff_source", Access::write, elements}};

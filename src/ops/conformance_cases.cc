@@ -172,6 +172,8 @@ void add_activations(Cases& cases) {
       const std::string full = fmt::format("{} {}x{}", name, rows, elements);
       cases.push_back({full, ActivationForward{kind, elements, all(rows)}});
       cases.push_back({full, ActivationBackward{kind, elements, all(rows)}});
+      cases.push_back({full + ", in place", ActivationForward{kind, elements, all(rows), true}});
+      cases.push_back({full + ", in place", ActivationBackward{kind, elements, all(rows), true}});
     }
     cases.push_back({fmt::format("{} saturated", name), ActivationForward{kind, 33, all(3)}, Numbers::huge});
   }

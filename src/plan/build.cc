@@ -116,8 +116,27 @@ bool PlanBuilder::is_view(const Layer& layer) const {
 
 bool PlanBuilder::passes_diff(const Layer& layer) const { return is_view(layer) || as<AddOptions>(layer); }
 
+// The layer below must not need what it gave: all but activations need at most what they got.
+bool PlanBuilder::runs_in_place(int l) const {
+  const Layer& layer = network_.layers[l];
+  if (!options_.in_place || !as<ActivationOptions>(layer) || layer.inputs[0] == kNetworkInput) return false;
+  const Layer& below = network_.layers[layer.inputs[0]];
+  return consumers_[layer.inputs[0] + 1].size() == 1 && !is_view(below) && !as<ActivationOptions>(below);
+}
+
+bool PlanBuilder::owns_diff(int l) const {
+  const std::vector<int>& above = consumers_[l + 1];
+  if (above.size() != 1) return true;  // a sum, or the loss's
+  const Layer& consumer = network_.layers[above[0]];
+  return is_view(consumer) ? owns_diff(above[0]) : !passes_diff(consumer);
+}
+
+bool PlanBuilder::diff_in_place(int l) const { return runs_in_place(l) && owns_diff(l); }
+
 int PlanBuilder::root(int layer) const {
-  while (layer != kNetworkInput && is_view(network_.layers[layer])) layer = network_.layers[layer].inputs[0];
+  while (layer != kNetworkInput && (is_view(network_.layers[layer]) || runs_in_place(layer))) {
+    layer = network_.layers[layer].inputs[0];
+  }
   return layer;
 }
 
@@ -168,7 +187,7 @@ void PlanBuilder::find_full_rows() {
     const std::vector<bool> full = full_rows_for(static_cast<int>(l));
     add(full_value_[root(layer.inputs[0]) + 1], full);
     add(full_diff_[l + 1], full);
-    if (!passes_diff(layer)) continue;
+    if (!passes_diff(layer) && !diff_in_place(static_cast<int>(l))) continue;
     for (const int input : layer.inputs) add(full_diff_[l + 1], full_diff_[input + 1]);
   }
 }
@@ -277,14 +296,19 @@ void PlanBuilder::load_batch() {
 void PlanBuilder::forward(int l) {
   const Layer& layer = network_.layers[l];
   if (is_view(layer)) return;
-  values_[l + 1] =
-      add_rows(layer.name, TensorKind::activation, elements(layer.output), full_value_[l + 1], layouts_[l + 1]);
+  const bool in_place = runs_in_place(l);
+  if (!in_place) {
+    values_[l + 1] =
+        add_rows(layer.name, TensorKind::activation, elements(layer.output), full_value_[l + 1], layouts_[l + 1]);
+  }
   const std::int64_t in_elements = elements(network_.shape_of(layer.inputs[0]));
   for (int d = 0; d < device_count(); ++d) {
     if (!works(d)) continue;
     const Rows rows = rows_of(d);
     std::vector<Range> reads;
-    for (const int input : layer.inputs) reads.push_back(value(input, d));
+    for (const int input : layer.inputs) {
+      if (!in_place) reads.push_back(value(input, d));
+    }
     if (layer.weight >= 0) {
       for (const int p : {layer.weight, layer.bias}) reads.push_back(whole(plan_.parameters[p].tensor[d]));
     }
@@ -305,7 +329,7 @@ void PlanBuilder::forward(int l) {
     } else if (const auto* o = as<FullyConnectedOptions>(layer)) {
       op = FullyConnectedForward{in_elements, o->out, rows};
     } else if (const auto* activation = as<ActivationOptions>(layer)) {
-      op = ActivationForward{activation->kind, in_elements, rows};
+      op = ActivationForward{activation->kind, in_elements, rows, in_place};
     } else if (const auto* dropout = as<DropoutOptions>(layer)) {
       op = Dropout{dropout->p, in_elements, rows, options_.seed, static_cast<std::uint32_t>(l)};
     } else if (as<ConcatOptions>(layer)) {
@@ -379,10 +403,15 @@ void PlanBuilder::backward(int l) {
     }
     return;
   }
+  const bool in_place = diff_in_place(l);
   std::vector<RowTensor> input_diffs(layer.inputs.size());
   for (std::size_t i = 0; i < layer.inputs.size(); ++i) {
     const int input = layer.inputs[i];
     if (!wanted[i] && !as<ConcatOptions>(layer)) continue;
+    if (in_place) {
+      input_diffs[i] = diffs_[l + 1];
+      continue;
+    }
     const bool only = consumers_[input + 1].size() == 1;
     input_diffs[i] =
         add_rows(layer.name + ".diff_" + std::to_string(i), TensorKind::activation, elements(network_.shape_of(input)),
@@ -396,7 +425,8 @@ void PlanBuilder::backward(int l) {
     const Rows rows = rows_of(d);
     std::vector<Range> writes;
     for (const RowTensor& to : input_diffs) writes.push_back(to.rows(d, rows.first, rows.count));
-    std::vector<Range> reads{diff(l, d)};
+    std::vector<Range> reads;
+    if (!in_place) reads.push_back(diff(l, d));
     Op op;
     if (as<ConvOptions>(layer)) {
       op = ConvBackwardData{conv_shape(network_, layer), rows, source, destination};
@@ -411,7 +441,7 @@ void PlanBuilder::backward(int l) {
       op = FullyConnectedBackwardData{in_elements, o->out, rows};
       reads.push_back(whole(plan_.parameters[layer.weight].tensor[d]));
     } else if (const auto* activation = as<ActivationOptions>(layer)) {
-      op = ActivationBackward{activation->kind, in_elements, rows};
+      op = ActivationBackward{activation->kind, in_elements, rows, in_place};
       reads.insert(reads.begin(), value(l, d));
     } else if (const auto* dropout = as<DropoutOptions>(layer)) {
       op = Dropout{dropout->p, in_elements, rows, options_.seed, static_cast<std::uint32_t>(l)};

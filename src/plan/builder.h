@@ -34,6 +34,9 @@ class PlanBuilder {
   // build.cc: values and layouts
   int root(int layer) const;                   // the layer whose tensor holds the value of `layer`
   bool is_view(const Layer& layer) const;      // its output is its input's tensor
+  bool runs_in_place(int layer) const;         // an activation that overwrites its input
+  bool diff_in_place(int layer) const;         // ... and the diff of its output by that of its input
+  bool owns_diff(int layer) const;             // no other layer has the tensor of its output's diff
   bool passes_diff(const Layer& layer) const;  // its input's diff is its output's tensor
   std::vector<bool> full_rows_for(int layer) const;
   void choose_layouts();

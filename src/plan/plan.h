@@ -43,6 +43,7 @@ struct PlanOptions {
   std::uint64_t seed = 0;
   double momentum = 0, weight_decay = 0;
   double clip_norm = 0;  // 0: none
+  bool in_place = true;  // activations overwrite their inputs where nothing else needs those
 };
 
 enum class TensorKind { parameter, state, gradient, activation, workspace, input, result };

@@ -32,7 +32,7 @@ std::unique_ptr<Backend> make_backend(const JobSpec& job) {
 }
 
 Plan make_plan(const JobSpec& job, const Network& network, const std::vector<PlanDevice>& devices, Layout image_layout,
-               const PlanKey& key) {
+               const PlanKey& key, bool in_place) {
   const auto count = static_cast<std::int64_t>(devices.size());
   if (job.data.batch < count) {
     throw ConfigError(job.data.batch_where, "data.batch: " + std::to_string(job.data.batch) +
@@ -78,6 +78,7 @@ Plan make_plan(const JobSpec& job, const Network& network, const std::vector<Pla
   options.momentum = job.solver.rule.momentum;
   options.weight_decay = job.solver.rule.weight_decay;
   options.clip_norm = job.solver.clip_norm.value_or(0);
+  options.in_place = in_place;
   return build_plan(network, options);
 }
 
@@ -97,7 +98,7 @@ Engine::Engine(const JobSpec& job, const Network& network, const std::vector<Pla
   for (const PlanKey& key : keys) {
     if (std::find(keys_.begin(), keys_.end(), key) != keys_.end() || key.rows == 0) continue;
     keys_.push_back(key);
-    plans.push_back(make_plan(job, network, described, backend->image_layout(), key));
+    plans.push_back(make_plan(job, network, described, backend->image_layout(), key, !options.keep_activations));
     most_rows = std::max(most_rows, key.rows);
   }
   losses_.resize(static_cast<std::size_t>(most_rows));

@@ -10,31 +10,52 @@ namespace hadal {
 namespace {
 
 // A NaN stays one.
-HADAL_CLONES void relu(const float* __restrict x, float* __restrict y, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) y[i] = x[i] <= 0.0f ? 0.0f : x[i];
+struct Relu {
+  [[gnu::always_inline]] static float value(float x) { return x <= 0.0f ? 0.0f : x; }
+  [[gnu::always_inline]] static float gradient(float y, float dy) { return y <= 0.0f ? 0.0f : dy; }
+};
+
+struct Sigmoid {
+  [[gnu::always_inline]] static float value(float x) { return fast_sigmoid(x); }
+  [[gnu::always_inline]] static float gradient(float y, float dy) { return dy * (y * (1.0f - y)); }
+};
+
+struct Tanh {
+  [[gnu::always_inline]] static float value(float x) { return fast_tanh(x); }
+  [[gnu::always_inline]] static float gradient(float y, float dy) { return dy * (1.0f - y * y); }
+};
+
+// x may be y, and dy may be dx: then the loop has one array, so that the compiler need not fear an overlap.
+template <class Function>
+[[gnu::always_inline]] inline void forward(const float* x, float* y, std::int64_t count) {
+  if (x == y) {
+    for (std::int64_t i = 0; i < count; ++i) y[i] = Function::value(y[i]);
+    return;
+  }
+  for (std::int64_t i = 0; i < count; ++i) y[i] = Function::value(x[i]);
 }
 
-HADAL_CLONES void sigmoid(const float* __restrict x, float* __restrict y, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) y[i] = fast_sigmoid(x[i]);
+template <class Function>
+[[gnu::always_inline]] inline void backward(const float* y, const float* dy, float* dx, std::int64_t count) {
+  if (dy == dx) {
+    for (std::int64_t i = 0; i < count; ++i) dx[i] = Function::gradient(y[i], dx[i]);
+    return;
+  }
+  for (std::int64_t i = 0; i < count; ++i) dx[i] = Function::gradient(y[i], dy[i]);
 }
 
-HADAL_CLONES void hyperbolic_tangent(const float* __restrict x, float* __restrict y, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) y[i] = fast_tanh(x[i]);
-}
+HADAL_CLONES void relu(const float* x, float* y, std::int64_t count) { forward<Relu>(x, y, count); }
+HADAL_CLONES void sigmoid(const float* x, float* y, std::int64_t count) { forward<Sigmoid>(x, y, count); }
+HADAL_CLONES void hyperbolic_tangent(const float* x, float* y, std::int64_t count) { forward<Tanh>(x, y, count); }
 
-HADAL_CLONES void relu_backward(const float* __restrict y, const float* __restrict dy, float* __restrict dx,
-                                std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) dx[i] = y[i] <= 0.0f ? 0.0f : dy[i];
+HADAL_CLONES void relu_backward(const float* y, const float* dy, float* dx, std::int64_t count) {
+  backward<Relu>(y, dy, dx, count);
 }
-
-HADAL_CLONES void sigmoid_backward(const float* __restrict y, const float* __restrict dy, float* __restrict dx,
-                                   std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) dx[i] = dy[i] * (y[i] * (1.0f - y[i]));
+HADAL_CLONES void sigmoid_backward(const float* y, const float* dy, float* dx, std::int64_t count) {
+  backward<Sigmoid>(y, dy, dx, count);
 }
-
-HADAL_CLONES void tanh_backward(const float* __restrict y, const float* __restrict dy, float* __restrict dx,
-                                std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) dx[i] = dy[i] * (1.0f - y[i] * y[i]);
+HADAL_CLONES void tanh_backward(const float* y, const float* dy, float* dx, std::int64_t count) {
+  backward<Tanh>(y, dy, dx, count);
 }
 
 using Forward = void (*)(const float*, float*, std::int64_t);
@@ -68,11 +89,14 @@ Backward backward_of(ActivationKind kind) {
 class ActivationForwardKernel final : public LoopKernel {
  public:
   ActivationForwardKernel(const ActivationForward& op, int threads)
-      : function_(forward_of(op.kind)), count_(op.rows.count * op.row_elements), threads_(threads) {}
+      : function_(forward_of(op.kind)),
+        count_(op.rows.count * op.row_elements),
+        destination_(op.in_place ? 0 : 1),
+        threads_(threads) {}
 
   void run(std::span<std::byte* const> arguments, std::byte*, const StepValues&) override {
     const float* x = floats_in(arguments, 0);
-    float* y = floats_out(arguments, 1);
+    float* y = floats_out(arguments, destination_);
     parallel_for(threads_, count_, kParallelGrain,
                  [&](std::int64_t begin, std::int64_t end) { function_(x + begin, y + begin, end - begin); });
   }
@@ -80,18 +104,22 @@ class ActivationForwardKernel final : public LoopKernel {
  private:
   Forward function_;
   std::int64_t count_;
+  std::size_t destination_;
   int threads_;
 };
 
 class ActivationBackwardKernel final : public LoopKernel {
  public:
   ActivationBackwardKernel(const ActivationBackward& op, int threads)
-      : function_(backward_of(op.kind)), count_(op.rows.count * op.row_elements), threads_(threads) {}
+      : function_(backward_of(op.kind)),
+        count_(op.rows.count * op.row_elements),
+        diff_source_(op.in_place ? 1 : 2),
+        threads_(threads) {}
 
   void run(std::span<std::byte* const> arguments, std::byte*, const StepValues&) override {
     const float* y = floats_in(arguments, 0);
     const float* dy = floats_in(arguments, 1);
-    float* dx = floats_out(arguments, 2);
+    float* dx = floats_out(arguments, diff_source_);
     parallel_for(threads_, count_, kParallelGrain, [&](std::int64_t begin, std::int64_t end) {
       function_(y + begin, dy + begin, dx + begin, end - begin);
     });
@@ -100,6 +128,7 @@ class ActivationBackwardKernel final : public LoopKernel {
  private:
   Backward function_;
   std::int64_t count_;
+  std::size_t diff_source_;
   int threads_;
 };
 

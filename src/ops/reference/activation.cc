@@ -45,7 +45,7 @@ double derivative(ActivationKind kind, double y) {
 template <class Real>
 void run(const ActivationForward& op, const Call& call) {
   const Real* source = call.read<Real>(0);
-  Real* destination = call.written<Real>(1);
+  Real* destination = call.written<Real>(op.in_place ? 0 : 1);
   for (std::int64_t i = 0; i < op.rows.count * op.row_elements; ++i) {
     destination[i] = static_cast<Real>(activate(op.kind, source[i]));
   }
@@ -55,7 +55,7 @@ template <class Real>
 void run(const ActivationBackward& op, const Call& call) {
   const Real* destination = call.read<Real>(0);
   const Real* diff_destination = call.read<Real>(1);
-  Real* diff_source = call.written<Real>(2);
+  Real* diff_source = call.written<Real>(op.in_place ? 1 : 2);
   for (std::int64_t i = 0; i < op.rows.count * op.row_elements; ++i) {
     diff_source[i] = static_cast<Real>(diff_destination[i] * derivative(op.kind, destination[i]));
   }
