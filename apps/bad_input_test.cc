@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <thread>
 
@@ -302,6 +303,23 @@ TEST(BadInput, a_checkpoint_of_other_data_is_refused) {
   }
   place.write_data("train", 115, 12, 1);
   EXPECT_EQ(resume().exit_code, 0);
+}
+
+TEST(BadInput, output_that_nobody_takes_does_not_end_a_training) {
+  SmallWorkplace place;
+  const std::string hadal = std::string(HADAL_BINARY_DIR) + "/hadal train job.yaml ";
+  const auto shell = [&](const std::string& command) {
+    const int status =
+        std::system(("cd " + place.path() + " && bash -c 'set -o pipefail; " + command + "' 2>err").c_str());
+    EXPECT_EQ(place.sha256("runs/small").size(), 64u) << command;
+    fs::remove_all(place.path("runs"));
+    return WEXITSTATUS(status);
+  };
+  for (const char* json : {"", "--json "}) {
+    EXPECT_EQ(shell(hadal + json + "| head -n 1 >out"), 0) << place.read("err");
+    EXPECT_EQ(shell(hadal + json + ">/dev/full"), 4) << json;
+    EXPECT_THAT(place.read("err"), HasSubstr("standard output cannot be written"));
+  }
 }
 
 TEST(BadInput, two_runs_do_not_share_a_folder) {

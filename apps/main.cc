@@ -1,8 +1,8 @@
 // hadal: one command, a verb for each thing it does.
 
+#include <poll.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -39,6 +39,12 @@ void spin_briefly(char** argv) {
   execv("/proc/self/exe", argv);  // where that fails, it is as slow as it was
 }
 
+// Whether standard output is a pipe that nobody reads any more: they have seen what they wanted.
+bool reader_left() {
+  pollfd descriptor{STDOUT_FILENO, POLLOUT, 0};
+  return poll(&descriptor, 1, 0) == 1 && (descriptor.revents & POLLERR) != 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -58,9 +64,8 @@ int main(int argc, char** argv) {
   hadal::add_doctor(app);
   try {
     app.parse(argc, argv);
-    const bool flushed = std::fflush(stdout) == 0;
-    if (!flushed && errno == EPIPE) return 0;
-    if (!flushed || std::ferror(stdout) != 0) throw hadal::StorageError("standard output cannot be written");
+    const bool written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+    if (!written && !reader_left()) throw hadal::StorageError("standard output cannot be written");
     return 0;
   } catch (const CLI::CallForHelp& help) {
     return app.exit(help);

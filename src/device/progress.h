@@ -19,7 +19,7 @@ class Progress {
 
   void advance(std::uint64_t value);
 
-  // Both spin for a few microseconds, then sleep until woken. wait_until() says whether `value` was reached in time.
+  // Both spin for up to 60 microseconds, then sleep until woken. wait_until() says whether `value` was reached in time.
   void wait(std::uint64_t value);
   [[nodiscard]] bool wait_until(std::uint64_t value, Clock::time_point until);
 

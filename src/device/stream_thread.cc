@@ -93,10 +93,14 @@ void StreamThread::run(const Program& program, const StepValues& values, Deadlin
   HADAL_CHECK(synchronized_);
   if (program.items.empty()) return;
   take(program, values, deadline, abort, spans);
-  const int before = omp_get_max_threads();
-  omp_set_num_threads(options_.threads);
+  // The caller lends its thread, and gets it back as it was: what it starts later inherits nothing.
+  const int threads_before = omp_get_max_threads();
+  cpu_set_t cores_before;
+  const bool bound = !options_.cores.empty() && sched_getaffinity(0, sizeof cores_before, &cores_before) == 0;
+  set_up_thread();
   run_program();
-  omp_set_num_threads(before);
+  omp_set_num_threads(threads_before);
+  if (bound) sched_setaffinity(0, sizeof cores_before, &cores_before);
   if (error_) throw *std::exchange(error_, std::nullopt);
 }
 

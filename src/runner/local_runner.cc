@@ -31,6 +31,8 @@ LocalRunner::LocalRunner(std::vector<std::unique_ptr<Device>> devices, std::uniq
     for (std::size_t d = 0; d < devices_.size(); ++d) memory.scratch[d] = std::max(memory.scratch[d], scratch[d]);
   }
   arena_bytes_.resize(devices_.size());
+  seen_.resize(devices_.size());
+  trained_.resize(devices_.size());
   for (const auto& bound : bound_) {
     bound->set_memory(plan_memory(bound->plan(), memory));
     for (std::size_t d = 0; d < devices_.size(); ++d) {
@@ -41,8 +43,6 @@ LocalRunner::LocalRunner(std::vector<std::unique_ptr<Device>> devices, std::uniq
   check_memory();
   for (std::size_t d = 0; d < devices_.size(); ++d) arenas_.push_back(devices_[d]->allocate(arena_bytes_[d]));
   for (const auto& bound : bound_) bound->place(arenas_);
-  seen_.resize(devices_.size());
-  trained_.resize(devices_.size());
   spans_.resize(devices_.size() * kStreamKinds);
 }
 
@@ -87,16 +87,15 @@ void LocalRunner::run(int index, StepValues values) {
     run_guarded(index, values);
     return;
   }
+  const auto counters = [this](std::size_t d) { return devices_[d]->stream(StreamKind::compute).counters(); };
+  for (std::size_t d = 0; d < devices_.size(); ++d) seen_[d] = counters(d);
   run_streams(index, values);
-  const bool training = plan(index).mode == PlanMode::train;
+  if (plan(index).mode != PlanMode::train) return;
   for (std::size_t d = 0; d < devices_.size(); ++d) {
-    const StreamCounters now = devices_[d]->stream(StreamKind::compute).counters();
-    if (training) {
-      trained_[d].busy_seconds += now.busy_seconds - seen_[d].busy_seconds;
-      trained_[d].load_seconds += now.load_seconds - seen_[d].load_seconds;
-      trained_[d].wait_seconds += now.wait_seconds - seen_[d].wait_seconds;
-    }
-    seen_[d] = now;
+    const StreamCounters now = counters(d);
+    trained_[d].busy_seconds += now.busy_seconds - seen_[d].busy_seconds;
+    trained_[d].load_seconds += now.load_seconds - seen_[d].load_seconds;
+    trained_[d].wait_seconds += now.wait_seconds - seen_[d].wait_seconds;
   }
 }
 
@@ -187,7 +186,14 @@ void LocalRunner::run_guarded(int index, const StepValues& values) {
     open(arenas_[step.device] + bound.memory().scratch_offset[step.device], bound.memory().use[step.device].scratch,
          PROT_READ | PROT_WRITE);
     if (Work* work = bound.work(i)) {
-      work->run(values);
+      try {
+        work->run(values);
+      } catch (const NotFinite& error) {
+        set_access(PROT_READ | PROT_WRITE);
+        const auto stream =
+            static_cast<std::size_t>(step.device * kStreamKinds) + static_cast<std::size_t>(step.stream);
+        fail(index, stream, StepError(i, error.what(), StepError::Cause::not_finite), values);
+      }
       continue;
     }
     const Copy copy = bound.copy(i);

@@ -87,7 +87,7 @@ class LocalRunner {
   std::vector<std::size_t> arena_bytes_;
   std::vector<std::vector<Span>> spans_;  // by stream
   std::vector<TraceEvent> trace_;
-  std::vector<StreamCounters> seen_;     // by device: after the last round
+  std::vector<StreamCounters> seen_;     // by device: before the round
   std::vector<StreamCounters> trained_;  // by device: in rounds of training plans
   std::uint64_t round_ = 0;
   Abort abort_;

@@ -29,15 +29,15 @@ TEST(Overlap, a_layers_exchange_begins_before_the_backward_below_it_ends) {
   constexpr int kRounds = 8;
   for (int step = 0; step < kRounds; ++step) trainer.run(0, step);
 
-  // By round and name: when that began first and ended last, on any device.
-  std::map<std::uint64_t, std::map<std::string, Span>> rounds;
+  // By round and device, and by name: when that began first and ended last.
+  std::map<std::pair<std::uint64_t, int>, std::map<std::string, Span>> rounds;
   for (const TraceEvent& event : runner.trace()) {
     if (event.kind == Item::Kind::wait) continue;
-    Span& span = rounds[event.round][runner.plan(0).steps[event.step].name];
+    Span& span = rounds[{event.round, event.stream / kStreamKinds}][runner.plan(0).steps[event.step].name];
     span.begin_ns = span.begin_ns == 0 ? event.span.begin_ns : std::min(span.begin_ns, event.span.begin_ns);
     span.end_ns = std::max(span.end_ns, event.span.end_ns);
   }
-  ASSERT_EQ(rounds.size(), static_cast<std::size_t>(kRounds));
+  ASSERT_EQ(rounds.size(), static_cast<std::size_t>(2 * kRounds));
   // A busy machine may wake a copy's thread late in some rounds.
   const auto expect_overlap = [&](const std::string& exchange, const std::string& backward) {
     EXPECT_TRUE(std::any_of(rounds.begin(), rounds.end(),

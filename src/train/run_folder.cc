@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -34,15 +35,20 @@ void RunFolder::lock() {
     throw ConfigError(path_ +
                       ": holds a job.yaml, but no run; a run would replace that: name another folder with --out");
   }
-  create_folders(path_);
   const std::string path = path_ + "/.lock";
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (descriptor < 0) throw StorageError(path + ": cannot be created: " + std::strerror(errno));
-  // The system lets go of it when this process ends, however it ends.
-  lock_ = std::shared_ptr<void>(nullptr, [descriptor](void*) { ::close(descriptor); });
-  if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return;
-  if (errno != EWOULDBLOCK) return;  // a file system without locks
-  throw ConfigError(path_ + ": another process trains into this folder; name another one with --out");
+  for (bool same = false; !same;) {
+    create_folders(path_);
+    const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (descriptor < 0) throw StorageError(path + ": cannot be created: " + std::strerror(errno));
+    // The system lets go of it when this process ends, however it ends.
+    lock_ = std::shared_ptr<void>(nullptr, [descriptor](void*) { ::close(descriptor); });
+    if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+      throw ConfigError(path_ + ": another process trains into this folder; name another one with --out");
+    }
+    // Another process may have renamed the folder between the two calls.
+    struct stat locked, named;
+    same = ::fstat(descriptor, &locked) == 0 && ::stat(path.c_str(), &named) == 0 && locked.st_ino == named.st_ino;
+  }
 }
 
 std::string RunFolder::start_anew() {

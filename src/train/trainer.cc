@@ -106,8 +106,11 @@ BatchResult Trainer::step(const StagedBatch& batch) {
         engine_->run({PlanMode::train, batch.rows()}, batch.data(), static_cast<std::uint64_t>(position_.step), rate);
   } catch (const Diverged& error) {
     // Where the loss is bad, no parameter was updated yet: the layers can be computed again to find the first.
-    const std::string layer =
-        error.in_loss() ? first_bad_layer(job_, engine_->runner(), batch.rows(), batch.data()) : "";
+    std::string layer;
+    try {
+      if (error.in_loss()) layer = first_bad_layer(job_, engine_->runner(), batch.rows(), batch.data());
+    } catch (const DeviceError&) {  // no memory for a second copy of everything
+    }
     throw DataError("training diverged at step " + std::to_string(position_.step) + ": " +
                     (layer.empty() ? error.what() : layer) + "; a smaller rate or clip_norm may help");
   }
@@ -193,11 +196,12 @@ void Trainer::begin(const TrainOptions& options, RunFolder& folder) {
     }
     options.notice("started from " + std::to_string(taken) + " parameters of " + *options.init);
   }
-  write_file(folder.job(), to_yaml(job_));
   const BoundPlan& bound = engine_->runner().bound(0);
   ordered_json plan = plan_to_json(bound.plan(), network_, bound.memory(), simulate(bound.plan(), {}, {}));
   plan["steps"] = steps_to_json(bound.plan());
+  // A folder with a job but no plan is not a run's (RunFolder::lock), so the plan comes first.
   write_file(folder.plan(), plan.dump(1) + "\n");
+  write_file(folder.job(), to_yaml(job_));
 }
 
 // An update may overflow in the step before its loss shows it: that is never kept.
@@ -264,9 +268,9 @@ std::optional<Evaluation> Trainer::test() {
 }
 
 ordered_json Trainer::run(const TrainOptions& options) {
-  if (!options.trace.empty()) write_file(options.trace, "");  // better to fail now than after the training
   RunFolder folder(options.out);
   begin(options, folder);
+  if (!options.trace.empty()) write_file(options.trace, "");  // better to fail now than after the training
   MetricsLog metrics(folder.metrics(), position_.step);
   Meter meter;
   const std::int64_t last = std::min(total_steps(), options.max_steps.value_or(total_steps()));
@@ -293,7 +297,11 @@ ordered_json Trainer::run(const TrainOptions& options) {
     throw Stopped("stopped at step " + std::to_string(position_.step) + " of " + std::to_string(last) +
                   "; the same command with --resume goes on from there");
   } catch (...) {
-    end_trace(options);
+    try {
+      end_trace(options);
+    } catch (const Error& error) {
+      options.notice(error.what());
+    }
     throw;
   }
   if (saved != position_.step && (job_.checkpoint.every_steps > 0 || position_.step < total_steps())) save(options);

@@ -176,7 +176,7 @@ std::vector<std::int64_t> even_pieces(std::int64_t outputs, std::int64_t most) {
 // `preferred`, or the operator's units where those give other bits.
 std::vector<std::int64_t> choose_pieces(const FullyConnectedBackwardWeights& op, std::vector<std::int64_t> preferred,
                                         BindContext& context) {
-  if (op.output_units.size() <= 1) return preferred;
+  if (op.output_units.empty() || preferred == op.output_units) return preferred;
   const auto with = [&](const std::vector<std::int64_t>& pieces) {
     return std::make_unique<BackwardWeightsKernel>(op, pieces, context.threads);
   };

@@ -21,11 +21,11 @@ struct Held {
   std::vector<std::int64_t> units;
 };
 
-// The pieces of `count` (their bounds floor(count v / 12)) that device `d` of `devices` holds.
-Held held_by(std::int64_t d, std::int64_t devices, std::int64_t count) {
+// The pieces of `count` (their bounds floor(count v / shards)) that device `d` of `devices` holds.
+Held held_by(std::int64_t d, std::int64_t devices, std::int64_t count, std::int64_t shards) {
   Held held;
-  const auto bound = [count](std::int64_t shard) { return count * shard / kShards; };
-  const std::int64_t begin = kShards * d / devices, end = kShards * (d + 1) / devices;
+  const auto bound = [=](std::int64_t shard) { return count * shard / shards; };
+  const std::int64_t begin = shards * d / devices, end = shards * (d + 1) / devices;
   held.first = bound(begin);
   held.count = bound(end) - bound(begin);
   for (std::int64_t shard = begin; shard < end; ++shard) held.units.push_back(bound(shard + 1) - bound(shard));
@@ -38,6 +38,7 @@ struct PieceCase {
   std::int64_t pieces;  // rows or outputs
   std::function<Op(const Held&)> op;
   std::vector<std::int64_t> piece_floats;  // for each argument; 0: shared by all pieces
+  std::int64_t shards = kShards;           // that the pieces are cut into
 };
 
 void PrintTo(const PieceCase& which, std::ostream* out) { *out << which.name; }
@@ -116,6 +117,24 @@ std::vector<PieceCase> output_cases() {
                        {0, 0, in, 1}});
     }
   }
+  // The gradient and update in one, whose blocks are smaller than a device's only piece.
+  for (const std::int64_t batch : {64, 300}) {
+    const std::pair<std::int64_t, std::int64_t> layers[] = {{500, 2000}, {1000, 4200}, {512, 3072}};
+    for (const auto& [in, out] : layers) {
+      for (const std::int64_t pieces : {2, 4, 12}) {
+        const Rows rows{.first = 0, .count = batch, .units = {batch}};
+        cases.push_back(
+            {"update " + std::to_string(in) + " to " + std::to_string(out) + " batch " + std::to_string(batch) +
+                 " in " + std::to_string(pieces),
+             out,
+             [in = in, out = out, rows](const Held& held) -> Op {
+               return FullyConnectedUpdate{{in, out, held.first, held.count, held.units, rows}, 0.9f, 5e-4f};
+             },
+             {0, 0, in, 1, in, 1},
+             pieces});
+      }
+    }
+  }
   return cases;
 }
 
@@ -124,14 +143,15 @@ class Reproducible : public testing::TestWithParam<PieceCase> {};
 TEST_P(Reproducible, any_split_gives_the_bits_of_one_device) {
   const PieceCase& which = GetParam();
   const std::unique_ptr<Backend> backend = make_cpu_backend();
-  const Op whole_op = which.op(held_by(0, 1, which.pieces));
+  const Op whole_op = which.op(held_by(0, 1, which.pieces, which.shards));
   const std::vector<OpArgument> arguments = arguments_of(whole_op);
   const Arrays inputs = make_arrays(whole_op);
   const Arrays whole = run_op(*backend, whole_op);
 
   for (const std::int64_t devices : kDevices) {
     for (std::int64_t d = 0; d < devices; ++d) {
-      const Held held = held_by(d, devices, which.pieces);
+      const Held held = held_by(d, devices, which.pieces, which.shards);
+      if (held.count == 0) continue;
       const std::unique_ptr<Kernel> kernel = backend->bind(which.op(held), 2);  // units compute on one thread anyway
       Arrays part = slice(inputs, which, held);
       run_kernel(*kernel, part, 2, static_cast<std::size_t>(d) % 4);
