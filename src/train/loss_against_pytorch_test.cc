@@ -26,6 +26,9 @@ constexpr double kTolerance = 1e-4;
 
 // What the test needs and is not here, or "".
 std::string missing() {
+#ifdef HADAL_SANITIZED
+  return "a build without sanitizers (kernels are oneDNN's, and the test takes minutes)";
+#endif
   if (std::getenv("HADAL_LONG_TESTS") == nullptr) return "HADAL_LONG_TESTS=1 (the test takes minutes)";
   for (const std::string& path : {kMnist + "images-idx3-ubyte", kMnist + "labels-idx1-ubyte"}) {
     if (!std::filesystem::exists(path)) return path + " (tools/fetch_mnist gets it)";
