@@ -153,7 +153,7 @@ void Trainer::resume_from(const TrainOptions& options, RunFolder& folder) {
                       ": its checkpoint is of another job: " + difference(found->identity, identity(job_)) +
                       " differs; only devices, groups, split, topology, out and max-steps may change on --resume");
   }
-  if (const std::string data = fingerprint(*train_); found->data != data) {
+  if (const std::string& data = train_fingerprint(); found->data != data) {
     throw ConfigError(options.out + ": its checkpoint was trained on other data: " + found->data +
                       "; data.train now has " + data + ": give it its data again, or name another folder with --out");
   }
@@ -217,8 +217,13 @@ Values Trainer::finite_parameters() const {
   return parameters;
 }
 
+const std::string& Trainer::train_fingerprint() {
+  if (train_fingerprint_.empty()) train_fingerprint_ = fingerprint(*train_);
+  return train_fingerprint_;
+}
+
 void Trainer::save(const TrainOptions& options) {
-  Checkpoint checkpoint{position_, identity(job_), fingerprint(*train_), finite_parameters(), {}};
+  Checkpoint checkpoint{position_, identity(job_), train_fingerprint(), finite_parameters(), {}};
   for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
     checkpoint.states.push_back(engine_->runner().read_state(p));
   }

@@ -64,6 +64,7 @@ class Trainer {
   void report(const BatchResult& result, Meter& meter, MetricsLog& metrics, const TrainOptions& options);
   void save(const TrainOptions& options);
   void end_trace(const TrainOptions& options) const;
+  const std::string& train_fingerprint();  // made when it is first asked for: it reads every label
   Values finite_parameters() const;
   std::optional<Evaluation> test();
   nlohmann::ordered_json summary(const Meter& meter, const std::optional<Evaluation>& test,
@@ -76,6 +77,7 @@ class Trainer {
   std::unique_ptr<BatchLoader> loader_;
   std::int64_t steps_per_epoch_ = 0;
   TrainPosition position_;
+  std::string train_fingerprint_;
   double last_gradient_norm_ = 0;
   std::optional<Evaluation> tested_;
   std::int64_t tested_at_ = 0;
