@@ -186,6 +186,31 @@ TEST_P(Interrupted, keeps_a_checkpoint_and_goes_on) {
 
 INSTANTIATE_TEST_SUITE_P(Reproducible, Interrupted, ::testing::Values("true", "false"), name_of);
 
+// A handler on a thread that computes would corrupt memory (apps/stop_signals.h).
+TEST(Signals, no_thread_takes_a_signal_in_a_handler) {
+  SmallWorkplace place;
+  Command command(place.path(), train("run", {"--set", "solver.epochs=100000", "--devices", "cpu:0,cpu:1"}));
+  while (command.running() && steps_reported(place, "run") < 7) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  const std::string process = std::to_string(command.process());
+  int threads = 0, open = 0;  // open: the thread that waits for them, which seems to block none meanwhile
+  for (const auto& task : fs::directory_iterator("/proc/" + process + "/task")) {
+    const std::string status = testing::contents(task.path().string() + "/status");
+    const std::size_t at = status.find("SigBlk:");
+    ASSERT_NE(at, std::string::npos);
+    const auto blocked = std::stoull(status.substr(at + 7), nullptr, 16);
+    const bool both = (blocked >> (SIGINT - 1) & 1) && (blocked >> (SIGTERM - 1) & 1);
+    EXPECT_TRUE(both || task.path().filename() != process) << "the training thread";
+    open += !both;
+    ++threads;
+  }
+  EXPECT_GE(threads, 3);
+  EXPECT_LE(open, 1);
+  command.kill(SIGTERM);
+  EXPECT_EQ(command.wait().exit_code, 5);
+}
+
 TEST(Resume, a_run_that_goes_on_has_no_model_until_it_ends) {
   SmallWorkplace place;
   ASSERT_EQ(place.hadal(train("run") + "--max-steps" + "10").exit_code, 0);

@@ -1,17 +1,15 @@
 // hadal train: from job.yaml to model.safetensors.
 
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <atomic>
 #include <chrono>
-#include <csignal>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "apps/job_flags.h"
 #include "apps/plan_table.h"
+#include "apps/stop_signals.h"
 #include "apps/terminal.h"
 #include "apps/verbs.h"
 #include "train/trainer.h"
@@ -19,16 +17,6 @@
 namespace hadal {
 
 namespace {
-
-std::atomic<bool> stop_requested{false};
-
-// Once: finish the step and keep the state. Twice: now.
-extern "C" void on_interrupt(int) {
-  if (!stop_requested.exchange(true)) return;
-  constexpr char kMessage[] = "\nhadal: stopped at once; --resume goes on from the last checkpoint, if there is one\n";
-  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
-  ::_exit(5);
-}
 
 using nlohmann::ordered_json;
 
@@ -109,6 +97,7 @@ struct TrainCommand {
 
   void run() const {
     const JobSpec spec = flags.load(job);
+    const StopSignals signals;
     Reporter reporter(json);
     Trainer trainer(spec, !trace.empty());
     TrainOptions options;
@@ -119,15 +108,13 @@ struct TrainCommand {
     if (!start.empty()) options.init = std::filesystem::is_directory(start) ? start + "/model.safetensors" : start;
     if (max_steps > 0) options.max_steps = max_steps;
     options.trace = trace;
-    options.stop = &stop_requested;
+    options.stop = &signals.stop();
     options.progress = [&](const TrainProgress& progress) { reporter.progress(progress); };
     options.evaluated = [&](std::int64_t epoch, const Evaluation& evaluation) {
       reporter.evaluated(epoch, evaluation);
     };
     options.notice = [&](const std::string& text) { reporter.notice(text); };
     if (!json) show_plan(trainer, spec, options.out);
-    std::signal(SIGINT, on_interrupt);
-    std::signal(SIGTERM, on_interrupt);
     try {
       const ordered_json summary = trainer.run(options);
       reporter.end_line();

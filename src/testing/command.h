@@ -71,6 +71,8 @@ class Command {
     return !ended_;
   }
 
+  pid_t process() const { return process_; }
+
   // Does nothing where it has ended.
   void kill(int signal) {
     if (running()) ::kill(process_, signal);

@@ -1,0 +1,33 @@
+#include "apps/stop_signals.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+namespace hadal {
+
+StopSignals::StopSignals() {
+  sigemptyset(&signals_);
+  sigaddset(&signals_, SIGINT);
+  sigaddset(&signals_, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals_, &before_);
+  thread_ = std::thread([this] { take_signals(); });
+}
+
+StopSignals::~StopSignals() {
+  quit_ = true;
+  pthread_kill(thread_.native_handle(), SIGTERM);
+  thread_.join();
+  pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
+
+void StopSignals::take_signals() {
+  for (int signal = 0; sigwait(&signals_, &signal) == 0 && !quit_;) {
+    if (!stop_.exchange(true)) continue;
+    std::fprintf(stderr, "\nhadal: stopped at once; --resume goes on from the last checkpoint, if there is one\n");
+    ::_exit(5);
+  }
+}
+
+}  // namespace hadal
