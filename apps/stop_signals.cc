@@ -17,7 +17,7 @@ StopSignals::StopSignals() {
 
 StopSignals::~StopSignals() {
   quit_ = true;
-  pthread_kill(thread_.native_handle(), SIGTERM);
+  pthread_kill(thread_.native_handle(), SIGINT);  // only to wake it
   thread_.join();
   pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }
