@@ -57,7 +57,7 @@ struct BenchTrainCommand {
   void measure(const BenchNetwork& network) const {
     const JobSpec job = flags.parse(network.job, "bench " + network.name);
     const int threads = threads_of_each_device(job);
-    const double peak = peak_flops(*make_backend(job), threads);
+    const double peak = peak_flops(*make_backend(job), threads, dtype_of(job.precision));
     Trainer trainer(job);
     trainer.run_steps(5);
     std::int64_t samples = 0;
@@ -72,12 +72,13 @@ struct BenchTrainCommand {
     const auto flops = static_cast<double>(trainer.network().training_flops());
     const auto devices = job.parallel.devices.size();
     const double peak_all = peak * static_cast<double>(devices);
+    const char* precision = job.precision == Precision::bf16 ? "bf16" : "fp32";
     if (json) {
       const nlohmann::ordered_json line{{"bench", network.name},
                                         {"devices", devices},
                                         {"threads", threads},
                                         {"batch", job.data.batch},
-                                        {"precision", "fp32"},
+                                        {"precision", precision},
                                         {"samples_per_second", rate},
                                         {"flops_per_sample", flops},
                                         {"peak_gflops", peak_all / 1e9},
@@ -85,8 +86,9 @@ struct BenchTrainCommand {
       fmt::print("{}\n", line.dump());
     } else {
       fmt::print(
-          "{:<8} {} device{} of {} core{}, batch {}: {:>9} samples/s, {:.1f} GFLOP/s, {:.0f} % of the measured peak\n",
-          network.name, devices, devices == 1 ? "" : "s", threads, threads == 1 ? "" : "s", job.data.batch,
+          "{:<8} {} device{} of {} core{}, batch {}, {}: {:>9} samples/s, {:.1f} GFLOP/s, {:.0f} % of the measured "
+          "peak\n",
+          network.name, devices, devices == 1 ? "" : "s", threads, threads == 1 ? "" : "s", job.data.batch, precision,
           format_count(rate), rate * flops / 1e9, 100 * rate * flops / peak_all);
     }
     std::fflush(stdout);
@@ -114,8 +116,9 @@ struct BenchOpsCommand {
 
   void measure(const JobSpec& spec) const {
     const int threads = threads_of_each_device(spec);
-    const double peak = peak_flops(*make_backend(spec), threads);
+    const double peak = peak_flops(*make_backend(spec), threads, dtype_of(spec.precision));
     Trainer trainer(spec, true);
+    trainer.run_steps(1);
     const auto start = Clock::now();
     do trainer.run_steps(1);
     while (std::chrono::duration<double>(Clock::now() - start).count() < seconds);

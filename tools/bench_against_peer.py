@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Hadal's training speed against a peer's: the two run in turn, on the same cores, and the medians are compared.
 
-usage: bench_against_peer.py [NETWORK...] [--runs N] [--devices D] [--threads T] [--seconds S]
+usage: bench_against_peer.py [NETWORK...] [--runs N] [--devices D] [--threads T] [--seconds S] [--bf16]
 
-The peer is a script that takes `NETWORK --threads N --seconds S --json` and prints {"samples_per_second": ...}: the one that
+The peer is a script that takes `NETWORK --threads N --seconds S --json [--bf16]` and prints {"samples_per_second": ...}: the one that
 HADAL_PEER names; for mlp, alexnet and lenet bench/peer_pytorch.py in the folder HADAL_SHARED (../shared unless set) where that is;
 else tools/peer_pytorch.py. Each result becomes a line of bench/history.jsonl, with the peak resident sets.
 """
@@ -58,10 +58,10 @@ def measure(network, options, cores):
     devices = ",".join(f"cpu:{i}" for i in range(options.devices))
     ours = [HADAL, "bench", "train", "--only", network, "--devices", devices, "--threads", options.threads,
             "--seconds", options.seconds, "--json"]
-    for setting in options.set:
+    for setting in options.set + ["precision=bf16"] * options.bf16:
         ours += ["--set", setting]
     theirs = [sys.executable, find_peer(network), network, "--threads", options.devices * options.threads,
-              "--seconds", options.seconds, "--json"]
+              "--seconds", options.seconds, "--json"] + ["--bf16"] * options.bf16
     hadal, peer = [], []
     for _ in range(options.runs):
         hadal.append(run(ours, cores))
@@ -84,6 +84,7 @@ def record(network, options, hadal, peer, ratio):
         "devices": options.devices,
         "threads": options.threads,
         "set": options.set,
+        "precision": "bf16" if options.bf16 else "fp32",
         "seconds": options.seconds,
         "samples_per_second": [round(figure, 1) for figure, _ in hadal],
         "peer_samples_per_second": [round(figure, 1) for figure, _ in peer],
@@ -104,6 +105,7 @@ def main():
     parser.add_argument("--threads", type=int, default=1, help="cores of each device; the peer gets devices x threads (1)")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each run (3)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of Hadal's jobs")
+    parser.add_argument("--bf16", action="store_true", help="both in bf16: precision: bf16 against torch.autocast")
     options = parser.parse_args()
     for name in ("runs", "devices", "threads"):
         if getattr(options, name) < 1:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Training throughput of PyTorch on any network of `hadal bench train`, from the job that Hadal itself prints.
 
-usage: peer_pytorch.py NETWORK [--threads N] [--seconds S] [--json]
+usage: peer_pytorch.py NETWORK [--threads N] [--seconds S] [--bf16] [--json]
 
 A step is forward, loss, backward and SGD with the job's momentum and weight decay, on random data already in memory. Images are
 tried in both of PyTorch's layouts, and the faster one is told. The environment is the one that is best for PyTorch (see `tuned`).
@@ -31,7 +31,7 @@ def tuned(threads):
     return environment
 
 
-def measure(job, seconds, memory_format):
+def measure(job, seconds, memory_format, bf16):
     import torch
     import torch.nn.functional as F
     from make_pytorch_fixtures import forward, initial_parameters
@@ -50,7 +50,9 @@ def measure(job, seconds, memory_format):
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        F.cross_entropy(forward(job, parameters, data), labels).backward()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+            logits = forward(job, parameters, data)
+        F.cross_entropy(logits.float(), labels).backward()
         optimizer.step()
 
     for _ in range(3):
@@ -67,6 +69,7 @@ def main():
     parser.add_argument("network")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if "HADAL_PEER_TUNED" not in os.environ:
@@ -78,9 +81,9 @@ def main():
                              capture_output=True, text=True, check=True).stdout
     job = json.loads(printed)
     formats = [torch.contiguous_format] + [torch.channels_last] * (len(job["network"]["input"]) == 3)
-    best = max(measure(job, options.seconds / len(formats), memory_format) for memory_format in formats)
+    best = max(measure(job, options.seconds / len(formats), memory_format, options.bf16) for memory_format in formats)
     result = {"peer": "pytorch " + torch.__version__, "bench": options.network, "threads": options.threads,
-              "batch": job["data"]["batch"], "precision": "fp32", "samples_per_second": best}
+              "batch": job["data"]["batch"], "precision": "bf16" if options.bf16 else "fp32", "samples_per_second": best}
     print(json.dumps(result) if options.json else f"{options.network}: {best:.1f} samples/s")
 
 

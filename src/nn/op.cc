@@ -42,6 +42,7 @@ std::string op_name(const Op& op) {
                         [](const SgdUpdate&) { return "sgd_update"; },
                         [](const SquaredNorms&) { return "squared_norms"; },
                         [](const ClipScale&) { return "clip_scale"; },
+                        [](const Convert&) { return "convert"; },
                     },
                     op);
 }

@@ -2,7 +2,11 @@
 // Operators: what a kernel is asked to do, as data. A plan holds them; a backend (src/ops) binds each to a kernel.
 //
 // Every operator names its arguments in the order in which a kernel gets them: first what it reads, then what it
-// writes. All are fp32 unless said otherwise; N is rows.count. "diff" is the gradient of the loss.
+// writes. N is rows.count. "diff" is the gradient of the loss.
+//
+// An operator's `type`, f32 or bf16, is that of the numbers between layers (sources, destinations and their diffs) and
+// of the weights that products read. All else is fp32 unless said otherwise: biases, gradients of parameters, the
+// parameters that are updated. Sums and functions are computed in fp32 and rounded once, when they are written.
 
 #include <cstdint>
 #include <string>
@@ -10,6 +14,7 @@
 #include <vector>
 
 #include "nn/layer.h"
+#include "tensor/tensor.h"
 
 namespace hadal {
 
@@ -35,6 +40,7 @@ struct ConvForward {
   ConvShape shape;
   Rows rows;
   Layout source = Layout::canonical, destination = Layout::canonical;
+  DType type = DType::f32, destination_type = DType::f32;
 };
 
 // reads diff_destination, weight; writes diff_source.
@@ -42,6 +48,7 @@ struct ConvBackwardData {
   ConvShape shape;
   Rows rows;
   Layout source = Layout::canonical, destination = Layout::canonical;
+  DType type = DType::f32;
 };
 
 // reads source, diff_destination; writes diff_weight, diff_bias: sums over the rows. Its rows are always one unit.
@@ -49,6 +56,7 @@ struct ConvBackwardWeights {
   ConvShape shape;
   Rows rows;
   Layout source = Layout::canonical, destination = Layout::canonical;
+  DType type = DType::f32;
 };
 
 struct PoolShape {
@@ -65,6 +73,7 @@ struct PoolForward {
   Rows rows;
   Layout source = Layout::canonical, destination = Layout::canonical;
   bool training = false;
+  DType type = DType::f32;
 };
 
 // reads diff_destination, and for max pooling the workspace; writes diff_source. A maximum that several elements share
@@ -73,6 +82,7 @@ struct PoolBackward {
   PoolShape shape;
   Rows rows;
   Layout source = Layout::canonical, destination = Layout::canonical;
+  DType type = DType::f32;
 };
 
 // Images of `pixels` places, normalised across `channels` (nn/layer.h, LrnOptions).
@@ -86,6 +96,7 @@ struct LrnForward {
   LrnShape shape;
   Rows rows;
   Layout layout = Layout::canonical;
+  DType type = DType::f32;
 };
 
 // reads source, diff_destination; writes diff_source.
@@ -93,6 +104,7 @@ struct LrnBackward {
   LrnShape shape;
   Rows rows;
   Layout layout = Layout::canonical;
+  DType type = DType::f32;
 };
 
 // reads source; writes destination. Both in one layout, which does not matter. `in_place`: writes (in place) the
@@ -102,6 +114,7 @@ struct ActivationForward {
   std::int64_t row_elements = 0;
   Rows rows;
   bool in_place = false;
+  DType type = DType::f32;
 };
 
 // reads destination, diff_destination; writes diff_source. `in_place`: reads destination; writes (in place) the diff.
@@ -110,6 +123,7 @@ struct ActivationBackward {
   std::int64_t row_elements = 0;
   Rows rows;
   bool in_place = false;
+  DType type = DType::f32;
 };
 
 // reads source; writes destination = source * mask / (1 - p). Serves backward too, on diffs. The mask of element e of
@@ -121,18 +135,21 @@ struct Dropout {
   Rows rows;
   std::uint64_t seed = 0;
   std::uint32_t layer = 0;
+  DType type = DType::f32;
 };
 
 // reads source [N, in], weight [out, in], bias [out]; writes destination [N, out].
 struct FullyConnectedForward {
   std::int64_t in = 0, out = 0;
   Rows rows;
+  DType type = DType::f32, destination_type = DType::f32;
 };
 
 // reads diff_destination [N, out], weight; writes diff_source [N, in].
 struct FullyConnectedBackwardData {
   std::int64_t in = 0, out = 0;
   Rows rows;
+  DType type = DType::f32;
 };
 
 // reads source [N, in], diff_destination [N, out]; writes diff_weight [outputs, in] and diff_bias [outputs] of the
@@ -142,26 +159,31 @@ struct FullyConnectedBackwardWeights {
   std::int64_t in = 0, out = 0, first_output = 0, outputs = 0;
   std::vector<std::int64_t> output_units;
   Rows rows;
+  DType type = DType::f32;
 };
 
 // FullyConnectedBackwardWeights and the SgdUpdate of those outputs in one, block by block while a block's gradient is
 // hot: the gradient as a whole is nowhere. reads source, diff_destination; writes (in place) weight [outputs, in], bias
-// [outputs], and with momentum the velocity of each. Bits are those of the two operators one after the other.
+// [outputs], and with momentum the velocity of each; with `copies` writes the new weights in bf16. Bits are those of
+// the two operators one after the other.
 struct FullyConnectedUpdate {
   FullyConnectedBackwardWeights gradient;
   float momentum = 0, weight_decay = 0;
+  bool copies = false;
 };
 
 // reads inputs of [N, row_elements[i]]...; writes [N, sum of row_elements]. Canonical layout.
 struct ConcatForward {
   std::vector<std::int64_t> row_elements;
   Rows rows;
+  DType type = DType::f32;
 };
 
 // reads diff_destination; writes each input's diff.
 struct ConcatBackward {
   std::vector<std::int64_t> row_elements;
   Rows rows;
+  DType type = DType::f32;
 };
 
 // reads `inputs` arrays of [N, row_elements]; writes their sum, added from left to right.
@@ -169,6 +191,7 @@ struct Add {
   int inputs = 2;
   std::int64_t row_elements = 0;
   Rows rows;
+  DType type = DType::f32;
 };
 
 // reads logits [N, classes], labels [N] (i32); writes loss [N] (-log softmax of the label), rank [N] (i32: the number
@@ -180,9 +203,10 @@ struct SoftmaxCrossEntropy {
   Rows rows;
   std::int64_t global_batch = 0;
   bool training = false;
+  DType type = DType::f32;  // of diff_logits
 };
 
-// reads logits [N, classes]; writes probabilities.
+// reads logits [N, classes]; writes probabilities. fp32.
 struct Softmax {
   std::int64_t classes = 0;
   Rows rows;
@@ -196,12 +220,13 @@ struct SumParts {
 
 // g = scale (sum of the parts, as SumParts) + decay w; v = momentum v + g; w -= rate v. Rounded after each operation,
 // never fused. A gradient that is not finite is not stored: the kernel throws NotFinite. reads the parts, and
-// with `scaled` a scale [1]; writes (in place) w, and with momentum v.
+// with `scaled` a scale [1]; writes (in place) w, and with momentum v; with `copies` the new w in bf16 too.
 struct SgdUpdate {
   int parts = 1;
   std::int64_t elements = 0;
   float momentum = 0, weight_decay = 0;
   bool scaled = false;
+  bool copies = false;
 };
 
 // reads a gradient; writes the sum of squares (f64) of each of its pieces, added in order, in double precision.
@@ -216,11 +241,17 @@ struct ClipScale {
   double max_norm = 0;
 };
 
+// reads numbers; writes them in another type, f32 or bf16.
+struct Convert {
+  std::int64_t elements = 0;
+  DType from = DType::f32, to = DType::bf16;
+};
+
 using Op =
     std::variant<ConvForward, ConvBackwardData, ConvBackwardWeights, PoolForward, PoolBackward, LrnForward, LrnBackward,
                  ActivationForward, ActivationBackward, Dropout, FullyConnectedForward, FullyConnectedBackwardData,
                  FullyConnectedBackwardWeights, FullyConnectedUpdate, ConcatForward, ConcatBackward, Add,
-                 SoftmaxCrossEntropy, Softmax, SumParts, SgdUpdate, SquaredNorms, ClipScale>;
+                 SoftmaxCrossEntropy, Softmax, SumParts, SgdUpdate, SquaredNorms, ClipScale, Convert>;
 
 // "conv_forward", ...
 std::string op_name(const Op& op);

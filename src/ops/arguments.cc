@@ -28,29 +28,29 @@ std::int64_t sum(const std::vector<std::int64_t>& numbers) {
 }
 
 Arguments list(const ConvForward& o) {
-  return {{"source", Access::read, source_elements(o.shape, o.rows)},
-          {"weight", Access::read, weight_elements(o.shape)},
+  return {{"source", Access::read, source_elements(o.shape, o.rows), o.type},
+          {"weight", Access::read, weight_elements(o.shape), o.type},
           {"bias", Access::read, o.shape.out},
-          {"destination", Access::write, destination_elements(o.shape, o.rows)}};
+          {"destination", Access::write, destination_elements(o.shape, o.rows), o.destination_type}};
 }
 
 Arguments list(const ConvBackwardData& o) {
-  return {{"diff_destination", Access::read, destination_elements(o.shape, o.rows)},
-          {"weight", Access::read, weight_elements(o.shape)},
-          {"diff_source", Access::write, source_elements(o.shape, o.rows)}};
+  return {{"diff_destination", Access::read, destination_elements(o.shape, o.rows), o.type},
+          {"weight", Access::read, weight_elements(o.shape), o.type},
+          {"diff_source", Access::write, source_elements(o.shape, o.rows), o.type}};
 }
 
 Arguments list(const ConvBackwardWeights& o) {
-  return {{"source", Access::read, source_elements(o.shape, o.rows)},
-          {"diff_destination", Access::read, destination_elements(o.shape, o.rows)},
+  return {{"source", Access::read, source_elements(o.shape, o.rows), o.type},
+          {"diff_destination", Access::read, destination_elements(o.shape, o.rows), o.type},
           {"diff_weight", Access::write, weight_elements(o.shape)},
           {"diff_bias", Access::write, o.shape.out}};
 }
 
 Arguments list(const PoolForward& o) {
   const std::int64_t outputs = destination_elements(o.shape, o.rows);
-  Arguments arguments = {{"source", Access::read, source_elements(o.shape, o.rows)},
-                         {"destination", Access::write, outputs}};
+  Arguments arguments = {{"source", Access::read, source_elements(o.shape, o.rows), o.type},
+                         {"destination", Access::write, outputs, o.type}};
   if (o.training && o.shape.kind == PoolKind::max) {
     arguments.push_back({"workspace", Access::write, outputs, DType::i32});
   }
@@ -59,9 +59,9 @@ Arguments list(const PoolForward& o) {
 
 Arguments list(const PoolBackward& o) {
   const std::int64_t outputs = destination_elements(o.shape, o.rows);
-  Arguments arguments = {{"diff_destination", Access::read, outputs}};
+  Arguments arguments = {{"diff_destination", Access::read, outputs, o.type}};
   if (o.shape.kind == PoolKind::max) arguments.push_back({"workspace", Access::read, outputs, DType::i32});
-  arguments.push_back({"diff_source", Access::write, source_elements(o.shape, o.rows)});
+  arguments.push_back({"diff_source", Access::write, source_elements(o.shape, o.rows), o.type});
   return arguments;
 }
 
@@ -69,89 +69,90 @@ std::int64_t elements_of(const LrnShape& s, const Rows& rows) { return rows.coun
 
 Arguments list(const LrnForward& o) {
   const std::int64_t elements = elements_of(o.shape, o.rows);
-  return {{"source", Access::read, elements}, {"destination", Access::write, elements}};
+  return {{"source", Access::read, elements, o.type}, {"destination", Access::write, elements, o.type}};
 }
 
 Arguments list(const LrnBackward& o) {
   const std::int64_t elements = elements_of(o.shape, o.rows);
-  return {{"source", Access::read, elements},
-          {"diff_destination", Access::read, elements},
-          {"diff_source", Access::write, elements}};
+  return {{"source", Access::read, elements, o.type},
+          {"diff_destination", Access::read, elements, o.type},
+          {"diff_source", Access::write, elements, o.type}};
 }
 
 Arguments list(const ActivationForward& o) {
   const std::int64_t elements = o.rows.count * o.row_elements;
-  if (o.in_place) return {{"values", Access::update, elements}};
-  return {{"source", Access::read, elements}, {"destination", Access::write, elements}};
+  if (o.in_place) return {{"values", Access::update, elements, o.type}};
+  return {{"source", Access::read, elements, o.type}, {"destination", Access::write, elements, o.type}};
 }
 
 Arguments list(const ActivationBackward& o) {
   const std::int64_t elements = o.rows.count * o.row_elements;
-  if (o.in_place) return {{"destination", Access::read, elements}, {"diff", Access::update, elements}};
-  return {{"destination", Access::read, elements},
-          {"diff_destination", Access::read, elements},
-          {"diff_source", Access::write, elements}};
+  if (o.in_place) return {{"destination", Access::read, elements, o.type}, {"diff", Access::update, elements, o.type}};
+  return {{"destination", Access::read, elements, o.type},
+          {"diff_destination", Access::read, elements, o.type},
+          {"diff_source", Access::write, elements, o.type}};
 }
 
 Arguments list(const Dropout& o) {
   const std::int64_t elements = o.rows.count * o.row_elements;
-  return {{"source", Access::read, elements}, {"destination", Access::write, elements}};
+  return {{"source", Access::read, elements, o.type}, {"destination", Access::write, elements, o.type}};
 }
 
 Arguments list(const FullyConnectedForward& o) {
-  return {{"source", Access::read, o.rows.count * o.in},
-          {"weight", Access::read, o.out * o.in},
+  return {{"source", Access::read, o.rows.count * o.in, o.type},
+          {"weight", Access::read, o.out * o.in, o.type},
           {"bias", Access::read, o.out},
-          {"destination", Access::write, o.rows.count * o.out}};
+          {"destination", Access::write, o.rows.count * o.out, o.destination_type}};
 }
 
 Arguments list(const FullyConnectedBackwardData& o) {
-  return {{"diff_destination", Access::read, o.rows.count * o.out},
-          {"weight", Access::read, o.out * o.in},
-          {"diff_source", Access::write, o.rows.count * o.in}};
+  return {{"diff_destination", Access::read, o.rows.count * o.out, o.type},
+          {"weight", Access::read, o.out * o.in, o.type},
+          {"diff_source", Access::write, o.rows.count * o.in, o.type}};
 }
 
 Arguments list(const FullyConnectedBackwardWeights& o) {
-  return {{"source", Access::read, o.rows.count * o.in},
-          {"diff_destination", Access::read, o.rows.count * o.out},
+  return {{"source", Access::read, o.rows.count * o.in, o.type},
+          {"diff_destination", Access::read, o.rows.count * o.out, o.type},
           {"diff_weight", Access::write, o.outputs * o.in},
           {"diff_bias", Access::write, o.outputs}};
 }
 
 Arguments list(const FullyConnectedUpdate& o) {
-  const auto& [in, out, first_output, outputs, units, rows] = o.gradient;
-  Arguments arguments = {{"source", Access::read, rows.count * in},
-                         {"diff_destination", Access::read, rows.count * out},
+  const auto& [in, out, first_output, outputs, units, rows, type] = o.gradient;
+  Arguments arguments = {{"source", Access::read, rows.count * in, type},
+                         {"diff_destination", Access::read, rows.count * out, type},
                          {"weight", Access::update, outputs * in},
                          {"bias", Access::update, outputs}};
   if (o.momentum != 0) {
     arguments.push_back({"weight_velocity", Access::update, outputs * in});
     arguments.push_back({"bias_velocity", Access::update, outputs});
   }
+  if (o.copies) arguments.push_back({"copy", Access::write, outputs * in, DType::bf16});
   return arguments;
 }
 
 Arguments list(const ConcatForward& o) {
   Arguments arguments;
   for (const std::int64_t elements : o.row_elements) {
-    arguments.push_back({"source", Access::read, o.rows.count * elements});
+    arguments.push_back({"source", Access::read, o.rows.count * elements, o.type});
   }
-  arguments.push_back({"destination", Access::write, o.rows.count * sum(o.row_elements)});
+  arguments.push_back({"destination", Access::write, o.rows.count * sum(o.row_elements), o.type});
   return arguments;
 }
 
 Arguments list(const ConcatBackward& o) {
-  Arguments arguments = {{"diff_destination", Access::read, o.rows.count * sum(o.row_elements)}};
+  Arguments arguments = {{"diff_destination", Access::read, o.rows.count * sum(o.row_elements), o.type}};
   for (const std::int64_t elements : o.row_elements) {
-    arguments.push_back({"diff_source", Access::write, o.rows.count * elements});
+    arguments.push_back({"diff_source", Access::write, o.rows.count * elements, o.type});
   }
   return arguments;
 }
 
 Arguments list(const Add& o) {
   const std::int64_t elements = o.rows.count * o.row_elements;
-  Arguments arguments(static_cast<std::size_t>(o.inputs), {"source", Access::read, elements});
-  arguments.push_back({"destination", Access::write, elements});
+  Arguments arguments(static_cast<std::size_t>(o.inputs), {"source", Access::read, elements, o.type});
+  arguments.push_back({"destination", Access::write, elements, o.type});
   return arguments;
 }
 
@@ -161,7 +162,7 @@ Arguments list(const SoftmaxCrossEntropy& o) {
                          {"labels", Access::read, n, DType::i32},
                          {"loss", Access::write, n},
                          {"rank", Access::write, n, DType::i32}};
-  if (o.training) arguments.push_back({"diff_logits", Access::write, n * o.classes});
+  if (o.training) arguments.push_back({"diff_logits", Access::write, n * o.classes, o.type});
   return arguments;
 }
 
@@ -181,6 +182,7 @@ Arguments list(const SgdUpdate& o) {
   if (o.scaled) arguments.push_back({"scale", Access::read, 1});
   arguments.push_back({"weights", Access::update, o.elements});
   if (o.momentum != 0) arguments.push_back({"velocity", Access::update, o.elements});
+  if (o.copies) arguments.push_back({"copy", Access::write, o.elements, DType::bf16});
   return arguments;
 }
 
@@ -191,6 +193,10 @@ Arguments list(const SquaredNorms& o) {
 
 Arguments list(const ClipScale& o) {
   return {{"squares", Access::read, o.count, DType::f64}, {"scale", Access::write, 1}, {"norm", Access::write, 1}};
+}
+
+Arguments list(const Convert& o) {
+  return {{"numbers", Access::read, o.elements, o.from}, {"converted", Access::write, o.elements, o.to}};
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "base/random.h"
 #include "ops/arguments.h"
+#include "tensor/bf16.h"
 
 namespace hadal {
 
@@ -76,10 +77,14 @@ Bytes make_input(const ConformanceCase& which, const OpArgument& argument, std::
       set_element(bytes, i, double{random.uniform(i)} * 10);
     } else if (argument.name == "scale") {
       set_element(bytes, i, random.uniform(i));
-    } else if (argument.name == "destination") {
-      set_element(bytes, i, activation_result(activation->kind, random.normal(i)));
     } else {
-      set_element(bytes, i, number(which.numbers, random, i));
+      const float value = argument.name == "destination" ? activation_result(activation->kind, random.normal(i))
+                                                         : number(which.numbers, random, i);
+      if (argument.type == DType::bf16) {
+        set_element(bytes, i, Bf16(value));
+      } else {
+        set_element(bytes, i, value);
+      }
     }
   }
   return bytes;
@@ -196,7 +201,8 @@ std::vector<Bytes> make_inputs(const ConformanceCase& which, Backend& backend, D
                                    .rows = backward.rows,
                                    .source = backward.source,
                                    .destination = backward.destination,
-                                   .training = true};
+                                   .training = true,
+                                   .type = backward.type};
     const ConformanceCase before{which.name, forward, which.numbers};
     inputs[i] = run_kernel(backend, device, forward, make_inputs(before, backend, device)).arrays.back();
   }
@@ -212,10 +218,16 @@ bool untouched(const Bytes& bytes, std::size_t i) {
 }
 
 template <class T>
+double number_of(T value) {
+  return static_cast<double>(value);
+}
+double number_of(Bf16 value) { return static_cast<double>(static_cast<float>(value)); }
+
+template <class T>
 double root_mean_square(const Bytes& bytes) {
   double sum = 0, count = 0;
   for (std::size_t i = 0; i < bytes.size() / sizeof(T); ++i) {
-    const auto value = static_cast<double>(element<T>(bytes, i));
+    const double value = number_of(element<T>(bytes, i));
     if (!std::isfinite(value)) continue;
     sum += value * value;
     ++count;
@@ -237,7 +249,7 @@ void compare(const std::string& name, const Bytes& actual, const Bytes& expected
       result.problem = fmt::format("does not write element {} of {}", i, name);
       return;
     }
-    const auto got = static_cast<double>(element<T>(actual, i)), want = static_cast<double>(element<T>(expected, i));
+    const double got = number_of(element<T>(actual, i)), want = number_of(element<T>(expected, i));
     const double error = relative_error(got, want, scale);
     if (error > result.tolerance && error > result.error) {
       result.problem = fmt::format("element {} of {} is {:.9g} instead of {:.9g}", i, name, got, want);
@@ -255,6 +267,8 @@ void compare_results(const Op& op, const Run& actual, const Run& expected, Confo
       compare<double>(argument.name, actual.arrays[i], expected.arrays[i], result);
     } else if (argument.type == DType::i32) {
       compare<std::int32_t>(argument.name, actual.arrays[i], expected.arrays[i], result);
+    } else if (argument.type == DType::bf16) {
+      compare<Bf16>(argument.name, actual.arrays[i], expected.arrays[i], result);
     } else {
       compare<float>(argument.name, actual.arrays[i], expected.arrays[i], result);
     }
@@ -263,7 +277,8 @@ void compare_results(const Op& op, const Run& actual, const Run& expected, Confo
 
 // ---- tolerance
 
-constexpr double kRounding = 0x1p-24;  // the largest relative error of one fp32 operation
+constexpr double kRounding = 0x1p-24;    // the largest relative error of one fp32 operation
+constexpr double kBf16Spacing = 0x1p-7;  // of neighbours, to the smaller one: sums that differ a little may round apart
 
 // Of `terms` products added in fp32 in whatever order: rounding errors add up like a random walk.
 double sum_tolerance(std::int64_t terms) { return kRounding * (8 + 4 * std::sqrt(static_cast<double>(terms))); }
@@ -303,7 +318,15 @@ struct Tolerance {
 
 }  // namespace
 
-double conformance_tolerance(const Op& op) { return std::visit(Tolerance{}, op); }
+double conformance_tolerance(const Op& op) {
+  const double tolerance = std::visit(Tolerance{}, op);
+  if (tolerance == 0) return 0;
+  const std::vector<OpArgument> arguments = arguments_of(op);
+  const bool rounds = std::any_of(arguments.begin(), arguments.end(), [](const OpArgument& argument) {
+    return argument.access != Access::read && argument.type == DType::bf16;
+  });
+  return rounds ? tolerance + kBf16Spacing : tolerance;
+}
 
 ConformanceResult check_conformance(const ConformanceCase& which, Backend& backend, Backend& reference,
                                     Device& device) {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "ops/conformance.h"
 
 namespace hadal {
@@ -298,6 +300,41 @@ void add_updates(Cases& cases) {
   cases.push_back({"clip scale leaves alone", ClipScale{3, 1e3}});
 }
 
+// ---- bf16
+
+// The same operator on bf16 numbers; nothing where it has no type.
+std::optional<Op> in_bf16(const Op& op) {
+  return std::visit(
+      [](auto which) -> std::optional<Op> {
+        if constexpr (requires { which.destination_type; }) which.destination_type = DType::bf16;
+        if constexpr (requires { which.copies; }) which.copies = true;
+        if constexpr (requires { which.gradient.type; }) which.gradient.type = DType::bf16;
+        if constexpr (requires { which.type; }) which.type = DType::bf16;
+        if constexpr (
+            requires { which.type; } || requires { which.copies; })
+          return which;
+        return std::nullopt;
+      },
+      op);
+}
+
+void add_bf16(Cases& cases) {
+  const Cases fp32 = cases;
+  for (const ConformanceCase& which : fp32) {
+    if (const std::optional<Op> op = in_bf16(which.op)) cases.push_back({which.name + ", bf16", *op, which.numbers});
+  }
+  cases.push_back({"fully connected bf16 to fp32",
+                   FullyConnectedForward{.in = 64, .out = 10, .rows = all(33), .type = DType::bf16}});
+  cases.push_back(
+      {"conv bf16 to fp32", ConvForward{.shape = {.channels = 16, .height = 5, .width = 5, .out = 16, .kernel = 3},
+                                        .rows = all(2),
+                                        .type = DType::bf16}});
+  cases.push_back({"fp32 to bf16", Convert{1003, DType::f32, DType::bf16}});
+  cases.push_back({"fp32 to bf16, NaNs", Convert{1003, DType::f32, DType::bf16}, Numbers::nans});
+  cases.push_back({"bf16 to fp32", Convert{1003, DType::bf16, DType::f32}});
+  cases.push_back({"bf16 to fp32, NaNs", Convert{1003, DType::bf16, DType::f32}, Numbers::nans});
+}
+
 }  // namespace
 
 const std::vector<ConformanceCase>& conformance_cases() {
@@ -312,6 +349,7 @@ const std::vector<ConformanceCase>& conformance_cases() {
     add_fully_connected(all_cases);
     add_losses(all_cases);
     add_updates(all_cases);
+    add_bf16(all_cases);
     return all_cases;
   }();
   return cases;

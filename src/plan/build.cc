@@ -133,6 +133,16 @@ bool PlanBuilder::owns_diff(int l) const {
 
 bool PlanBuilder::diff_in_place(int l) const { return runs_in_place(l) && owns_diff(l); }
 
+// A product sums in fp32: where the loss reads its result as it is, that is not rounded.
+int PlanBuilder::logits_in_fp32() const {
+  int l = static_cast<int>(network_.layers.size()) - 1;
+  while (l != kNetworkInput && is_view(network_.layers[l])) l = network_.layers[l].inputs[0];
+  if (l == kNetworkInput || consumers_[l + 1].size() > 1) return -2;
+  return network_.layers[l].weight >= 0 ? l : -2;
+}
+
+DType PlanBuilder::type_of(int l) const { return root(l) == logits_in_fp32() ? DType::f32 : options_.precision; }
+
 int PlanBuilder::root(int layer) const {
   while (layer != kNetworkInput && (is_view(network_.layers[layer]) || runs_in_place(layer))) {
     layer = network_.layers[layer].inputs[0];
@@ -198,21 +208,20 @@ int PlanBuilder::add_tensor(const std::string& name, int device, TensorKind kind
   return static_cast<int>(plan_.tensors.size()) - 1;
 }
 
-RowTensor PlanBuilder::add_rows(const std::string& name, TensorKind kind, std::int64_t row_elements,
+RowTensor PlanBuilder::add_rows(const std::string& name, TensorKind kind, DType type, std::int64_t row_elements,
                                 const std::vector<bool>& full, Layout layout) {
   RowTensor rows{std::vector<int>(options_.devices.size(), -1), std::vector<std::int64_t>(options_.devices.size()),
                  row_elements};
   const bool anyone_full = std::any_of(full.begin(), full.end(), [](bool f) { return f; });
   if (shared() && anyone_full) {
-    rows.tensor.assign(options_.devices.size(),
-                       add_tensor(name, 0, kind, options_.rows * row_elements, DType::f32, layout));
+    rows.tensor.assign(options_.devices.size(), add_tensor(name, 0, kind, options_.rows * row_elements, type, layout));
     return rows;
   }
   for (int d = 0; d < device_count(); ++d) {
     const RowSpan& own = plan_.device_rows[d];
     const std::int64_t count = full[d] ? options_.rows : own.count;
     rows.first_row[d] = full[d] ? 0 : own.first;
-    if (count > 0) rows.tensor[d] = add_tensor(name, d, kind, count * row_elements, DType::f32, layout);
+    if (count > 0) rows.tensor[d] = add_tensor(name, d, kind, count * row_elements, type, layout);
   }
   return rows;
 }
@@ -241,10 +250,12 @@ Range PlanBuilder::diff(int layer, int device) const {
 void PlanBuilder::place_persistent() {
   for (const Parameter& parameter : network_.parameters) {
     ParameterPlace place;
+    const DType type = has_copies(parameter) ? DType::bf16 : DType::f32;
     for (int d = 0; d < device_count(); ++d) {
       const bool first = d == 0 || !shared();
-      place.tensor.push_back(first ? add_tensor(parameter.name, d, TensorKind::parameter, elements(parameter.shape))
-                                   : place.tensor[0]);
+      place.tensor.push_back(first
+                                 ? add_tensor(parameter.name, d, TensorKind::parameter, elements(parameter.shape), type)
+                                 : place.tensor[0]);
     }
     plan_.parameters.push_back(std::move(place));
   }
@@ -256,7 +267,10 @@ void PlanBuilder::place_persistent() {
       const Parameter& parameter = network_.parameters[p];
       const std::int64_t per_output = elements(parameter.shape) / parameter.shape[0];
       for (const OwnerSpan& owner : owners_[l]) {
-        OwnedRange owned{p, owner.device, owner.first * per_output, owner.count * per_output, -1};
+        OwnedRange owned{p, owner.device, owner.first * per_output, owner.count * per_output, -1, -1};
+        if (has_copies(parameter)) {
+          owned.master = add_tensor(parameter.name + ".master", owner.device, TensorKind::parameter, owned.count);
+        }
         if (options_.momentum > 0) {
           owned.state = add_tensor(parameter.name + ".momentum", owner.device, TensorKind::state, owned.count);
         }
@@ -275,7 +289,7 @@ void PlanBuilder::place_persistent() {
 
 void PlanBuilder::load_batch() {
   const std::int64_t row_elements = elements(network_.input);
-  values_[0] = add_rows("input", TensorKind::input, row_elements, full_value_[0]);
+  values_[0] = add_rows("input", TensorKind::input, options_.precision, row_elements, full_value_[0]);
   labels_ = {std::vector<int>(options_.devices.size(), -1), std::vector<std::int64_t>(options_.devices.size()), 1};
   const std::size_t labels_offset = static_cast<std::size_t>(options_.rows * row_elements) * 4;
   for (int d = 0; d < device_count(); ++d) {
@@ -284,7 +298,15 @@ void PlanBuilder::load_batch() {
     const auto load = [&](const std::string& name, std::size_t offset, Range to) {
       plan_.steps.push_back({name, d, StreamKind::compute, -1, Load{offset}, {}, {to}, {}});
     };
-    load("input.load", static_cast<std::size_t>(span.first * row_elements) * 4, value(kNetworkInput, d));
+    const std::size_t offset = static_cast<std::size_t>(span.first * row_elements) * 4;
+    if (options_.precision == DType::f32) {
+      load("input.load", offset, value(kNetworkInput, d));
+    } else {
+      const Range loaded = whole(add_tensor("input.loaded", d, TensorKind::input, span.count * row_elements));
+      load("input.load", offset, loaded);
+      compute("input.convert", d, -1, Convert{loaded.count, DType::f32, options_.precision}, {loaded},
+              {value(kNetworkInput, d)});
+    }
     if (options_.mode == PlanMode::predict) continue;
     labels_.tensor[d] = add_tensor("labels", d, TensorKind::input, span.count, DType::i32);
     labels_.first_row[d] = span.first;
@@ -298,8 +320,8 @@ void PlanBuilder::forward(int l) {
   if (is_view(layer)) return;
   const bool in_place = runs_in_place(l);
   if (!in_place) {
-    values_[l + 1] =
-        add_rows(layer.name, TensorKind::activation, elements(layer.output), full_value_[l + 1], layouts_[l + 1]);
+    values_[l + 1] = add_rows(layer.name, TensorKind::activation, type_of(l), elements(layer.output),
+                              full_value_[l + 1], layouts_[l + 1]);
   }
   const std::int64_t in_elements = elements(network_.shape_of(layer.inputs[0]));
   for (int d = 0; d < device_count(); ++d) {
@@ -314,40 +336,51 @@ void PlanBuilder::forward(int l) {
     }
     std::vector<Range> writes{value(l, d)};
     const Layout source = layout_of(layer.inputs[0]), destination = layouts_[l + 1];
+    const DType type = options_.precision;
     Op op;
     if (as<ConvOptions>(layer)) {
-      op = ConvForward{conv_shape(network_, layer), rows, source, destination};
+      op = ConvForward{conv_shape(network_, layer), rows, source, destination, type, type_of(l)};
     } else if (as<PoolOptions>(layer)) {
-      op = PoolForward{pool_shape(network_, layer), rows, source, destination, training()};
+      op = PoolForward{pool_shape(network_, layer), rows, source, destination, training(), type};
       if (training() && has_max_workspace(layer)) {
         workspaces_[l][d] = add_tensor(layer.name + ".workspace", d, TensorKind::workspace,
                                        rows.count * elements(layer.output), DType::i32);
         writes.push_back(whole(workspaces_[l][d]));
       }
     } else if (as<LrnOptions>(layer)) {
-      op = LrnForward{lrn_shape(layer), rows, source};
+      op = LrnForward{lrn_shape(layer), rows, source, type};
     } else if (const auto* o = as<FullyConnectedOptions>(layer)) {
-      op = FullyConnectedForward{in_elements, o->out, rows};
+      op = FullyConnectedForward{in_elements, o->out, rows, type, type_of(l)};
     } else if (const auto* activation = as<ActivationOptions>(layer)) {
-      op = ActivationForward{activation->kind, in_elements, rows, in_place};
+      op = ActivationForward{activation->kind, in_elements, rows, in_place, type};
     } else if (const auto* dropout = as<DropoutOptions>(layer)) {
-      op = Dropout{dropout->p, in_elements, rows, options_.seed, static_cast<std::uint32_t>(l)};
+      op = Dropout{dropout->p, in_elements, rows, options_.seed, static_cast<std::uint32_t>(l), type};
     } else if (as<ConcatOptions>(layer)) {
-      ConcatForward concat{{}, rows};
+      ConcatForward concat{{}, rows, type};
       for (const int input : layer.inputs) concat.row_elements.push_back(elements(network_.shape_of(input)));
       op = concat;
     } else {
-      op = Add{static_cast<int>(layer.inputs.size()), in_elements, rows};
+      op = Add{static_cast<int>(layer.inputs.size()), in_elements, rows, type};
     }
     compute(layer.name + ".forward", d, l, std::move(op), std::move(reads), std::move(writes));
   }
+}
+
+// What the loss reads on a device: the last layer's value in fp32.
+Range PlanBuilder::logits(int d) {
+  const int last = static_cast<int>(network_.layers.size()) - 1;
+  const Range output = value(last, d);
+  if (type_of(last) == DType::f32) return output;
+  const Range converted = whole(add_tensor("logits", d, TensorKind::activation, output.count));
+  compute("logits.convert", d, -1, Convert{output.count, type_of(last), DType::f32}, {output}, {converted});
+  return converted;
 }
 
 void PlanBuilder::loss() {
   const int last = static_cast<int>(network_.layers.size()) - 1;
   const std::int64_t classes = elements(network_.layers[last].output);
   if (training() && network_.learns(last)) {
-    diffs_[last + 1] = add_rows("loss.diff", TensorKind::activation, classes, full_diff_[last + 1]);
+    diffs_[last + 1] = add_rows("loss.diff", TensorKind::activation, options_.precision, classes, full_diff_[last + 1]);
   }
   for (int d = 0; d < device_count(); ++d) {
     if (!works(d)) continue;
@@ -355,15 +388,15 @@ void PlanBuilder::loss() {
     ResultRows result{d, rows.first, rows.count};
     if (options_.mode == PlanMode::predict) {
       result.probabilities = add_tensor("probabilities", d, TensorKind::result, rows.count * classes);
-      compute("softmax", d, -1, Softmax{classes, rows}, {value(last, d)}, {whole(result.probabilities)});
+      compute("softmax", d, -1, Softmax{classes, rows}, {logits(d)}, {whole(result.probabilities)});
     } else {
       result.loss = add_tensor("loss", d, TensorKind::result, rows.count);
       result.rank = add_tensor("rank", d, TensorKind::result, rows.count, DType::i32);
       const bool backward = training() && network_.learns(last);
       std::vector<Range> writes{whole(result.loss), whole(result.rank)};
       if (backward) writes.push_back(diff(last, d));
-      compute("loss", d, -1, SoftmaxCrossEntropy{classes, rows, options_.rows, backward},
-              {value(last, d), whole(labels_.tensor[d])}, std::move(writes));
+      compute("loss", d, -1, SoftmaxCrossEntropy{classes, rows, options_.rows, backward, options_.precision},
+              {logits(d), whole(labels_.tensor[d])}, std::move(writes));
     }
     plan_.results.push_back(result);
   }
@@ -378,15 +411,16 @@ RowTensor PlanBuilder::combine_diffs(int l) {
   const auto& parts = diff_parts_[l + 1];
   if (parts.size() == 1) return parts[0];
   const Layer& layer = network_.layers[l];
-  RowTensor sum =
-      add_rows(layer.name + ".diff", TensorKind::activation, elements(layer.output), full_diff_[l + 1], layout_of(l));
+  RowTensor sum = add_rows(layer.name + ".diff", TensorKind::activation, options_.precision, elements(layer.output),
+                           full_diff_[l + 1], layout_of(l));
   for (int d = 0; d < device_count(); ++d) {
     if (!works(d)) continue;
     const Rows rows = rows_of(d);
     std::vector<Range> reads;
     for (const RowTensor& part : parts) reads.push_back(part.rows(d, rows.first, rows.count));
-    compute(layer.name + ".sum_diffs", d, l, Add{static_cast<int>(parts.size()), elements(layer.output), rows},
-            std::move(reads), {sum.rows(d, rows.first, rows.count)});
+    compute(layer.name + ".sum_diffs", d, l,
+            Add{static_cast<int>(parts.size()), elements(layer.output), rows, options_.precision}, std::move(reads),
+            {sum.rows(d, rows.first, rows.count)});
   }
   return sum;
 }
@@ -414,7 +448,8 @@ void PlanBuilder::backward(int l) {
     }
     const bool only = consumers_[input + 1].size() == 1;
     input_diffs[i] =
-        add_rows(layer.name + ".diff_" + std::to_string(i), TensorKind::activation, elements(network_.shape_of(input)),
+        add_rows(layer.name + ".diff_" + std::to_string(i), TensorKind::activation, options_.precision,
+                 elements(network_.shape_of(input)),
                  only ? full_diff_[input + 1] : std::vector<bool>(options_.devices.size()), layout_of(input));
   }
   const bool data_gradient = std::any_of(wanted.begin(), wanted.end(), [](bool w) { return w; });
@@ -427,26 +462,27 @@ void PlanBuilder::backward(int l) {
     for (const RowTensor& to : input_diffs) writes.push_back(to.rows(d, rows.first, rows.count));
     std::vector<Range> reads;
     if (!in_place) reads.push_back(diff(l, d));
+    const DType type = options_.precision;
     Op op;
     if (as<ConvOptions>(layer)) {
-      op = ConvBackwardData{conv_shape(network_, layer), rows, source, destination};
+      op = ConvBackwardData{conv_shape(network_, layer), rows, source, destination, type};
       reads.push_back(whole(plan_.parameters[layer.weight].tensor[d]));
     } else if (as<PoolOptions>(layer)) {
-      op = PoolBackward{pool_shape(network_, layer), rows, source, destination};
+      op = PoolBackward{pool_shape(network_, layer), rows, source, destination, type};
       if (has_max_workspace(layer)) reads.push_back(whole(workspaces_[l][d]));
     } else if (as<LrnOptions>(layer)) {
-      op = LrnBackward{lrn_shape(layer), rows, source};
+      op = LrnBackward{lrn_shape(layer), rows, source, type};
       reads.insert(reads.begin(), value(layer.inputs[0], d));
     } else if (const auto* o = as<FullyConnectedOptions>(layer)) {
-      op = FullyConnectedBackwardData{in_elements, o->out, rows};
+      op = FullyConnectedBackwardData{in_elements, o->out, rows, type};
       reads.push_back(whole(plan_.parameters[layer.weight].tensor[d]));
     } else if (const auto* activation = as<ActivationOptions>(layer)) {
-      op = ActivationBackward{activation->kind, in_elements, rows, in_place};
+      op = ActivationBackward{activation->kind, in_elements, rows, in_place, type};
       reads.insert(reads.begin(), value(l, d));
     } else if (const auto* dropout = as<DropoutOptions>(layer)) {
-      op = Dropout{dropout->p, in_elements, rows, options_.seed, static_cast<std::uint32_t>(l)};
+      op = Dropout{dropout->p, in_elements, rows, options_.seed, static_cast<std::uint32_t>(l), type};
     } else {
-      ConcatBackward concat{{}, rows};
+      ConcatBackward concat{{}, rows, type};
       for (const int input : layer.inputs) concat.row_elements.push_back(elements(network_.shape_of(input)));
       op = concat;
     }
@@ -478,10 +514,12 @@ void PlanBuilder::backward_weights(int l) {
                                diffs_[l + 1].rows(d, first, count)};
       Op op;
       if (as<ConvOptions>(layer)) {
-        op = ConvBackwardWeights{conv_shape(network_, layer), rows, layout_of(layer.inputs[0]), layouts_[l + 1]};
+        op = ConvBackwardWeights{conv_shape(network_, layer), rows, layout_of(layer.inputs[0]), layouts_[l + 1],
+                                 options_.precision};
       } else {
         const std::int64_t out = layer.output[0];
-        op = FullyConnectedBackwardWeights{elements(network_.shape_of(layer.inputs[0])), out, 0, out, {}, rows};
+        op = FullyConnectedBackwardWeights{
+            elements(network_.shape_of(layer.inputs[0])), out, 0, out, {}, rows, options_.precision};
       }
       compute(layer.name + ".backward_weights", d, l, std::move(op), std::move(reads),
               {whole(part.weight), whole(part.bias)});

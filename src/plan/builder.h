@@ -42,11 +42,14 @@ class PlanBuilder {
   void choose_layouts();
   void find_full_rows();
   Layout layout_of(int layer) const { return layouts_[root(layer) + 1]; }
+  DType type_of(int layer) const;  // of its value
+  int logits_in_fp32() const;      // the layer that writes the loss's input in fp32 though others write bf16, or -2
 
   // build.cc: steps
   void place_persistent();
   void load_batch();
   void forward(int layer);
+  Range logits(int device);
   void loss();
   void backward(int layer);
   void backward_weights(int layer);
@@ -68,6 +71,8 @@ class PlanBuilder {
   void update_range(int index, const std::vector<Range>& parts, int scale);
   void distribute(int index);
   Range place_of(const OwnedRange& owned, int device) const;
+  Range master_of(const OwnedRange& owned) const;
+  std::size_t bytes_of(const Range& range) const;
   void clip_and_update();
   void share_norms(const std::vector<int>& slots, std::int64_t first, std::int64_t count, int owner);
   std::vector<int> scales_from(const std::vector<int>& slots, std::int64_t count);
@@ -75,8 +80,8 @@ class PlanBuilder {
   // Small parts
   int add_tensor(const std::string& name, int device, TensorKind kind, std::int64_t count, DType type = DType::f32,
                  Layout layout = Layout::canonical);
-  RowTensor add_rows(const std::string& name, TensorKind kind, std::int64_t row_elements, const std::vector<bool>& full,
-                     Layout layout = Layout::canonical);
+  RowTensor add_rows(const std::string& name, TensorKind kind, DType type, std::int64_t row_elements,
+                     const std::vector<bool>& full, Layout layout = Layout::canonical);
   Range whole(int tensor) const { return {tensor, 0, plan_.tensors[tensor].elements}; }
   void compute(const std::string& name, int device, int layer, Op op, std::vector<Range> reads,
                std::vector<Range> writes);
@@ -86,6 +91,9 @@ class PlanBuilder {
                         std::int64_t pitch, std::int64_t first_column, std::int64_t columns);
   Rows rows_of(int device) const;
   bool works(int device) const { return plan_.device_rows[device].count > 0; }
+  bool has_copies(const Parameter& parameter) const {  // bf16 copies of its fp32 values are what layers read
+    return options_.precision == DType::bf16 && parameter.shape.size() > 1;
+  }
   bool shared() const { return options_.topology == ExchangeTopology::shared; }
   bool training() const { return options_.mode == PlanMode::train; }
   int device_count() const { return static_cast<int>(options_.devices.size()); }

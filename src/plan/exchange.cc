@@ -8,7 +8,7 @@ namespace hadal {
 
 void PlanBuilder::transfer(const std::string& name, int from, int to, StreamKind stream, int layer, Range source,
                            Range destination) {
-  const std::size_t bytes = static_cast<std::size_t>(source.count) * size_of(plan_.tensors[source.tensor].type);
+  const std::size_t bytes = bytes_of(source);
   plan_.steps.push_back({name, from, stream, layer, Transfer{to, 1, bytes, bytes, bytes}, {source}, {destination}, {}});
 }
 
@@ -48,7 +48,7 @@ void PlanBuilder::send_inputs(int l) {
       if (from == to || !works(from)) continue;
       const RowSpan& span = plan_.device_rows[from];
       if (shared()) {
-        plan_.remote_read_bytes += static_cast<std::size_t>(span.count * rows.row_elements) * 4;
+        plan_.remote_read_bytes += bytes_of(rows.rows(from, span.first, span.count));
       } else {
         transfer(layer.name + ".send_input", from, to, StreamKind::gather, l, rows.rows(from, span.first, span.count),
                  rows.rows(to, span.first, span.count));
@@ -95,7 +95,7 @@ void PlanBuilder::gather_factors(int l) {
       if (from == owner.device || !works(from)) continue;
       const RowSpan& span = plan_.device_rows[from];
       if (shared()) {
-        plan_.remote_read_bytes += static_cast<std::size_t>(span.count * owner.count) * 4;
+        plan_.remote_read_bytes += bytes_of({diffs.tensor[from], 0, span.count * owner.count});
       } else {
         transfer_columns(layer.name + ".send_diff", from, owner.device, l, diffs.rows(from, span.first, span.count),
                          diffs.rows(owner.device, span.first, span.count), out, owner.first, owner.count);
@@ -123,7 +123,8 @@ FullyConnectedBackwardWeights PlanBuilder::product_of_factors(int l, const Owner
           owner.first,
           owner.count,
           fixed ? owner.pieces : std::vector<std::int64_t>{},
-          {0, options_.rows, fixed ? std::vector<std::int64_t>{options_.rows} : std::vector<std::int64_t>{}}};
+          {0, options_.rows, fixed ? std::vector<std::int64_t>{options_.rows} : std::vector<std::int64_t>{}},
+          options_.precision};
 }
 
 std::vector<Range> PlanBuilder::factors_on(int l, int device) const {
@@ -145,22 +146,33 @@ void PlanBuilder::gradient_of_factors(int l, const OwnerSpan& owner) {
 }
 
 void PlanBuilder::update_by_factors(int l, const OwnerSpan& owner) {
-  std::vector<Range> writes, velocities;
+  std::vector<Range> writes, velocities, copies;
   for (const int index : owned_of_layer_[l]) {  // the weight's before the bias's
     const OwnedRange& owned = plan_.owned[index];
     if (owned.device != owner.device) continue;
-    writes.push_back(place_of(owned, owned.device));
+    writes.push_back(master_of(owned));
     if (owned.state >= 0) velocities.push_back(whole(owned.state));
+    if (owned.master >= 0) copies.push_back(place_of(owned, owned.device));
   }
   writes.insert(writes.end(), velocities.begin(), velocities.end());
+  writes.insert(writes.end(), copies.begin(), copies.end());
   compute(network_.layers[l].name + ".update", owner.device, l,
           FullyConnectedUpdate{product_of_factors(l, owner), static_cast<float>(options_.momentum),
-                               static_cast<float>(options_.weight_decay)},
+                               static_cast<float>(options_.weight_decay), !copies.empty()},
           factors_on(l, owner.device), std::move(writes));
 }
 
 Range PlanBuilder::place_of(const OwnedRange& owned, int device) const {
   return {plan_.parameters[owned.parameter].tensor[device], owned.first, owned.count};
+}
+
+// The fp32 values of an owned range, which the rule updates.
+Range PlanBuilder::master_of(const OwnedRange& owned) const {
+  return owned.master >= 0 ? whole(owned.master) : place_of(owned, owned.device);
+}
+
+std::size_t PlanBuilder::bytes_of(const Range& range) const {
+  return static_cast<std::size_t>(range.count) * size_of(plan_.tensors[range.tensor].type);
 }
 
 // Applies the rule to one owned range.
@@ -169,11 +181,12 @@ void PlanBuilder::update_range(int index, const std::vector<Range>& parts, int s
   const Parameter& parameter = network_.parameters[owned.parameter];
   std::vector<Range> reads = parts;
   if (scale >= 0) reads.push_back(whole(scale));
-  std::vector<Range> writes{place_of(owned, owned.device)};
+  std::vector<Range> writes{master_of(owned)};
   if (owned.state >= 0) writes.push_back(whole(owned.state));
+  if (owned.master >= 0) writes.push_back(place_of(owned, owned.device));
   compute(parameter.name + ".update", owned.device, parameter.layer,
           SgdUpdate{static_cast<int>(parts.size()), owned.count, static_cast<float>(options_.momentum),
-                    static_cast<float>(options_.weight_decay), scale >= 0},
+                    static_cast<float>(options_.weight_decay), scale >= 0, owned.master >= 0},
           std::move(reads), std::move(writes));
 }
 
@@ -184,7 +197,7 @@ void PlanBuilder::distribute(int index) {
   for (int to = 0; to < device_count(); ++to) {
     if (to == owned.device) continue;
     if (shared()) {
-      plan_.remote_read_bytes += works(to) ? static_cast<std::size_t>(owned.count) * 4 : 0;
+      plan_.remote_read_bytes += works(to) ? bytes_of(place_of(owned, to)) : 0;
     } else {
       transfer(parameter.name + ".send", owned.device, to, StreamKind::distribute, parameter.layer,
                place_of(owned, owned.device), place_of(owned, to));

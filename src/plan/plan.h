@@ -44,6 +44,8 @@ struct PlanOptions {
   double momentum = 0, weight_decay = 0;
   double clip_norm = 0;  // 0: none
   bool in_place = true;  // activations overwrite their inputs where nothing else needs those
+  // f32 or bf16: of what layers pass to each other and of the weights in products; all else is fp32 (nn/op.h).
+  DType precision = DType::f32;
 };
 
 enum class TensorKind { parameter, state, gradient, activation, workspace, input, result };
@@ -94,7 +96,8 @@ struct Step {
   std::vector<int> waits;            // earlier steps, of other streams, that must be done
 };
 
-// Where parameter p lies: one tensor on each device, or the same one where they share a memory.
+// Where layers read parameter p: one tensor on each device, or the same one where they share a memory. fp32, or a copy
+// of a weight in bf16.
 struct ParameterPlace {
   std::vector<int> tensor;  // by device
 };
@@ -105,6 +108,7 @@ struct OwnedRange {
   int device = 0;
   std::int64_t first = 0, count = 0;  // elements
   int state = -1;                     // tensor of the momentum, -1: none
+  int master = -1;                    // tensor of the fp32 values, -1: they are those of the place
 };
 
 // What a device gives back after a round: loss and rank of its rows, or their probabilities.

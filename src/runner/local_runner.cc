@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "tensor/bf16.h"
 
 namespace hadal {
 
@@ -207,17 +208,36 @@ void LocalRunner::run_guarded(int index, const StepValues& values) {
 
 void LocalRunner::write_parameter(int parameter, const std::vector<float>& values) {
   const BoundPlan& bound = *bound_[0];
-  const auto& tensors = bound.plan().parameters[parameter].tensor;
+  const Plan& plan = bound.plan();
+  const auto& tensors = plan.parameters[parameter].tensor;
+  const bool copies = plan.tensors[tensors[0]].type == DType::bf16;
+  std::vector<Bf16> rounded;
+  for (std::size_t i = 0; copies && i < values.size(); ++i) rounded.emplace_back(values[i]);
   for (std::size_t d = 0; d < devices_.size(); ++d) {
     if (d > 0 && tensors[d] == tensors[0]) continue;
-    devices_[d]->upload(bound.address({tensors[d], 0, 0}), values.data(), values.size() * sizeof(float));
+    devices_[d]->upload(bound.address({tensors[d], 0, 0}),
+                        copies ? static_cast<const void*>(rounded.data()) : values.data(),
+                        values.size() * (copies ? sizeof(Bf16) : sizeof(float)));
+  }
+  for (const OwnedRange& owned : plan.owned) {
+    if (owned.parameter != parameter || owned.master < 0) continue;
+    devices_[owned.device]->upload(bound.address({owned.master, 0, 0}), values.data() + owned.first,
+                                   static_cast<std::size_t>(owned.count) * sizeof(float));
   }
 }
 
 std::vector<float> LocalRunner::read_parameter(int parameter) const {
-  const int tensor = bound_[0]->plan().parameters[parameter].tensor[0];
-  std::vector<float> values(static_cast<std::size_t>(bound_[0]->plan().tensors[tensor].elements));
-  read(0, tensor, values.data(), values.size() * sizeof(float));
+  const Plan& plan = bound_[0]->plan();
+  const int tensor = plan.parameters[parameter].tensor[0];
+  std::vector<float> values(static_cast<std::size_t>(plan.tensors[tensor].elements));
+  if (plan.tensors[tensor].type == DType::f32) {
+    read(0, tensor, values.data(), values.size() * sizeof(float));
+    return values;
+  }
+  for (const OwnedRange& owned : plan.owned) {
+    if (owned.parameter != parameter) continue;
+    read(0, owned.master, values.data() + owned.first, static_cast<std::size_t>(owned.count) * sizeof(float));
+  }
   return values;
 }
 
@@ -243,6 +263,21 @@ std::vector<float> LocalRunner::read_state(int parameter) const {
 void LocalRunner::read(int index, int tensor, void* host, std::size_t bytes) const {
   const BoundPlan& bound = *bound_[index];
   devices_[bound.plan().tensors[tensor].device]->download(host, bound.address({tensor, 0, 0}), bytes);
+}
+
+std::vector<float> LocalRunner::read_numbers(int index, int tensor) const {
+  const PlanTensor& which = bound_[index]->plan().tensors[tensor];
+  std::vector<float> values(static_cast<std::size_t>(which.elements));
+  if (which.type == DType::f32) {
+    read(index, tensor, values.data(), which.bytes());
+    return values;
+  }
+  HADAL_CHECK(which.type == DType::bf16);
+  std::vector<Bf16> numbers(values.size());
+  read(index, tensor, numbers.data(), which.bytes());
+  std::transform(numbers.begin(), numbers.end(), values.begin(),
+                 [](Bf16 number) { return static_cast<float>(number); });
+  return values;
 }
 
 std::vector<DeviceUse> LocalRunner::use() const {

@@ -52,7 +52,7 @@ class LocalRunner {
   const Plan& plan(int index) const { return bound_[index]->plan(); }
   const BoundPlan& bound(int index) const { return *bound_[index]; }
 
-  // A parameter's canonical values, to every copy or from the first.
+  // A parameter's canonical values: to every copy; from the first, or from the owners of fp32 values.
   void write_parameter(int parameter, const std::vector<float>& values);
   std::vector<float> read_parameter(int parameter) const;
 
@@ -62,6 +62,7 @@ class LocalRunner {
 
   // What a plan left in a tensor (its results) in its last round.
   void read(int index, int tensor, void* host, std::size_t bytes) const;
+  std::vector<float> read_numbers(int index, int tensor) const;  // of an fp32 or bf16 tensor, in fp32
 
   std::vector<DeviceUse> use() const;
   const std::vector<TraceEvent>& trace() const { return trace_; }

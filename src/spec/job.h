@@ -72,6 +72,8 @@ struct ReproducibleSpec {
 
 enum class BackendKind { automatic, cpu, reference };
 
+enum class Precision { fp32, bf16 };
+
 struct JobSpec {
   std::string name;
   std::uint64_t seed = 1;
@@ -83,6 +85,7 @@ struct JobSpec {
   ExchangeSpec exchange;
   std::optional<ReproducibleSpec> reproducible;
   BackendKind backend = BackendKind::automatic;
+  Precision precision = Precision::fp32;
 };
 
 // One --set: "solver.epochs=3". The value is YAML.
@@ -96,7 +99,7 @@ Override parse_override(const std::string& text);
 
 // Reads job.yaml strictly: an unknown or repeated key, a wrong type, a number out of range throw ConfigError at its
 // line and column, with a suggestion where one is near. What the language has and this version does not run yet (a
-// topology, a precision, a split) is refused by name at its position. `file` names the text in errors.
+// topology, a split) is refused by name at its position. `file` names the text in errors.
 JobSpec parse_job(const std::string& text, const std::string& file, const std::vector<Override>& overrides = {});
 JobSpec load_job(const std::string& path, const std::vector<Override>& overrides = {});
 

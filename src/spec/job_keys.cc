@@ -305,7 +305,8 @@ const Keys<JobSpec>& job_table() {
           "backend", &J::backend,
           {{"auto", BackendKind::automatic}, {"cpu", BackendKind::cpu}, {"reference", BackendKind::reference}}, "auto",
           "whose kernels run; `reference` is plain loops, slow"),
-      only<J>("precision", {"fp32", "bf16"}, false, "type of the numbers in matrix products"),
+      choice<J, Precision>("precision", &J::precision, {{"fp32", Precision::fp32}, {"bf16", Precision::bf16}}, "fp32",
+                           "numbers between layers, and in their products; sums and parameters are fp32"),
       section<J>("memory", kItself,
                  Keys<J>{
                      only<J>("limit", {"none"}, true, "most memory of a device"),

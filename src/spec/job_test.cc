@@ -181,7 +181,6 @@ const BadLine kBadLines[] = {
     {kEnd, "precision: fp64", "11:12: precision must be fp32 or bf16, not 'fp64'; did you mean 'fp32'?"},
     {3, "  input: [4]\n  loss: softmax", "4:9: network.loss must be softmax_cross_entropy, not 'softmax'"},
     // known to the language, not to this version
-    {kEnd, "precision: bf16", "11:12: precision bf16 is not supported by this version yet; use fp32"},
     {kEnd, "exchange: {topology: ring}",
      "11:22: exchange.topology ring is not supported by this version yet; use auto, shared or direct"},
     {kEnd, "memory: {limit: 4GB}", "11:17: memory.limit 4GB is not supported by this version yet; use none"},
@@ -469,7 +468,6 @@ TEST(Overrides, refuse_with_the_argument) {
       {"solver.rule.sgd.rate.step.base=1", "solver.rule.sgd.rate is '0.1', which has no 'step' in it"},
       {"solver..epochs=1", "a key is words joined by dots, as in solver.epochs"},
       {"parallel.devices=[cpu:0, cpu:0]", "parallel.devices: cpu:0 stands here twice"},
-      {"precision=bf16", "precision bf16 is not supported by this version yet; use fp32"},
   };
   for (const auto& [set, message] : cases) {
     EXPECT_EQ(config_error([&] { tiny_set({set}); }), "--set " + set + ": " + message);

@@ -27,6 +27,8 @@ std::size_t size_of(DType type) {
     case DType::f32:
     case DType::i32:
       return 4;
+    case DType::bf16:
+      return 2;
     case DType::u8:
       return 1;
   }

@@ -15,7 +15,7 @@ std::int64_t elements(const Shape& shape);
 
 std::string to_string(const Shape& shape);  // "[1, 28, 28]"
 
-enum class DType { f32, f64, i32, u8 };
+enum class DType { f32, f64, bf16, i32, u8 };
 
 std::size_t size_of(DType type);
 

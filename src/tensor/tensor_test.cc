@@ -41,6 +41,7 @@ TEST(DType, sizes) {
   EXPECT_EQ(size_of(DType::f32), sizeof(float));
   EXPECT_EQ(size_of(DType::f64), sizeof(double));
   EXPECT_EQ(size_of(DType::i32), sizeof(std::int32_t));
+  EXPECT_EQ(size_of(DType::bf16), 2u);
   EXPECT_EQ(size_of(DType::u8), 1u);
 }
 

@@ -17,8 +17,9 @@ struct BenchNetwork {
 
 const std::vector<BenchNetwork>& bench_networks();
 
-// FLOP/s of a large square matrix product of `backend`, on as many threads as one kernel may use: the best of a few.
-double peak_flops(Backend& backend, int threads);
+// FLOP/s of a large square matrix product of fp32 or bf16 numbers by `backend`, on as many threads as one kernel may
+// use: the best of a few.
+double peak_flops(Backend& backend, int threads, DType type);
 
 // A step of the first device's compute stream.
 struct StepTime {

@@ -27,6 +27,8 @@ int threads_of_each_device(const JobSpec& job) {
   return std::max(1, describe_machine().cores / static_cast<int>(job.parallel.devices.size()));
 }
 
+DType dtype_of(Precision precision) { return precision == Precision::bf16 ? DType::bf16 : DType::f32; }
+
 std::unique_ptr<Backend> make_backend(const JobSpec& job) {
   return job.backend == BackendKind::reference ? make_reference_backend() : make_cpu_backend();
 }
@@ -79,6 +81,7 @@ Plan make_plan(const JobSpec& job, const Network& network, const std::vector<Pla
   options.weight_decay = job.solver.rule.weight_decay;
   options.clip_norm = job.solver.clip_norm.value_or(0);
   options.in_place = in_place;
+  options.precision = dtype_of(job.precision);
   return build_plan(network, options);
 }
 

@@ -36,6 +36,7 @@ Plan make_plan(const JobSpec& job, const Network& network, const std::vector<Pla
                const PlanKey& key, bool in_place = true);
 
 std::unique_ptr<Backend> make_backend(const JobSpec& job);
+DType dtype_of(Precision precision);
 
 // One thread calls it. run() allocates nothing unless the runner traces.
 class Engine {

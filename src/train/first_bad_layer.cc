@@ -29,10 +29,7 @@ std::string first_bad_layer(const JobSpec& job, const LocalRunner& runner, std::
   const Plan& plan = engine.runner().plan(0);
   for (const Step& step : plan.steps) {
     const int tensor = step.writes[0].tensor;
-    if (plan.tensors[tensor].type != DType::f32) continue;
-    std::vector<float> values(static_cast<std::size_t>(plan.tensors[tensor].elements));
-    engine.runner().read(0, tensor, values.data(), values.size() * sizeof(float));
-    if (all_finite(values)) continue;
+    if (plan.tensors[tensor].type == DType::i32 || all_finite(engine.runner().read_numbers(0, tensor))) continue;
     return found + (step.layer >= 0 ? "the output of " + network.layers[step.layer].name : plan.tensors[tensor].name);
   }
   return "";

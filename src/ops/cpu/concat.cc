@@ -12,9 +12,10 @@ namespace {
 // Between the rows of several arrays and the joined rows of one, in either direction.
 class RowCopies {
  public:
-  RowCopies(const std::vector<std::int64_t>& row_elements, std::int64_t rows) : rows_(static_cast<std::size_t>(rows)) {
+  RowCopies(const std::vector<std::int64_t>& row_elements, DType type, std::int64_t rows)
+      : rows_(static_cast<std::size_t>(rows)) {
     for (const std::int64_t elements : row_elements) {
-      row_bytes_.push_back(static_cast<std::size_t>(elements) * sizeof(float));
+      row_bytes_.push_back(static_cast<std::size_t>(elements) * size_of(type));
     }
     joined_bytes_ = std::accumulate(row_bytes_.begin(), row_bytes_.end(), std::size_t{0});
   }
@@ -40,7 +41,7 @@ class RowCopies {
 
 class ConcatForwardKernel final : public LoopKernel {
  public:
-  explicit ConcatForwardKernel(const ConcatForward& op) : rows_(op.row_elements, op.rows.count) {}
+  explicit ConcatForwardKernel(const ConcatForward& op) : rows_(op.row_elements, op.type, op.rows.count) {}
 
   void run(std::span<std::byte* const> arguments, std::byte*, const StepValues&) override {
     std::byte* joined = arguments[rows_.arrays()];
@@ -55,7 +56,7 @@ class ConcatForwardKernel final : public LoopKernel {
 
 class ConcatBackwardKernel final : public LoopKernel {
  public:
-  explicit ConcatBackwardKernel(const ConcatBackward& op) : rows_(op.row_elements, op.rows.count) {}
+  explicit ConcatBackwardKernel(const ConcatBackward& op) : rows_(op.row_elements, op.type, op.rows.count) {}
 
   void run(std::span<std::byte* const> arguments, std::byte*, const StepValues&) override {
     const std::byte* joined = arguments[0];

@@ -28,18 +28,26 @@ std::int64_t weight_floats(const ConvShape& s) { return s.out * (s.channels / s.
 
 // The memory of a convolution's arguments as the caller has it, and the numbers that oneDNN asks for.
 struct Geometry {
-  memory::desc source, weight, bias, destination;
+  memory::desc source, weight, diff_weight, bias, destination;
   memory::dims strides, padding;
 
-  Geometry(const ConvShape& s, const Rows& rows, Layout source_layout, Layout destination_layout)
-      : source(onednn::image({rows.count, s.channels, s.height, s.width}, source_layout)),
-        weight(s.groups == 1 ? onednn::plain({s.out, s.channels, s.kernel, s.kernel}, memory::format_tag::oihw)
-                             : onednn::plain({s.groups, s.out / s.groups, s.channels / s.groups, s.kernel, s.kernel},
-                                             memory::format_tag::goihw)),
+  Geometry(const ConvShape& s, const Rows& rows, Layout source_layout, Layout destination_layout, DType type,
+           DType destination_type)
+      : source(onednn::image({rows.count, s.channels, s.height, s.width}, source_layout, type)),
+        weight(weight_desc(s, type)),
+        diff_weight(weight_desc(s, DType::f32)),
         bias(onednn::plain({s.out}, memory::format_tag::a)),
-        destination(onednn::image({rows.count, s.out, s.out_height(), s.out_width()}, destination_layout)),
+        destination(
+            onednn::image({rows.count, s.out, s.out_height(), s.out_width()}, destination_layout, destination_type)),
         strides{s.stride, s.stride},
         padding{s.pad, s.pad} {}
+
+ private:
+  static memory::desc weight_desc(const ConvShape& s, DType type) {
+    const std::int64_t in = s.channels / s.groups, out = s.out / s.groups;
+    return s.groups == 1 ? onednn::plain({out, in, s.kernel, s.kernel}, memory::format_tag::oihw, type)
+                         : onednn::plain({s.groups, out, in, s.kernel, s.kernel}, memory::format_tag::goihw, type);
+  }
 };
 
 // The layouts that a primitive is asked to take.
@@ -47,7 +55,9 @@ struct Wish {
   memory::desc source, destination;
 };
 
-memory::desc with_tag(const memory::desc& desc, memory::format_tag tag) { return onednn::plain(desc.dims(), tag); }
+memory::desc with_tag(const memory::desc& desc, memory::format_tag tag) {
+  return memory::desc(desc.dims(), desc.data_type(), tag);
+}
 
 std::vector<Wish> wishes(const Geometry& g) {
   using Tag = memory::format_tag;
@@ -76,8 +86,8 @@ BackwardData describe_backward_data(const Geometry& g, const Wish& wish) {
 }
 
 BackwardWeights describe_backward_weights(const Geometry& g, const Wish& wish) {
-  return BackwardWeights({kDirect, wish.source, with_tag(g.weight, memory::format_tag::any), g.bias, wish.destination,
-                          g.strides, g.padding, g.padding},
+  return BackwardWeights({kDirect, wish.source, with_tag(g.diff_weight, memory::format_tag::any), g.bias,
+                          wish.destination, g.strides, g.padding, g.padding},
                          onednn::attributes(), onednn::cpu_engine(), describe_forward(g, wish));
 }
 
@@ -88,7 +98,8 @@ memory::desc destination_of(const Forward& d) { return d.dst_desc(); }
 memory::desc destination_of(const BackwardData& d) { return d.diff_dst_desc(); }
 memory::desc destination_of(const BackwardWeights& d) { return d.diff_dst_desc(); }
 
-// The best implementation of any wish; among equals the one with the fewest reorders of images, then the first.
+// The best implementation of any wish; among equals the one with the fewest reorders of images, then the first. Nothing
+// where oneDNN has none for bf16 numbers but plain loops.
 template <class Describe>
 auto choose(const Geometry& g, const Describe& describe) {
   std::optional<decltype(describe(g, Wish{}))> best;
@@ -106,8 +117,11 @@ auto choose(const Geometry& g, const Describe& describe) {
       if (error.status != dnnl_unimplemented) throw;
     }
   }
-  if (!best) throw DeviceError("oneDNN has no kernel for this convolution; try backend: reference");
-  return *best;
+  if (g.source.data_type() == memory::data_type::bf16 && best_cost >= 8) best.reset();
+  if (!best && g.source.data_type() == memory::data_type::f32) {
+    throw DeviceError("oneDNN has no kernel for this convolution; try backend: reference");
+  }
+  return best;
 }
 
 // A primitive between bridges, which are in the order of the operator's arguments.
@@ -158,8 +172,10 @@ class Primitive final : public Kernel {
 
 std::unique_ptr<Kernel> bind_primitive(const ConvForward& op, int threads) {
   const OmpThreads scope(threads);
-  const Geometry g(op.shape, op.rows, op.source, op.destination);
-  const Forward desc = choose(g, describe_forward);
+  const Geometry g(op.shape, op.rows, op.source, op.destination, op.type, op.destination_type);
+  const auto chosen = choose(g, describe_forward);
+  if (!chosen) return nullptr;
+  const Forward& desc = *chosen;
   using Ports = std::initializer_list<Primitive::Port>;
   return std::make_unique<Primitive>(desc, dnnl::convolution_forward(desc),
                                      Ports{{DNNL_ARG_SRC, g.source, desc.src_desc(), Direction::read},
@@ -171,8 +187,10 @@ std::unique_ptr<Kernel> bind_primitive(const ConvForward& op, int threads) {
 
 std::unique_ptr<Kernel> bind_primitive(const ConvBackwardData& op, int threads) {
   const OmpThreads scope(threads);
-  const Geometry g(op.shape, op.rows, op.source, op.destination);
-  const BackwardData desc = choose(g, describe_backward_data);
+  const Geometry g(op.shape, op.rows, op.source, op.destination, op.type, op.type);
+  const auto chosen = choose(g, describe_backward_data);
+  if (!chosen) return nullptr;
+  const BackwardData& desc = *chosen;
   using Ports = std::initializer_list<Primitive::Port>;
   return std::make_unique<Primitive>(desc, dnnl::convolution_backward_data(desc),
                                      Ports{{DNNL_ARG_DIFF_DST, g.destination, desc.diff_dst_desc(), Direction::read},
@@ -186,13 +204,14 @@ std::unique_ptr<Kernel> bind_primitive(const ConvBackwardData& op, int threads) 
 // forward kernels for AVX-512 (brgconv) are a fifth faster than its backward ones.
 class BackwardDataAsForward final : public Kernel {
  public:
-  BackwardDataAsForward(const ConvShape& shape, const Geometry& g, const Forward& desc, int threads)
-      : shape_(shape),
+  BackwardDataAsForward(const ConvBackwardData& op, const Geometry& g, const Forward& desc, int threads)
+      : shape_(op.shape),
+        type_(op.type),
         threads_(threads),
         stream_(onednn::cpu_engine()),
-        turned_at_(plan_.reserve(static_cast<std::size_t>(weight_floats(shape)) * sizeof(float))),
+        turned_at_(plan_.reserve(static_cast<std::size_t>(weight_floats(shape_)) * size_of(type_))),
         diff_destination_(g.destination, desc.src_desc(), Direction::read, plan_),
-        weight_(swapped(shape), desc.weights_desc(), Direction::read, plan_),
+        weight_(swapped(shape_, type_), desc.weights_desc(), Direction::read, plan_),
         diff_source_(g.source, desc.dst_desc(), Direction::write, plan_),
         step_(dnnl::convolution_forward(desc), desc.scratchpad_desc(),
               {{DNNL_ARG_SRC, diff_destination_.inside()},
@@ -205,13 +224,13 @@ class BackwardDataAsForward final : public Kernel {
   static std::unique_ptr<Kernel> bind(const ConvBackwardData& op, int threads) {
     const ConvShape& s = op.shape;
     if (s.stride != 1 || s.pad >= s.kernel) return nullptr;
-    const Geometry g(s, op.rows, op.source, op.destination);
+    const Geometry g(s, op.rows, op.source, op.destination, op.type, op.type);
     const std::int64_t pad = s.kernel - 1 - s.pad;
     try {
       const Forward desc({dnnl::prop_kind::forward_training,
                           kDirect,
                           g.destination,
-                          with_tag(swapped(s), memory::format_tag::any),
+                          with_tag(swapped(s, op.type), memory::format_tag::any),
                           g.source,
                           g.strides,
                           {pad, pad},
@@ -219,7 +238,7 @@ class BackwardDataAsForward final : public Kernel {
                          onednn::attributes(), onednn::cpu_engine());
       const std::string implementation = desc.impl_info_str();
       if (!implementation.starts_with("brgconv")) return nullptr;
-      return std::make_unique<BackwardDataAsForward>(s, g, desc, threads);
+      return std::make_unique<BackwardDataAsForward>(op, g, desc, threads);
     } catch (const dnnl::error& error) {
       if (error.status != dnnl_unimplemented) throw;
       return nullptr;
@@ -228,10 +247,14 @@ class BackwardDataAsForward final : public Kernel {
 
   void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
     const OmpThreads scope(threads_);
-    auto* turned = reinterpret_cast<float*>(scratch + turned_at_);
-    turn(floats_in(arguments, 1), turned);
+    std::byte* turned = scratch + turned_at_;
+    if (type_ == DType::bf16) {
+      turn<Bf16>(arguments[1], turned);
+    } else {
+      turn<float>(arguments[1], turned);
+    }
     diff_destination_.place(arguments[0], scratch);
-    weight_.place(reinterpret_cast<std::byte*>(turned), scratch);
+    weight_.place(turned, scratch);
     diff_source_.place(arguments[2], scratch);
     diff_destination_.cross(stream_, scratch);
     weight_.cross(stream_, scratch);
@@ -244,17 +267,20 @@ class BackwardDataAsForward final : public Kernel {
 
  private:
   // The weights [out, in, kernel, kernel] of each group, seen as [in, out, kernel, kernel].
-  static memory::desc swapped(const ConvShape& s) {
+  static memory::desc swapped(const ConvShape& s, DType type) {
     const std::int64_t in = s.channels / s.groups, out = s.out / s.groups, k = s.kernel;
     if (s.groups == 1) {
-      return memory::desc({in, out, k, k}, memory::data_type::f32, memory::dims{k * k, in * k * k, k, 1});
+      return memory::desc({in, out, k, k}, onednn::type_of(type), memory::dims{k * k, in * k * k, k, 1});
     }
-    return memory::desc({s.groups, in, out, k, k}, memory::data_type::f32,
+    return memory::desc({s.groups, in, out, k, k}, onednn::type_of(type),
                         memory::dims{out * in * k * k, k * k, in * k * k, k, 1});
   }
 
   // Each kernel by half a turn: its numbers in the opposite order.
-  void turn(const float* weight, float* turned) const {
+  template <class T>
+  void turn(const std::byte* from, std::byte* to) const {
+    const auto* weight = reinterpret_cast<const T*>(from);
+    auto* turned = reinterpret_cast<T*>(to);
     const std::int64_t area = shape_.kernel * shape_.kernel, kernels = weight_floats(shape_) / area;
     parallel_for(threads_, kernels, kParallelGrain / area + 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
@@ -264,6 +290,7 @@ class BackwardDataAsForward final : public Kernel {
   }
 
   ConvShape shape_;
+  DType type_;
   int threads_;
   ScratchPlan plan_;
   dnnl::stream stream_;
@@ -275,30 +302,33 @@ class BackwardDataAsForward final : public Kernel {
 
 std::unique_ptr<Kernel> bind_primitive(const ConvBackwardWeights& op, int threads) {
   const OmpThreads scope(threads);
-  const Geometry g(op.shape, op.rows, op.source, op.destination);
-  const BackwardWeights desc = choose(g, describe_backward_weights);
+  const Geometry g(op.shape, op.rows, op.source, op.destination, op.type, op.type);
+  const auto chosen = choose(g, describe_backward_weights);
+  if (!chosen) return nullptr;
+  const BackwardWeights& desc = *chosen;
   using Ports = std::initializer_list<Primitive::Port>;
   return std::make_unique<Primitive>(
       desc, dnnl::convolution_backward_weights(desc),
       Ports{{DNNL_ARG_SRC, g.source, desc.src_desc(), Direction::read},
             {DNNL_ARG_DIFF_DST, g.destination, desc.diff_dst_desc(), Direction::read},
-            {DNNL_ARG_DIFF_WEIGHTS, g.weight, desc.diff_weights_desc(), Direction::write},
+            {DNNL_ARG_DIFF_WEIGHTS, g.diff_weight, desc.diff_weights_desc(), Direction::write},
             {DNNL_ARG_DIFF_BIAS, g.bias, desc.diff_bias_desc(), Direction::write}},
       threads);
 }
 
-std::string key(const char* name, const ConvShape& s, Layout source, Layout destination) {
-  return fmt::format("{} {}x{}x{} out {} kernel {} stride {} pad {} groups {} layouts {} {}", name, s.channels,
-                     s.height, s.width, s.out, s.kernel, s.stride, s.pad, s.groups, static_cast<int>(source),
-                     static_cast<int>(destination));
+std::string key(const char* name, const ConvShape& s, Layout source, Layout destination, DType type) {
+  return fmt::format("{} type {} {}x{}x{} out {} kernel {} stride {} pad {} groups {} layouts {} {}", name,
+                     static_cast<int>(type), s.channels, s.height, s.width, s.out, s.kernel, s.stride, s.pad, s.groups,
+                     static_cast<int>(source), static_cast<int>(destination));
 }
 
 // Rows of samples: the definition is the kernel of a unit's rows; the one way is the kernel of all rows.
 template <class Op, class Bind>
 std::unique_ptr<Kernel> bind_rows(const Op& op, const char* name, std::vector<PieceOperand> operands,
                                   BindContext& context, const Bind& bind) {
-  if (op.rows.units.empty() || op.rows.units.size() == 1) return bind(op);
-  return context.self_tests.bind({.key = key(name, op.shape, op.source, op.destination),
+  if (op.rows.units.size() <= 1) return bind(op);
+  if (op.type == DType::bf16 && !bind(op)) return nullptr;
+  return context.self_tests.bind({.key = key(name, op.shape, op.source, op.destination, op.type),
                                   .units = op.rows.units,
                                   .operands = std::move(operands),
                                   .bind_unit =
@@ -315,21 +345,21 @@ std::unique_ptr<Kernel> bind_rows(const Op& op, const char* name, std::vector<Pi
 std::unique_ptr<Kernel> bind_kernel(const ConvForward& op, BindContext& context) {
   const std::int64_t n = op.rows.count, x = source_floats(op.shape), y = destination_floats(op.shape);
   return bind_rows(op, "forward",
-                   {{.floats = n * x, .piece_floats = x},
-                    {.floats = weight_floats(op.shape)},
-                    {.floats = op.shape.out},
-                    {.floats = n * y, .piece_floats = y, .written = true}},
+                   {{.elements = n * x, .piece_elements = x, .type = op.type},
+                    {.elements = weight_floats(op.shape), .type = op.type},
+                    {.elements = op.shape.out},
+                    {.elements = n * y, .piece_elements = y, .type = op.destination_type, .written = true}},
                    context, [&](const ConvForward& part) { return bind_primitive(part, context.threads); });
 }
 
 std::unique_ptr<Kernel> bind_kernel(const ConvBackwardData& op, BindContext& context) {
   const std::int64_t n = op.rows.count, x = source_floats(op.shape), y = destination_floats(op.shape);
   return bind_rows(op, "backward data",
-                   {{.floats = n * y, .piece_floats = y},
-                    {.floats = weight_floats(op.shape)},
-                    {.floats = n * x, .piece_floats = x, .written = true}},
+                   {{.elements = n * y, .piece_elements = y, .type = op.type},
+                    {.elements = weight_floats(op.shape), .type = op.type},
+                    {.elements = n * x, .piece_elements = x, .type = op.type, .written = true}},
                    context, [&](const ConvBackwardData& part) {
-                     if (prefers_patches(op.shape)) return bind_patches(part, context.threads);
+                     if (op.type == DType::f32 && prefers_patches(op.shape)) return bind_patches(part, context.threads);
                      if (auto kernel = BackwardDataAsForward::bind(part, context.threads)) return kernel;
                      return bind_primitive(part, context.threads);
                    });
@@ -338,8 +368,8 @@ std::unique_ptr<Kernel> bind_kernel(const ConvBackwardData& op, BindContext& con
 std::unique_ptr<Kernel> bind_kernel(const ConvBackwardWeights& op, BindContext& context) {
   // For 1x1 kernels the patches are the image.
   const bool pointwise = op.shape.kernel == 1 && op.shape.groups == 1;
-  return pointwise || prefers_patches(op.shape) ? bind_patches(op, context.threads)
-                                                : bind_primitive(op, context.threads);
+  const bool patches = op.type == DType::f32 && (pointwise || prefers_patches(op.shape));
+  return patches ? bind_patches(op, context.threads) : bind_primitive(op, context.threads);
 }
 
 }  // namespace hadal

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/threads.h"
+#include "ops/in_fp32.h"
 
 namespace hadal {
 
@@ -82,7 +83,8 @@ class CpuBackend final : public Backend {
     }
     BindContext context{.threads = has_units(op) ? 1 : threads, .self_tests = self_tests_};
     const OmpThreads scope(context.threads);  // oneDNN's primitives remember it from when they are made
-    return bind_kernel(op, context);
+    if (std::unique_ptr<Kernel> kernel = bind_kernel(op, context)) return kernel;
+    return bind_in_fp32(op, [&](const Op& wide) { return bind_kernel(std::get<OpType>(wide), context); });
   }
 
   std::mutex mutex_;

@@ -40,27 +40,38 @@ struct Mask {
   }
 }
 
-HADAL_CLONES void drop_row(const Mask& mask, std::uint32_t row, std::int64_t elements, const float* __restrict source,
-                           float* __restrict destination) {
+template <class T>
+[[gnu::always_inline]] inline void drop(const Mask& mask, std::uint32_t row, std::int64_t elements,
+                                        const T* __restrict source, T* __restrict destination) {
   std::uint32_t numbers[4 * kLanes];
   for (std::int64_t begin = 0; begin < elements; begin += 4 * kLanes) {
     draw(mask, row, begin, numbers);
     const std::int64_t count = std::min(4 * kLanes, elements - begin);
     for (std::int64_t i = 0; i < count; ++i) {
-      const float value = source[begin + i] / mask.kept;
-      destination[begin + i] = numbers[i] >= mask.smallest ? value : 0.0f;
+      const float value = static_cast<float>(source[begin + i]) / mask.kept;
+      destination[begin + i] = static_cast<T>(numbers[i] >= mask.smallest ? value : 0.0f);
     }
   }
 }
 
+HADAL_CLONES void drop_row(const Mask& mask, std::uint32_t row, std::int64_t elements, const float* source,
+                           float* destination) {
+  drop(mask, row, elements, source, destination);
+}
+HADAL_CLONES void drop_row(const Mask& mask, std::uint32_t row, std::int64_t elements, const Bf16* source,
+                           Bf16* destination) {
+  drop(mask, row, elements, source, destination);
+}
+
+template <class T>
 class DropoutKernel final : public LoopKernel {
  public:
   DropoutKernel(const Dropout& op, int threads)
       : op_(op), sequence_(op.seed, RandomUse::dropout, op.layer), threads_(threads) {}
 
   void run(std::span<std::byte* const> arguments, std::byte*, const StepValues& values) override {
-    const float* source = floats_in(arguments, 0);
-    float* destination = floats_out(arguments, 1);
+    const T* source = argument<T>(arguments, 0);
+    T* destination = argument<T>(arguments, 1);
     // An element is kept where its number is at least p 2^32.
     const Mask mask{sequence_.key(), sequence_.index(), static_cast<std::uint32_t>(values.step),
                     static_cast<std::uint32_t>(std::ceil(static_cast<double>(op_.p) * 0x1p32)), 1.0f - op_.p};
@@ -82,7 +93,7 @@ class DropoutKernel final : public LoopKernel {
 }  // namespace
 
 std::unique_ptr<Kernel> bind_kernel(const Dropout& op, BindContext& context) {
-  return std::make_unique<DropoutKernel>(op, context.threads);
+  return bind_typed<DropoutKernel>(op, context.threads);
 }
 
 }  // namespace hadal

@@ -168,17 +168,95 @@ class BackwardDataKernel final : public Kernel {
   std::size_t weight_at_ = 0, dy_at_ = 0, dx_at_ = 0;
 };
 
+// Rows of bf16 numbers, in either direction, by a primitive for a block: no copies but those of oneDNN.
+class Bf16RowsKernel final : public Kernel {
+ public:
+  Bf16RowsKernel(const FullyConnectedForward& op, const Blocks& blocks, int threads)
+      : Bf16RowsKernel(op.in, op.out, true, op.destination_type, blocks, threads) {}
+  Bf16RowsKernel(const FullyConnectedBackwardData& op, const Blocks& blocks, int threads)
+      : Bf16RowsKernel(op.out, op.in, false, op.type, blocks, threads) {}
+
+  void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
+    const OmpThreads scope(threads_);
+    const Bf16* from = argument<Bf16>(arguments, 0);
+    const Bf16* weight = argument<Bf16>(arguments, 1);
+    const float* bias = forward_ ? floats_in(arguments, 2) : nullptr;
+    std::byte* to = arguments[forward_ ? 3 : 2];
+    const std::int64_t last = blocks_.rows - blocks_.last_rows();
+    for (std::int64_t row = 0; row < last; row += blocks_.most) {
+      block_->run(stream_, scratch, from + row * from_columns_, weight, bias, to + bytes_to(row));
+    }
+    onednn::Bf16Product& product = last_ ? *last_ : *block_;
+    from += last * from_columns_;
+    to += bytes_to(last);
+    if (blocks_.last_rows() == blocks_.last_padded) {
+      product.run(stream_, scratch, from, weight, bias, to);
+      return;
+    }
+    auto* padded_from = reinterpret_cast<Bf16*>(scratch + from_at_);
+    std::copy_n(from, blocks_.last_rows() * from_columns_, padded_from);
+    std::fill_n(padded_from + blocks_.last_rows() * from_columns_,
+                (blocks_.last_padded - blocks_.last_rows()) * from_columns_, Bf16(0.0f));
+    product.run(stream_, scratch, padded_from, weight, bias, scratch + to_at_);
+    std::copy_n(scratch + to_at_, bytes_to(blocks_.last_rows()), to);
+  }
+
+  std::size_t scratch_bytes() const override { return plan_.bytes(); }
+  std::string implementation() const override { return "matmul:bf16"; }
+
+ private:
+  Bf16RowsKernel(std::int64_t from_columns, std::int64_t to_columns, bool forward, DType to_type, const Blocks& blocks,
+                 int threads)
+      : from_columns_(from_columns),
+        to_columns_(to_columns),
+        forward_(forward),
+        to_type_(to_type),
+        threads_(threads),
+        blocks_(blocks),
+        stream_(onednn::cpu_engine()) {
+    const auto product = [&](std::int64_t rows) {
+      return std::make_unique<onednn::Bf16Product>(onednn::Product{.transpose_b = forward,
+                                                                   .m = rows,
+                                                                   .n = to_columns,
+                                                                   .k = from_columns,
+                                                                   .lda = from_columns,
+                                                                   .ldb = forward ? from_columns : to_columns,
+                                                                   .ldc = to_columns},
+                                                   to_type, forward, plan_);
+    };
+    if (blocks.rows > blocks.most) block_ = product(blocks.most);
+    if (!block_ || blocks.last_padded != blocks.most) last_ = product(blocks.last_padded);
+    if (blocks.last_rows() == blocks.last_padded) return;
+    from_at_ = plan_.reserve(static_cast<std::size_t>(blocks.last_padded * from_columns) * sizeof(Bf16));
+    to_at_ = plan_.reserve(bytes_to(blocks.last_padded));
+  }
+
+  std::size_t bytes_to(std::int64_t rows) const {
+    return static_cast<std::size_t>(rows * to_columns_) * size_of(to_type_);
+  }
+
+  std::int64_t from_columns_, to_columns_;
+  bool forward_;
+  DType to_type_;
+  int threads_;
+  Blocks blocks_;
+  dnnl::stream stream_;
+  ScratchPlan plan_;
+  std::unique_ptr<onednn::Bf16Product> block_, last_;  // of blocks but the last, and of that where it is another
+  std::size_t from_at_ = 0, to_at_ = 0;
+};
+
 // Rows by a kernel of either direction.
 template <class RowKernel, class Op>
-std::unique_ptr<Kernel> bind_rows(const Op& op, const char* name, std::vector<PieceOperand> operands,
-                                  BindContext& context) {
+std::unique_ptr<Kernel> bind_rows_with(const Op& op, const char* name, std::vector<PieceOperand> operands,
+                                       BindContext& context) {
   const std::int64_t rows = op.rows.count;
   if (op.rows.units.empty()) return std::make_unique<RowKernel>(op, Blocks::large(rows), context.threads);
   const auto way = [&op](const Blocks& blocks) {
     return [&op, blocks]() -> std::unique_ptr<Kernel> { return std::make_unique<RowKernel>(op, blocks, 1); };
   };
   return context.self_tests.bind(
-      {.key = fmt::format("{} {} to {}", name, op.in, op.out),
+      {.key = fmt::format("{} {} to {} type {}", name, op.in, op.out, static_cast<int>(op.type)),
        .units = op.rows.units,
        .operands = std::move(operands),
        .bind_unit =
@@ -190,23 +268,31 @@ std::unique_ptr<Kernel> bind_rows(const Op& op, const char* name, std::vector<Pi
        .ways = {way(Blocks::whole(rows)), way(Blocks::whole_padded(rows)), way(Blocks::small(rows))}});
 }
 
+template <class Fp32Kernel, class Op>
+std::unique_ptr<Kernel> bind_rows(const Op& op, const char* name, std::vector<PieceOperand> operands,
+                                  BindContext& context) {
+  if (op.type == DType::f32) return bind_rows_with<Fp32Kernel>(op, name, std::move(operands), context);
+  if (!onednn::has_bf16()) return nullptr;
+  return bind_rows_with<Bf16RowsKernel>(op, name, std::move(operands), context);
+}
+
 }  // namespace
 
 std::unique_ptr<Kernel> bind_kernel(const FullyConnectedForward& op, BindContext& context) {
-  return bind_rows<ForwardKernel>(op, "fully connected forward",
-                                  {{.floats = op.rows.count * op.in, .piece_floats = op.in},
-                                   {.floats = op.out * op.in},
-                                   {.floats = op.out},
-                                   {.floats = op.rows.count * op.out, .piece_floats = op.out, .written = true}},
-                                  context);
+  std::vector<PieceOperand> operands = {
+      {.elements = op.rows.count * op.in, .piece_elements = op.in, .type = op.type},
+      {.elements = op.out * op.in, .type = op.type},
+      {.elements = op.out},
+      {.elements = op.rows.count * op.out, .piece_elements = op.out, .type = op.destination_type, .written = true}};
+  return bind_rows<ForwardKernel>(op, "fully connected forward", std::move(operands), context);
 }
 
 std::unique_ptr<Kernel> bind_kernel(const FullyConnectedBackwardData& op, BindContext& context) {
-  return bind_rows<BackwardDataKernel>(op, "fully connected backward data",
-                                       {{.floats = op.rows.count * op.out, .piece_floats = op.out},
-                                        {.floats = op.out * op.in},
-                                        {.floats = op.rows.count * op.in, .piece_floats = op.in, .written = true}},
-                                       context);
+  std::vector<PieceOperand> operands = {
+      {.elements = op.rows.count * op.out, .piece_elements = op.out, .type = op.type},
+      {.elements = op.out * op.in, .type = op.type},
+      {.elements = op.rows.count * op.in, .piece_elements = op.in, .type = op.type, .written = true}};
+  return bind_rows<BackwardDataKernel>(op, "fully connected backward data", std::move(operands), context);
 }
 
 }  // namespace hadal

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 
 #include "base/error.h"
 #include "ops/cpu/kernels.h"
@@ -24,24 +25,38 @@ namespace {
 constexpr std::int64_t kOutputs = 256;
 
 // sums[c] = the sum over the rows in their order.
-HADAL_CLONES void sum_rows(const float* __restrict values, std::int64_t rows, std::int64_t pitch, std::int64_t columns,
-                           float* __restrict sums) {
+template <class T>
+[[gnu::always_inline]] inline void sum_in_order(const T* __restrict values, std::int64_t rows, std::int64_t pitch,
+                                                std::int64_t columns, float* __restrict sums) {
   for (std::int64_t c = 0; c < columns; ++c) sums[c] = 0;
   for (std::int64_t row = 0; row < rows; ++row) {
-    for (std::int64_t c = 0; c < columns; ++c) sums[c] += values[row * pitch + c];
+    for (std::int64_t c = 0; c < columns; ++c) sums[c] += static_cast<float>(values[row * pitch + c]);
   }
+}
+HADAL_CLONES void sum_rows(const float* values, std::int64_t rows, std::int64_t pitch, std::int64_t columns,
+                           float* sums) {
+  sum_in_order(values, rows, pitch, columns, sums);
+}
+HADAL_CLONES void sum_rows(const Bf16* values, std::int64_t rows, std::int64_t pitch, std::int64_t columns,
+                           float* sums) {
+  sum_in_order(values, rows, pitch, columns, sums);
+}
+
+std::int64_t largest(const std::vector<std::int64_t>& pieces) {
+  return *std::max_element(pieces.begin(), pieces.end());
 }
 
 // The gradient of a few outputs at a time. Operands of bad pitch are copied.
 class GradientProduct {
  public:
-  GradientProduct(const FullyConnectedBackwardWeights& op, std::int64_t most_outputs, int threads, ScratchPlan& plan)
+  GradientProduct(const FullyConnectedBackwardWeights& op, const std::vector<std::int64_t>& pieces, int threads,
+                  ScratchPlan& plan)
       : op_(op), threads_(threads) {
     const auto reserve = [&](std::int64_t columns) {
       return plan.reserve(static_cast<std::size_t>(op.rows.count * packed_pitch(columns)) * sizeof(float));
     };
     if (bad_pitch(op.in)) x_at_ = reserve(op.in);
-    if (bad_pitch(op.out)) dy_at_ = reserve(most_outputs + kPackedGap);
+    if (bad_pitch(op.out)) dy_at_ = reserve(largest(pieces) + kPackedGap);
   }
 
   // Before the first block of a run.
@@ -55,9 +70,8 @@ class GradientProduct {
     x_ = packed;
   }
 
-  // Of the outputs first ... first + outputs - 1 of the operator's.
+  // Of the outputs first ... first + outputs - 1 of the operator's: one of the pieces.
   void run(std::int64_t first, std::int64_t outputs, float* dw, float* db) const {
-    if (outputs == 0) return;
     const float* dy = dy_ + first;
     sum_rows(dy, op_.rows.count, op_.out, outputs, db);
     if (bad_pitch(op_.out)) {
@@ -74,6 +88,8 @@ class GradientProduct {
                      dy, x_, dw);
   }
 
+  static const char* implementation() { return "sgemm"; }
+
  private:
   FullyConnectedBackwardWeights op_;
   int threads_;
@@ -82,15 +98,53 @@ class GradientProduct {
   float* packed_dy_ = nullptr;
 };
 
-std::int64_t largest(const std::vector<std::int64_t>& pieces) {
-  return *std::max_element(pieces.begin(), pieces.end());
-}
+// The same of bf16 numbers, by a primitive for each size of a piece.
+class Bf16GradientProduct {
+ public:
+  Bf16GradientProduct(const FullyConnectedBackwardWeights& op, const std::vector<std::int64_t>& pieces, int /*threads*/,
+                      ScratchPlan& plan)
+      : op_(op), stream_(onednn::cpu_engine()) {
+    for (const std::int64_t outputs : pieces) {
+      std::unique_ptr<onednn::Bf16Product>& product = products_[outputs];
+      if (product) continue;
+      product = std::make_unique<onednn::Bf16Product>(onednn::Product{.transpose_a = true,
+                                                                      .m = outputs,
+                                                                      .n = op.in,
+                                                                      .k = op.rows.count,
+                                                                      .lda = op.out,
+                                                                      .ldb = op.in,
+                                                                      .ldc = op.in},
+                                                      DType::f32, false, plan);
+    }
+  }
+
+  void begin(std::span<std::byte* const> arguments, std::byte* scratch) {
+    x_ = argument<Bf16>(arguments, 0);
+    dy_ = argument<Bf16>(arguments, 1) + op_.first_output;
+    scratch_ = scratch;
+  }
+
+  void run(std::int64_t first, std::int64_t outputs, float* dw, float* db) {
+    sum_rows(dy_ + first, op_.rows.count, op_.out, outputs, db);
+    products_.find(outputs)->second->run(stream_, scratch_, dy_ + first, x_, nullptr, dw);
+  }
+
+  static const char* implementation() { return "matmul:bf16"; }
+
+ private:
+  FullyConnectedBackwardWeights op_;
+  dnnl::stream stream_;
+  std::map<std::int64_t, std::unique_ptr<onednn::Bf16Product>> products_;  // by outputs
+  const Bf16 *x_ = nullptr, *dy_ = nullptr;
+  std::byte* scratch_ = nullptr;
+};
 
 // A product for each piece of the outputs.
+template <class Product>
 class BackwardWeightsKernel final : public Kernel {
  public:
   BackwardWeightsKernel(const FullyConnectedBackwardWeights& op, std::vector<std::int64_t> pieces, int threads)
-      : in_(op.in), pieces_(std::move(pieces)), threads_(threads), product_(op, largest(pieces_), threads, plan_) {}
+      : in_(op.in), pieces_(std::move(pieces)), threads_(threads), product_(op, pieces_, threads, plan_) {}
 
   void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
     const OmpThreads scope(threads_);
@@ -103,24 +157,25 @@ class BackwardWeightsKernel final : public Kernel {
   }
 
   std::size_t scratch_bytes() const override { return plan_.bytes(); }
-  std::string implementation() const override { return "sgemm"; }
+  std::string implementation() const override { return Product::implementation(); }
 
  private:
   std::int64_t in_;
   std::vector<std::int64_t> pieces_;
   int threads_;
   ScratchPlan plan_;
-  GradientProduct product_;
+  Product product_;
 };
 
 // The gradient of a piece, then its update.
+template <class Product>
 class UpdateKernel final : public Kernel {
  public:
   UpdateKernel(const FullyConnectedUpdate& op, std::vector<std::int64_t> pieces, int threads)
       : op_(op),
         pieces_(std::move(pieces)),
         threads_(threads),
-        product_(op.gradient, largest(pieces_), threads, plan_),
+        product_(op.gradient, pieces_, threads, plan_),
         dw_at_(plan_.reserve(static_cast<std::size_t>(largest(pieces_) * op.gradient.in) * sizeof(float))),
         db_at_(plan_.reserve(static_cast<std::size_t>(largest(pieces_)) * sizeof(float))) {}
 
@@ -138,8 +193,9 @@ class UpdateKernel final : public Kernel {
         return argument < 4 || with_velocity ? floats_out(arguments, argument) + offset : nullptr;
       };
       const std::int64_t weights = first * op_.gradient.in;
-      if (!update(by, dw, at(2, weights), at(4, weights), outputs * op_.gradient.in) ||
-          !update(by, db, at(3, first), at(5, first), outputs)) {
+      Bf16* copy = op_.copies ? argument<Bf16>(arguments, with_velocity ? 6 : 4) + weights : nullptr;
+      if (!update(by, dw, at(2, weights), at(4, weights), copy, outputs * op_.gradient.in) ||
+          !update(by, db, at(3, first), at(5, first), nullptr, outputs)) {
         throw NotFinite("the gradient is not finite");
       }
       first += outputs;
@@ -147,13 +203,16 @@ class UpdateKernel final : public Kernel {
   }
 
   std::size_t scratch_bytes() const override { return plan_.bytes(); }
-  std::string implementation() const override { return "sgemm, then loops"; }
+  std::string implementation() const override { return Product::implementation() + std::string(", then loops"); }
 
  private:
-  bool update(const SgdCoefficients& by, const float* g, float* w, float* v, std::int64_t count) const {
+  bool update(const SgdCoefficients& by, const float* g, float* w, float* v, Bf16* copy, std::int64_t count) const {
     std::atomic<bool> finite{true};
     parallel_for(threads_, count, kParallelGrain, [&](std::int64_t begin, std::int64_t end) {
-      if (!sgd_block(by, g + begin, w + begin, v == nullptr ? nullptr : v + begin, end - begin)) finite = false;
+      if (!sgd_block(by, g + begin, w + begin, v == nullptr ? nullptr : v + begin,
+                     copy == nullptr ? nullptr : copy + begin, end - begin)) {
+        finite = false;
+      }
     });
     return finite;
   }
@@ -162,7 +221,7 @@ class UpdateKernel final : public Kernel {
   std::vector<std::int64_t> pieces_;
   int threads_;
   ScratchPlan plan_;
-  GradientProduct product_;
+  Product product_;
   std::size_t dw_at_, db_at_;
 };
 
@@ -173,40 +232,48 @@ std::vector<std::int64_t> even_pieces(std::int64_t outputs, std::int64_t most) {
   return pieces;
 }
 
+template <template <class> class KernelOf, class OpType>
+std::unique_ptr<Kernel> bind_product(const OpType& op, DType type, std::vector<std::int64_t> pieces, int threads) {
+  if (type == DType::bf16) return std::make_unique<KernelOf<Bf16GradientProduct>>(op, std::move(pieces), threads);
+  return std::make_unique<KernelOf<GradientProduct>>(op, std::move(pieces), threads);
+}
+
 // `preferred`, or the operator's units where those give other bits.
 std::vector<std::int64_t> choose_pieces(const FullyConnectedBackwardWeights& op, std::vector<std::int64_t> preferred,
                                         BindContext& context) {
   if (op.output_units.empty() || preferred == op.output_units) return preferred;
-  const auto with = [&](const std::vector<std::int64_t>& pieces) {
-    return std::make_unique<BackwardWeightsKernel>(op, pieces, context.threads);
-  };
-  const std::size_t way = context.self_tests.choose(
-      {.key = fmt::format("fully connected backward weights {} to {} from {} rows {} in {} pieces", op.in, op.out,
-                          op.first_output, op.rows.count, preferred.size()),
-       .units = op.output_units,
-       .operands = {{.floats = op.rows.count * op.in},
-                    {.floats = op.rows.count * op.out, .piece_floats = 1},
-                    {.floats = op.outputs * op.in, .piece_floats = op.in, .written = true},
-                    {.floats = op.outputs, .piece_floats = 1, .written = true}},
-       .bind_unit =
-           [&](std::int64_t size) {
-             FullyConnectedBackwardWeights unit = op;
-             unit.outputs = size;
-             return std::make_unique<BackwardWeightsKernel>(unit, std::vector{size}, context.threads);
-           },
-       .ways = {[&] { return with(preferred); }}});
+  const std::size_t way =
+      context.self_tests.choose(
+          {.key = fmt::format("fully connected backward weights {} to {} type {} from {} rows {} in {} pieces", op.in,
+                              op.out, static_cast<int>(op.type), op.first_output, op.rows.count, preferred.size()),
+           .units = op.output_units,
+           .operands = {{.elements = op.rows.count * op.in, .type = op.type},
+                        {.elements = op.rows.count * op.out, .piece_elements = 1, .type = op.type},
+                        {.elements = op.outputs * op.in, .piece_elements = op.in, .written = true},
+                        {.elements = op.outputs, .piece_elements = 1, .written = true}},
+           .bind_unit =
+               [&](std::int64_t size) {
+                 FullyConnectedBackwardWeights unit = op;
+                 unit.outputs = size;
+                 return bind_product<BackwardWeightsKernel>(unit, op.type, {size}, context.threads);
+               },
+           .ways = {[&] { return bind_product<BackwardWeightsKernel>(op, op.type, preferred, context.threads); }}});
   return way == 0 ? preferred : op.output_units;
 }
+
+bool can_bind(DType type) { return type == DType::f32 || onednn::has_bf16(); }
 
 }  // namespace
 
 std::unique_ptr<Kernel> bind_kernel(const FullyConnectedBackwardWeights& op, BindContext& context) {
-  return std::make_unique<BackwardWeightsKernel>(op, choose_pieces(op, {op.outputs}, context), context.threads);
+  if (!can_bind(op.type)) return nullptr;
+  return bind_product<BackwardWeightsKernel>(op, op.type, choose_pieces(op, {op.outputs}, context), context.threads);
 }
 
 std::unique_ptr<Kernel> bind_kernel(const FullyConnectedUpdate& op, BindContext& context) {
+  if (!can_bind(op.gradient.type)) return nullptr;
   std::vector<std::int64_t> pieces = choose_pieces(op.gradient, even_pieces(op.gradient.outputs, kOutputs), context);
-  return std::make_unique<UpdateKernel>(op, std::move(pieces), context.threads);
+  return bind_product<UpdateKernel>(op, op.gradient.type, std::move(pieces), context.threads);
 }
 
 }  // namespace hadal

@@ -1,5 +1,6 @@
 #pragma once
-// The kernels of this backend: one function for each operator, each in the file of its operator.
+// The kernels of this backend: one function for each operator, each in the file of its operator. A function gives
+// nullptr where it has no kernel for bf16 numbers; they are then converted around the one for fp32.
 
 #include <memory>
 #include <span>
@@ -7,6 +8,7 @@
 #include "nn/op.h"
 #include "ops/backend.h"
 #include "ops/cpu/units.h"
+#include "tensor/bf16.h"
 
 namespace hadal {
 
@@ -38,6 +40,14 @@ std::unique_ptr<Kernel> bind_kernel(const SumParts& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const SgdUpdate& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const SquaredNorms& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const ClipScale& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const Convert& op, BindContext& context);
+
+// A kernel of the operator's type of number.
+template <template <class> class KernelOf, class OpType>
+std::unique_ptr<Kernel> bind_typed(const OpType& op, int threads) {
+  if (op.type == DType::bf16) return std::make_unique<KernelOf<Bf16>>(op, threads);
+  return std::make_unique<KernelOf<float>>(op, threads);
+}
 
 // A kernel of own loops.
 class LoopKernel : public Kernel {
@@ -45,6 +55,10 @@ class LoopKernel : public Kernel {
   std::string implementation() const override { return "loops"; }
 };
 
+template <class T>
+T* argument(std::span<std::byte* const> arguments, std::size_t i) {
+  return reinterpret_cast<T*>(arguments[i]);
+}
 inline const float* floats_in(std::span<std::byte* const> arguments, std::size_t i) {
   return reinterpret_cast<const float*>(arguments[i]);
 }

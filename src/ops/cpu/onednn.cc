@@ -22,14 +22,21 @@ dnnl::engine cpu_engine() {
   return engine;
 }
 
-memory::desc plain(const memory::dims& dims, memory::format_tag tag) {
-  return memory::desc(dims, memory::data_type::f32, tag);
+bool has_bf16() { return vector_floats() == 16; }
+
+memory::data_type type_of(DType type) {
+  HADAL_CHECK(type == DType::f32 || type == DType::bf16);
+  return type == DType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
 }
 
-memory::desc image(const memory::dims& dims, Layout layout) {
+memory::desc plain(const memory::dims& dims, memory::format_tag tag, DType type) {
+  return memory::desc(dims, type_of(type), tag);
+}
+
+memory::desc image(const memory::dims& dims, Layout layout, DType type) {
   // With one channel both layouts are the same memory; oneDNN knows more of the canonical one.
   const bool last = layout == Layout::channels_last && dims[1] > 1;
-  return plain(dims, last ? memory::format_tag::nhwc : memory::format_tag::nchw);
+  return plain(dims, last ? memory::format_tag::nhwc : memory::format_tag::nchw, type);
 }
 
 dnnl::primitive_attr attributes() {
@@ -79,6 +86,43 @@ void Step::run(dnnl::stream& stream, std::byte* scratch) {
                           "could not execute a primitive");
 }
 
+Bf16Product::Bf16Product(const Product& p, DType type_of_c, bool with_bias, ScratchPlan& plan) {
+  using Dims = memory::dims;
+  const auto bf16 = memory::data_type::bf16;
+  const memory::desc a({p.m, p.k}, bf16, p.transpose_a ? Dims{1, p.lda} : Dims{p.lda, 1});
+  const memory::desc b({p.k, p.n}, bf16, p.transpose_b ? Dims{1, p.ldb} : Dims{p.ldb, 1});
+  const memory::desc c({p.m, p.n}, type_of(type_of_c), Dims{p.ldc, 1});
+  const memory::desc bias = with_bias ? memory::desc({1, p.n}, memory::data_type::f32, Dims{p.n, 1}) : memory::desc();
+  dnnl::primitive_attr attributes = onednn::attributes();
+  if (p.beta != 0) {
+    HADAL_CHECK(p.beta == 1);
+    dnnl::post_ops add_to_c;
+    add_to_c.append_sum(1);
+    attributes.set_post_ops(add_to_c);
+  }
+  const dnnl::matmul::primitive_desc desc =
+      with_bias ? dnnl::matmul::primitive_desc({a, b, bias, c}, attributes, cpu_engine())
+                : dnnl::matmul::primitive_desc({a, b, c}, attributes, cpu_engine());
+  a_ = unplaced(a);
+  b_ = unplaced(b);
+  c_ = unplaced(c);
+  std::vector<Step::Argument> arguments{{DNNL_ARG_SRC, a_}, {DNNL_ARG_WEIGHTS, b_}, {DNNL_ARG_DST, c_}};
+  if (with_bias) {
+    bias_ = unplaced(bias);
+    arguments.push_back({DNNL_ARG_BIAS, bias_});
+  }
+  step_.emplace(dnnl::matmul(desc), desc.scratchpad_desc(), std::move(arguments), plan);
+}
+
+void Bf16Product::run(dnnl::stream& stream, std::byte* scratch, const Bf16* a, const Bf16* b, const float* bias,
+                      void* c) {
+  point(a_, const_cast<Bf16*>(a));
+  point(b_, const_cast<Bf16*>(b));
+  point(c_, c);
+  if (bias != nullptr) point(bias_, const_cast<float*>(bias));
+  step_->run(stream, scratch);
+}
+
 Bridge::Bridge(const memory::desc& outside, const memory::desc& inside, Direction direction, ScratchPlan& plan)
     : same_(outside == inside),
       direction_(direction),
@@ -93,10 +137,10 @@ Bridge::Bridge(const memory::desc& outside, const memory::desc& inside, Directio
                                     std::vector<Step::Argument>{{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}}, plan);
 }
 
-float* Bridge::place(std::byte* outside, std::byte* scratch) {
+void* Bridge::place_at(std::byte* outside, std::byte* scratch) {
   point(outside_, outside);
   if (!same_) point(inside_, scratch + offset_);
-  return static_cast<float*>(inside_.get_data_handle());
+  return inside_.get_data_handle();
 }
 
 void Bridge::cross(dnnl::stream& stream, std::byte* scratch) {

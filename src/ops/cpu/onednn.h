@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <memory>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "ops/cpu/scratch.h"
+#include "tensor/bf16.h"
 #include "tensor/tensor.h"
 
 namespace hadal::onednn {
@@ -16,9 +18,13 @@ namespace hadal::onednn {
 // The engine of this process's processor.
 dnnl::engine cpu_engine();
 
+// Whether it has products of bf16 numbers: AVX-512 (by other instructions where the processor has none for them).
+bool has_bf16();
+
 // [N, C, H, W] in a layout.
-dnnl::memory::desc image(const dnnl::memory::dims& dims, Layout layout);
-dnnl::memory::desc plain(const dnnl::memory::dims& dims, dnnl::memory::format_tag tag);
+dnnl::memory::desc image(const dnnl::memory::dims& dims, Layout layout, DType type = DType::f32);
+dnnl::memory::desc plain(const dnnl::memory::dims& dims, dnnl::memory::format_tag tag, DType type = DType::f32);
+dnnl::memory::data_type type_of(DType type);  // f32 or bf16
 
 // Attributes of every primitive here: the scratchpad is ours.
 dnnl::primitive_attr attributes();
@@ -37,7 +43,7 @@ struct Product {
   std::int64_t lda = 0, ldb = 0, ldc = 0;
   float beta = 0;
 };
-void multiply(const Product& product, const float* a, const float* b, float* c);
+void multiply(const Product& product, const float* a, const float* b, float* c);  // fp32
 
 // A primitive with its arguments. Movable; run by one thread at a time.
 class Step {
@@ -58,6 +64,20 @@ class Step {
   std::vector<dnnl_exec_arg_t> c_arguments_;  // the same for the C interface, which copies no map at each run
 };
 
+// A product of bf16 numbers, added up in fp32, with a bias [n] (fp32) for each row where it is asked for. C is fp32 or
+// bf16; beta is 0 or 1. Made for one shape; throws dnnl::error where oneDNN cannot.
+class Bf16Product {
+ public:
+  Bf16Product(const Product& product, DType type_of_c, bool with_bias, ScratchPlan& plan);
+
+  // bias: nullptr where there is none.
+  void run(dnnl::stream& stream, std::byte* scratch, const Bf16* a, const Bf16* b, const float* bias, void* c);
+
+ private:
+  dnnl::memory a_, b_, bias_, c_;
+  std::optional<Step> step_;
+};
+
 enum class Direction { read, write };
 
 // An argument as the caller has it (outside), and as a primitive wants it (inside): the same memory where the two
@@ -70,12 +90,17 @@ class Bridge {
   Direction direction() const { return direction_; }
 
   // Points both sides at their memory; gives the inside.
-  float* place(std::byte* outside, std::byte* scratch);
+  template <class T = float>
+  T* place(std::byte* outside, std::byte* scratch) {
+    return static_cast<T*>(place_at(outside, scratch));
+  }
 
   // Reorders from outside to inside where the argument is read, back where it is written. After place().
   void cross(dnnl::stream& stream, std::byte* scratch);
 
  private:
+  void* place_at(std::byte* outside, std::byte* scratch);
+
   bool same_;
   Direction direction_;
   dnnl::memory outside_, inside_;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/onednn.h"
@@ -53,31 +54,55 @@ template <int kKernel, class Visit>
   }
 }
 
+// As many numbers as `floats` holds.
+template <class Floats>
+[[gnu::always_inline]] inline void load(const float* from, Floats& floats) {
+  std::memcpy(&floats, from, sizeof(floats));
+}
+template <class Floats>
+[[gnu::always_inline]] inline void store(const Floats& floats, float* to) {
+  std::memcpy(to, &floats, sizeof(floats));
+}
+[[gnu::always_inline]] inline void load(const Bf16* from, float& number) { number = static_cast<float>(*from); }
+[[gnu::always_inline]] inline void store(float number, Bf16* to) { *to = static_cast<Bf16>(number); }
+[[gnu::always_inline]] inline void load(const Bf16* from, Floats4& floats) {
+  Halves4 halves;
+  std::memcpy(&halves, from, sizeof(halves));
+  const auto bits = __builtin_convertvector(halves, UnsignedInts4) << 16;
+  std::memcpy(&floats, &bits, sizeof(floats));
+}
+// Of numbers that are bf16 already.
+[[gnu::always_inline]] inline void store(const Floats4& floats, Bf16* to) {
+  UnsignedInts4 bits;
+  std::memcpy(&bits, &floats, sizeof(bits));
+  const auto halves = __builtin_convertvector(bits >> 16, Halves4);
+  std::memcpy(to, &halves, sizeof(halves));
+}
+
 // All channels of a window, some at once.
-template <class Floats, class Ints, int kKernel>
-[[gnu::always_inline]] inline void max_of_window(const PoolShape& s, const Window& window, const float* source,
-                                                 float* destination, std::int32_t* where) {
+template <class Floats, class Ints, int kKernel, class T>
+[[gnu::always_inline]] inline void max_of_window(const PoolShape& s, const Window& window, const T* source,
+                                                 T* destination, std::int32_t* where) {
   Floats best;
   Ints best_place = Ints{} + window.place(s, window.top, window.left);
-  std::memcpy(&best, source + (window.top * s.width + window.left) * s.channels, sizeof(best));
+  load(source + (window.top * s.width + window.left) * s.channels, best);
   for_pixels<kKernel>(s, window, [&](std::int64_t offset, std::int32_t place) {
     Floats value;
-    std::memcpy(&value, source + offset, sizeof(value));
+    load(source + offset, value);
     const auto larger = (value > best) | (value != value);
     best = larger ? value : best;
     best_place = larger ? Ints{} + place : best_place;
   });
-  std::memcpy(destination, &best, sizeof(best));
+  store(best, destination);
   if (where != nullptr) std::memcpy(where, &best_place, sizeof(best_place));
 }
 
-template <class Floats, class Ints, int kKernel>
-[[gnu::always_inline]] inline void add_to_maximum(const PoolShape& s, const Window& window,
-                                                  const float* diff_destination, const std::int32_t* where,
-                                                  float* diff_source) {
+template <class Floats, class Ints, int kKernel, class T>
+[[gnu::always_inline]] inline void add_to_maximum(const PoolShape& s, const Window& window, const T* diff_destination,
+                                                  const std::int32_t* where, float* diff_source) {
   Floats diff;
   Ints best_place;
-  std::memcpy(&diff, diff_destination, sizeof(diff));
+  load(diff_destination, diff);
   std::memcpy(&best_place, where, sizeof(best_place));
   for_pixels<kKernel>(s, window, [&](std::int64_t offset, std::int32_t place) {
     Floats sum;
@@ -87,9 +112,9 @@ template <class Floats, class Ints, int kKernel>
   });
 }
 
-template <int kKernel>
-[[gnu::always_inline]] inline void max_of_channels(const PoolShape& s, const Window& window, const float* source,
-                                                   float* destination, std::int32_t* where) {
+template <int kKernel, class T>
+[[gnu::always_inline]] inline void max_of_channels(const PoolShape& s, const Window& window, const T* source,
+                                                   T* destination, std::int32_t* where) {
   std::int64_t c = 0;
   const auto at = [&](std::int64_t channel) { return where == nullptr ? nullptr : where + channel; };
   for (; c + 4 <= s.channels; c += 4) {
@@ -100,8 +125,8 @@ template <int kKernel>
   }
 }
 
-template <int kKernel>
-[[gnu::always_inline]] inline void add_to_maxima(const PoolShape& s, const Window& window, const float* diff,
+template <int kKernel, class T>
+[[gnu::always_inline]] inline void add_to_maxima(const PoolShape& s, const Window& window, const T* diff,
                                                  const std::int32_t* where, float* diff_source) {
   std::int64_t c = 0;
   for (; c + 4 <= s.channels; c += 4) {
@@ -113,7 +138,9 @@ template <int kKernel>
 }
 
 // One sample each; `where` may be null.
-HADAL_CLONES void max_forward(const PoolShape& shape, const float* source, float* destination, std::int32_t* where) {
+template <class T>
+[[gnu::always_inline]] inline void max_forward_sample(const PoolShape& shape, const T* source, T* destination,
+                                                      std::int32_t* where) {
   const PoolShape s = shape;  // a copy: no store can change it
   for (std::int64_t i = 0; i < s.out_height; ++i) {
     for (std::int64_t j = 0; j < s.out_width; ++j, destination += s.channels) {
@@ -130,8 +157,9 @@ HADAL_CLONES void max_forward(const PoolShape& shape, const float* source, float
   }
 }
 
-HADAL_CLONES void max_backward(const PoolShape& shape, const float* diff_destination, const std::int32_t* where,
-                               float* diff_source) {
+template <class T>
+[[gnu::always_inline]] inline void max_backward_sample(const PoolShape& shape, const T* diff_destination,
+                                                       const std::int32_t* where, float* diff_source) {
   const PoolShape s = shape;
   for (std::int64_t i = 0; i < s.out_height; ++i) {
     for (std::int64_t j = 0; j < s.out_width; ++j, diff_destination += s.channels, where += s.channels) {
@@ -145,6 +173,27 @@ HADAL_CLONES void max_backward(const PoolShape& shape, const float* diff_destina
       }
     }
   }
+}
+
+HADAL_CLONES void max_forward(const PoolShape& s, const float* source, float* destination, std::int32_t* where) {
+  max_forward_sample(s, source, destination, where);
+}
+HADAL_CLONES void max_forward(const PoolShape& s, const Bf16* source, Bf16* destination, std::int32_t* where) {
+  max_forward_sample(s, source, destination, where);
+}
+
+HADAL_CLONES void max_backward(const PoolShape& s, const float* diff_destination, const std::int32_t* where,
+                               float* diff_source) {
+  std::fill_n(diff_source, s.channels * s.height * s.width, 0.0f);
+  max_backward_sample(s, diff_destination, where, diff_source);
+}
+// `sums`: room for the sample in fp32.
+HADAL_CLONES void max_backward(const PoolShape& s, const Bf16* diff_destination, const std::int32_t* where,
+                               float* __restrict sums, Bf16* __restrict diff_source) {
+  const std::int64_t elements = s.channels * s.height * s.width;
+  std::fill_n(sums, elements, 0.0f);
+  max_backward_sample(s, diff_destination, where, sums);
+  narrow(sums, elements, diff_source);
 }
 
 HADAL_CLONES void average_forward(const PoolShape& s, const float* __restrict source, float* __restrict destination) {
@@ -184,60 +233,58 @@ HADAL_CLONES void average_backward(const PoolShape& s, const float* __restrict d
 
 // Both sides of a pooling in channels_last.
 struct Images {
-  Images(const PoolShape& s, const Rows& rows, Layout source_layout, Layout destination_layout,
-         onednn::Direction source_direction, ScratchPlan& plan)
+  Images(const PoolShape& s, const Rows& rows, Layout source_layout, Layout destination_layout, DType type,
+         onednn::Direction source_direction, int most_threads, ScratchPlan& plan)
       : shape(s),
         rows_count(rows.count),
         source_elements(s.channels * s.height * s.width),
         destination_elements(s.channels * s.out_height * s.out_width),
-        source(bridge({rows.count, s.channels, s.height, s.width}, source_layout, source_direction, plan)),
+        threads(rows.count * source_elements < 2 * kParallelGrain ? 1 : most_threads),
+        source(bridge({rows.count, s.channels, s.height, s.width}, source_layout, type, source_direction, plan)),
         destination(bridge(
-            {rows.count, s.channels, s.out_height, s.out_width}, destination_layout,
+            {rows.count, s.channels, s.out_height, s.out_width}, destination_layout, type,
             source_direction == onednn::Direction::read ? onednn::Direction::write : onednn::Direction::read, plan)) {}
 
-  // body(sample) for all samples.
+  // body(sample, thread) for all samples.
   template <class Body>
-  void for_samples(int threads, const Body& body) const {
-    parallel_for(threads, rows_count,
-                 std::max<std::int64_t>(1, kParallelGrain / std::max<std::int64_t>(source_elements, 1)),
-                 [&](std::int64_t begin, std::int64_t end) {
-                   for (std::int64_t n = begin; n < end; ++n) body(n);
-                 });
+  void for_samples(const Body& body) const {
+    const std::int64_t share = (rows_count + threads - 1) / threads;
+    parallel_for(threads, threads, 1, [&](std::int64_t thread, std::int64_t past_thread) {
+      for (; thread < past_thread; ++thread) {
+        for (std::int64_t n = thread * share; n < std::min(rows_count, (thread + 1) * share); ++n) body(n, thread);
+      }
+    });
   }
 
   PoolShape shape;
   std::int64_t rows_count, source_elements, destination_elements;
+  int threads;
   onednn::Bridge source, destination;
 
  private:
-  static onednn::Bridge bridge(const dnnl::memory::dims& dims, Layout layout, onednn::Direction direction,
+  static onednn::Bridge bridge(const dnnl::memory::dims& dims, Layout layout, DType type, onednn::Direction direction,
                                ScratchPlan& plan) {
-    return {onednn::image(dims, layout), onednn::image(dims, Layout::channels_last), direction, plan};
+    return {onednn::image(dims, layout, type), onednn::image(dims, Layout::channels_last, type), direction, plan};
   }
 };
 
-class PoolForwardKernel final : public LoopKernel {
+template <class T>
+class MaxForwardKernel final : public LoopKernel {
  public:
-  PoolForwardKernel(const PoolForward& op, int threads)
-      : images_(op.shape, op.rows, op.source, op.destination, onednn::Direction::read, plan_),
-        with_workspace_(op.training && op.shape.kind == PoolKind::max),
-        threads_(threads),
+  MaxForwardKernel(const PoolForward& op, int threads)
+      : images_(op.shape, op.rows, op.source, op.destination, op.type, onednn::Direction::read, threads, plan_),
+        training_(op.training),
         stream_(onednn::cpu_engine()) {}
 
   void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
-    const OmpThreads scope(threads_);
-    const float* source = images_.source.place(arguments[0], scratch);
-    float* destination = images_.destination.place(arguments[1], scratch);
+    const OmpThreads scope(images_.threads);
+    const T* source = images_.source.place<T>(arguments[0], scratch);
+    T* destination = images_.destination.place<T>(arguments[1], scratch);
     images_.source.cross(stream_, scratch);
-    auto* workspace = with_workspace_ ? reinterpret_cast<std::int32_t*>(arguments[2]) : nullptr;
-    images_.for_samples(threads_, [&](std::int64_t n) {
-      const float* x = source + n * images_.source_elements;
-      float* y = destination + n * images_.destination_elements;
-      if (images_.shape.kind == PoolKind::max) {
-        max_forward(images_.shape, x, y, workspace == nullptr ? nullptr : workspace + n * images_.destination_elements);
-      } else {
-        average_forward(images_.shape, x, y);
-      }
+    auto* workspace = training_ ? argument<std::int32_t>(arguments, 2) : nullptr;
+    images_.for_samples([&](std::int64_t n, std::int64_t) {
+      max_forward(images_.shape, source + n * images_.source_elements, destination + n * images_.destination_elements,
+                  workspace == nullptr ? nullptr : workspace + n * images_.destination_elements);
     });
     images_.destination.cross(stream_, scratch);
   }
@@ -247,34 +294,93 @@ class PoolForwardKernel final : public LoopKernel {
  private:
   ScratchPlan plan_;
   Images images_;
-  bool with_workspace_;
-  int threads_;
+  bool training_;
   dnnl::stream stream_;
 };
 
-class PoolBackwardKernel final : public LoopKernel {
+class AverageForwardKernel final : public LoopKernel {
  public:
-  PoolBackwardKernel(const PoolBackward& op, int threads)
-      : images_(op.shape, op.rows, op.source, op.destination, onednn::Direction::write, plan_),
-        threads_(threads),
+  AverageForwardKernel(const PoolForward& op, int threads)
+      : images_(op.shape, op.rows, op.source, op.destination, op.type, onednn::Direction::read, threads, plan_),
         stream_(onednn::cpu_engine()) {}
 
   void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
-    const OmpThreads scope(threads_);
-    const bool max = images_.shape.kind == PoolKind::max;
-    const float* diff_destination = images_.destination.place(arguments[0], scratch);
-    const auto* workspace = max ? reinterpret_cast<const std::int32_t*>(arguments[1]) : nullptr;
-    float* diff_source = images_.source.place(arguments[max ? 2 : 1], scratch);
+    const OmpThreads scope(images_.threads);
+    const float* source = images_.source.place(arguments[0], scratch);
+    float* destination = images_.destination.place(arguments[1], scratch);
+    images_.source.cross(stream_, scratch);
+    images_.for_samples([&](std::int64_t n, std::int64_t) {
+      average_forward(images_.shape, source + n * images_.source_elements,
+                      destination + n * images_.destination_elements);
+    });
     images_.destination.cross(stream_, scratch);
-    images_.for_samples(threads_, [&](std::int64_t n) {
-      const float* dy = diff_destination + n * images_.destination_elements;
+  }
+
+  std::size_t scratch_bytes() const override { return plan_.bytes(); }
+
+ private:
+  ScratchPlan plan_;
+  Images images_;
+  dnnl::stream stream_;
+};
+
+template <class T>
+class MaxBackwardKernel final : public LoopKernel {
+ public:
+  MaxBackwardKernel(const PoolBackward& op, int threads)
+      : images_(op.shape, op.rows, op.source, op.destination, op.type, onednn::Direction::write, threads, plan_),
+        sums_at_(kHasSums ? plan_.reserve(static_cast<std::size_t>(images_.threads * images_.source_elements) *
+                                          sizeof(float))
+                          : 0),
+        stream_(onednn::cpu_engine()) {}
+
+  void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
+    const OmpThreads scope(images_.threads);
+    const T* diff_destination = images_.destination.place<T>(arguments[0], scratch);
+    const auto* workspace = argument<const std::int32_t>(arguments, 1);
+    T* diff_source = images_.source.place<T>(arguments[2], scratch);
+    images_.destination.cross(stream_, scratch);
+    auto* sums = reinterpret_cast<float*>(scratch + sums_at_);
+    images_.for_samples([&](std::int64_t n, std::int64_t thread) {
+      const T* dy = diff_destination + n * images_.destination_elements;
+      const std::int32_t* where = workspace + n * images_.destination_elements;
+      T* dx = diff_source + n * images_.source_elements;
+      if constexpr (kHasSums) {
+        max_backward(images_.shape, dy, where, sums + thread * images_.source_elements, dx);
+      } else {
+        max_backward(images_.shape, dy, where, dx);
+      }
+    });
+    images_.source.cross(stream_, scratch);
+  }
+
+  std::size_t scratch_bytes() const override { return plan_.bytes(); }
+
+ private:
+  // What overlapping windows give is added up in fp32.
+  static constexpr bool kHasSums = !std::is_same_v<T, float>;
+
+  ScratchPlan plan_;
+  Images images_;
+  std::size_t sums_at_;
+  dnnl::stream stream_;
+};
+
+class AverageBackwardKernel final : public LoopKernel {
+ public:
+  AverageBackwardKernel(const PoolBackward& op, int threads)
+      : images_(op.shape, op.rows, op.source, op.destination, op.type, onednn::Direction::write, threads, plan_),
+        stream_(onednn::cpu_engine()) {}
+
+  void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
+    const OmpThreads scope(images_.threads);
+    const float* diff_destination = images_.destination.place(arguments[0], scratch);
+    float* diff_source = images_.source.place(arguments[1], scratch);
+    images_.destination.cross(stream_, scratch);
+    images_.for_samples([&](std::int64_t n, std::int64_t) {
       float* dx = diff_source + n * images_.source_elements;
       std::fill_n(dx, images_.source_elements, 0.0f);
-      if (max) {
-        max_backward(images_.shape, dy, workspace + n * images_.destination_elements, dx);
-      } else {
-        average_backward(images_.shape, dy, dx);
-      }
+      average_backward(images_.shape, diff_destination + n * images_.destination_elements, dx);
     });
     images_.source.cross(stream_, scratch);
   }
@@ -284,18 +390,21 @@ class PoolBackwardKernel final : public LoopKernel {
  private:
   ScratchPlan plan_;
   Images images_;
-  int threads_;
   dnnl::stream stream_;
 };
 
 }  // namespace
 
 std::unique_ptr<Kernel> bind_kernel(const PoolForward& op, BindContext& context) {
-  return std::make_unique<PoolForwardKernel>(op, context.threads);
+  if (op.shape.kind == PoolKind::max) return bind_typed<MaxForwardKernel>(op, context.threads);
+  if (op.type == DType::bf16) return nullptr;
+  return std::make_unique<AverageForwardKernel>(op, context.threads);
 }
 
 std::unique_ptr<Kernel> bind_kernel(const PoolBackward& op, BindContext& context) {
-  return std::make_unique<PoolBackwardKernel>(op, context.threads);
+  if (op.shape.kind == PoolKind::max) return bind_typed<MaxBackwardKernel>(op, context.threads);
+  if (op.type == DType::bf16) return nullptr;
+  return std::make_unique<AverageBackwardKernel>(op, context.threads);
 }
 
 }  // namespace hadal

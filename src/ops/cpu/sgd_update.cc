@@ -32,29 +32,48 @@ HADAL_CLONES void scale_by(float factor, const float* g, float* scaled, std::int
   for (std::int64_t i = 0; i < count; ++i) scaled[i] = factor * g[i];
 }
 
-HADAL_CLONES void update(const SgdCoefficients& by, const float* __restrict g, float* __restrict w,
-                         std::int64_t count) {
-  const float rate = by.rate, decay = by.decay;
-  for (std::int64_t i = 0; i < count; ++i) w[i] = w[i] - rate * (g[i] + decay * w[i]);
-}
+struct NoCopy {
+  [[gnu::always_inline]] void operator()(std::int64_t, float) const {}
+};
+struct CopyTo {
+  Bf16* __restrict copy;
+  [[gnu::always_inline]] void operator()(std::int64_t i, float w) const { copy[i] = static_cast<Bf16>(w); }
+};
 
-HADAL_CLONES void update_with_momentum(const SgdCoefficients& by, const float* __restrict g, float* __restrict w,
-                                       float* __restrict v, std::int64_t count) {
+template <class Store>
+[[gnu::always_inline]] inline void update(const SgdCoefficients& by, const float* __restrict g, float* __restrict w,
+                                          float* __restrict v, const Store& store, std::int64_t count) {
   const float rate = by.rate, momentum = by.momentum, decay = by.decay;
+  if (v == nullptr) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      w[i] = w[i] - rate * (g[i] + decay * w[i]);
+      store(i, w[i]);
+    }
+    return;
+  }
   for (std::int64_t i = 0; i < count; ++i) {
     v[i] = momentum * v[i] + (g[i] + decay * w[i]);
     w[i] = w[i] - rate * v[i];
+    store(i, w[i]);
   }
+}
+
+HADAL_CLONES void update_weights(const SgdCoefficients& by, const float* g, float* w, float* v, std::int64_t count) {
+  update(by, g, w, v, NoCopy{}, count);
+}
+HADAL_CLONES void update_with_copy(const SgdCoefficients& by, const float* g, float* w, float* v, Bf16* copy,
+                                   std::int64_t count) {
+  update(by, g, w, v, CopyTo{copy}, count);
 }
 
 }  // namespace
 
-bool sgd_block(const SgdCoefficients& by, const float* g, float* w, float* v, std::int64_t count) {
+bool sgd_block(const SgdCoefficients& by, const float* g, float* w, float* v, Bf16* copy, std::int64_t count) {
   if (largest_bits(g, count) >= kInfinityBits) return false;
-  if (v != nullptr) {
-    update_with_momentum(by, g, w, v, count);
+  if (copy != nullptr) {
+    update_with_copy(by, g, w, v, copy, count);
   } else {
-    update(by, g, w, count);
+    update_weights(by, g, w, v, count);
   }
   return true;
 }
@@ -93,7 +112,8 @@ class SgdUpdateKernel final : public LoopKernel {
     std::size_t next = parts.size();
     const float* scale = op_.scaled ? floats_in(arguments, next++) : nullptr;
     float* w = floats_out(arguments, next++);
-    float* v = op_.momentum != 0 ? floats_out(arguments, next) : nullptr;
+    float* v = op_.momentum != 0 ? floats_out(arguments, next++) : nullptr;
+    Bf16* copy = op_.copies ? argument<Bf16>(arguments, next) : nullptr;
     const SgdCoefficients by{.rate = rate, .momentum = op_.momentum, .decay = op_.weight_decay};
 
     for (std::int64_t first = begin; first < end; first += kSumBlock) {
@@ -103,7 +123,10 @@ class SgdUpdateKernel final : public LoopKernel {
         scale_by(*scale, g, levels, count);
         g = levels;
       }
-      if (!sgd_block(by, g, w + first, v == nullptr ? nullptr : v + first, count)) return false;
+      if (!sgd_block(by, g, w + first, v == nullptr ? nullptr : v + first, copy == nullptr ? nullptr : copy + first,
+                     count)) {
+        return false;
+      }
     }
     return true;
   }

@@ -8,6 +8,8 @@
 #include <bit>
 #include <cstdint>
 
+#include "tensor/bf16.h"
+
 // Sanitizers cannot start before the resolvers of clones run; clang 14 has no clones.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(HADAL_SANITIZED)
 #define HADAL_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
@@ -21,6 +23,17 @@ namespace hadal {
 // has no register for before it makes the other clones.
 using Floats4 [[gnu::vector_size(16)]] = float;
 using Ints4 [[gnu::vector_size(16)]] = std::int32_t;
+using UnsignedInts4 [[gnu::vector_size(16)]] = std::uint32_t;
+using Halves4 [[gnu::vector_size(8)]] = std::uint16_t;
+
+// Copies of `count` numbers as fp32, and back. bf16 numbers are best converted by these, a block at a time: loops that
+// compute on both types are not vectorised, or half as wide.
+[[gnu::always_inline]] inline void widen(const Bf16* __restrict from, std::int64_t count, float* __restrict to) {
+  for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<float>(from[i]);
+}
+[[gnu::always_inline]] inline void narrow(const float* __restrict from, std::int64_t count, Bf16* __restrict to) {
+  for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<Bf16>(from[i]);
+}
 
 // e^x within 2 units in the last place; 0 and infinity past the ends of fp32, NaN for NaN. Range reduction and
 // polynomial as in S. L. Moshier's Cephes library (expf).

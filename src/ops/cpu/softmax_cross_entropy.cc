@@ -39,9 +39,16 @@ HADAL_CLONES void divide(const float* e, float divisor, float* quotient, std::in
 }
 
 // e: the exponentials and their sum.
-HADAL_CLONES void gradient(const float* __restrict e, float sum, float batch, float* __restrict diff,
-                           std::int64_t classes) {
-  for (std::int64_t c = 0; c < classes; ++c) diff[c] = e[c] / sum / batch;
+template <class T>
+[[gnu::always_inline]] inline void write_gradient(const float* __restrict e, float sum, float batch, T* __restrict diff,
+                                                  std::int64_t classes) {
+  for (std::int64_t c = 0; c < classes; ++c) diff[c] = static_cast<T>(e[c] / sum / batch);
+}
+HADAL_CLONES void gradient(const float* e, float sum, float batch, float* diff, std::int64_t classes) {
+  write_gradient(e, sum, batch, diff, classes);
+}
+HADAL_CLONES void gradient(const float* e, float sum, float batch, Bf16* diff, std::int64_t classes) {
+  write_gradient(e, sum, batch, diff, classes);
 }
 
 float largest(const float* z, std::int64_t classes) { return *std::max_element(z, z + classes); }
@@ -67,6 +74,8 @@ void for_rows(int threads, std::int64_t rows, std::int64_t classes, std::byte* s
 
 int useful_threads(int threads, std::int64_t elements) { return elements < 2 * kParallelGrain ? 1 : threads; }
 
+// T: of the gradient.
+template <class T>
 class SoftmaxCrossEntropyKernel final : public LoopKernel {
  public:
   SoftmaxCrossEntropyKernel(const SoftmaxCrossEntropy& op, int threads)
@@ -77,7 +86,7 @@ class SoftmaxCrossEntropyKernel final : public LoopKernel {
     const auto* labels = reinterpret_cast<const std::int32_t*>(arguments[1]);
     float* loss = floats_out(arguments, 2);
     auto* rank = reinterpret_cast<std::int32_t*>(arguments[3]);
-    float* diff = op_.training ? floats_out(arguments, 4) : nullptr;
+    T* diff = op_.training ? argument<T>(arguments, 4) : nullptr;
     for_rows(threads_, op_.rows.count, op_.classes, scratch, [&](std::int64_t r, float* e) {
       const float* z = logits + r * op_.classes;
       const float maximum = largest(z, op_.classes);
@@ -85,7 +94,7 @@ class SoftmaxCrossEntropyKernel final : public LoopKernel {
       const double log_sum = std::log(static_cast<double>(sum));
       loss[r] = static_cast<float>(log_sum - (static_cast<double>(z[labels[r]]) - static_cast<double>(maximum)));
       rank[r] = rank_of(z, op_.classes, labels[r]);
-      if (diff != nullptr) write_gradient(e, sum, labels[r], diff + r * op_.classes);
+      if (diff != nullptr) write_diff(e, sum, labels[r], diff + r * op_.classes);
     });
     const auto finite = [](float value) { return std::isfinite(value); };
     if (op_.training && !std::all_of(loss, loss + op_.rows.count, finite)) throw NotFinite("the loss is not finite");
@@ -96,10 +105,10 @@ class SoftmaxCrossEntropyKernel final : public LoopKernel {
   }
 
  private:
-  void write_gradient(const float* e, float sum, std::int32_t label, float* diff) const {
+  void write_diff(const float* e, float sum, std::int32_t label, T* diff) const {
     const auto batch = static_cast<float>(op_.global_batch);
     gradient(e, sum, batch, diff, op_.classes);
-    diff[label] = (e[label] / sum - 1.0f) / batch;
+    diff[label] = static_cast<T>((e[label] / sum - 1.0f) / batch);
   }
 
   SoftmaxCrossEntropy op_;
@@ -131,7 +140,7 @@ class SoftmaxKernel final : public LoopKernel {
 }  // namespace
 
 std::unique_ptr<Kernel> bind_kernel(const SoftmaxCrossEntropy& op, BindContext& context) {
-  return std::make_unique<SoftmaxCrossEntropyKernel>(op, context.threads);
+  return bind_typed<SoftmaxCrossEntropyKernel>(op, context.threads);
 }
 
 std::unique_ptr<Kernel> bind_kernel(const Softmax& op, BindContext& context) {

@@ -6,6 +6,7 @@
 
 #include "base/random.h"
 #include "device/device.h"
+#include "tensor/bf16.h"
 
 namespace hadal {
 
@@ -27,7 +28,8 @@ class UnitByUnit : public Kernel {
   void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues& values) override {
     for (const Unit& unit : units_) {
       for (std::size_t i = 0; i < moved_.size(); ++i) {
-        moved_[i] = arguments[i] + unit.first * operands_[i].piece_floats * static_cast<std::int64_t>(sizeof(float));
+        moved_[i] = arguments[i] +
+                    static_cast<std::size_t>(unit.first * operands_[i].piece_elements) * size_of(operands_[i].type);
       }
       unit.kernel->run(moved_, scratch, values);
     }
@@ -56,13 +58,14 @@ class UnitByUnit : public Kernel {
 
 // Numbers that repeat with a prime period: as good as random ones for telling orders of summation apart, and cheap for
 // weights of any size.
-void fill(float* data, std::int64_t count, std::uint32_t operand) {
-  std::array<float, 4099> numbers;
+template <class T>
+void fill(std::byte* data, std::int64_t count, std::uint32_t operand) {
+  std::array<T, 4099> numbers;
   const RandomSequence random(0, RandomUse::self_test, operand);
-  for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = random.uniform(i) - 0.5f;
+  for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<T>(random.uniform(i) - 0.5f);
   for (std::int64_t i = 0; i < count; i += static_cast<std::int64_t>(numbers.size())) {
     const auto length = static_cast<std::size_t>(std::min<std::int64_t>(count - i, numbers.size()));
-    std::memcpy(data + i, numbers.data(), length * sizeof(float));
+    std::memcpy(data + static_cast<std::size_t>(i) * sizeof(T), numbers.data(), length * sizeof(T));
   }
 }
 
@@ -71,11 +74,13 @@ class Trial {
  public:
   explicit Trial(const std::vector<PieceOperand>& operands) : operands_(operands) {
     for (std::size_t i = 0; i < operands.size(); ++i) {
-      buffers_.emplace_back(static_cast<std::size_t>(operands[i].floats) * sizeof(float));
-      if (operands[i].written) {
+      const PieceOperand& operand = operands[i];
+      buffers_.emplace_back(static_cast<std::size_t>(operand.elements) * size_of(operand.type));
+      if (operand.written) {
         expected_.emplace_back(buffers_.back().size());
       } else {
-        fill(reinterpret_cast<float*>(buffers_.back().data()), operands[i].floats, static_cast<std::uint32_t>(i));
+        const auto fill_with = operand.type == DType::bf16 ? fill<Bf16> : fill<float>;
+        fill_with(buffers_.back().data(), operand.elements, static_cast<std::uint32_t>(i));
       }
     }
   }

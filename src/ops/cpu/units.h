@@ -15,10 +15,11 @@
 
 namespace hadal {
 
-// One argument of an operator that is defined by pieces (rows or outputs), fp32. `piece_floats`: how far the argument
-// moves for each row or output; 0 for one that all pieces share.
+// One argument of an operator that is defined by pieces (rows or outputs), fp32 or bf16. `piece_elements`: how far the
+// argument moves for each row or output; 0 for one that all pieces share.
 struct PieceOperand {
-  std::int64_t floats = 0, piece_floats = 0;
+  std::int64_t elements = 0, piece_elements = 0;
+  DType type = DType::f32;
   bool written = false;
 };
 

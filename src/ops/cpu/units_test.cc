@@ -32,11 +32,12 @@ struct Runs {
 
 // Units of two floats a row; ways: one that is wrong in the last bits, then perhaps one that is right.
 PieceRequest request(Runs& runs, bool with_right_way) {
-  PieceRequest r{.key = with_right_way ? "a" : "b",
-                 .units = {2, 0, 3},
-                 .operands = {{.floats = 10, .piece_floats = 2}, {.floats = 10, .piece_floats = 2, .written = true}},
-                 .bind_unit = [&](std::int64_t size) { return std::make_unique<Shifted>(2 * size, 0.0f, runs.unit); },
-                 .ways = {[&] { return std::make_unique<Shifted>(10, 1e-7f, runs.wrong); }}};
+  PieceRequest r{
+      .key = with_right_way ? "a" : "b",
+      .units = {2, 0, 3},
+      .operands = {{.elements = 10, .piece_elements = 2}, {.elements = 10, .piece_elements = 2, .written = true}},
+      .bind_unit = [&](std::int64_t size) { return std::make_unique<Shifted>(2 * size, 0.0f, runs.unit); },
+      .ways = {[&] { return std::make_unique<Shifted>(10, 1e-7f, runs.wrong); }}};
   if (with_right_way) r.ways.push_back([&] { return std::make_unique<Shifted>(10, 0.0f, runs.right); });
   return r;
 }

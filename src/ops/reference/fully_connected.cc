@@ -2,6 +2,7 @@
 
 #include "ops/reference/loops.h"
 #include "ops/reference/sgd.h"
+#include "tensor/bf16.h"
 
 namespace hadal::reference {
 
@@ -76,6 +77,7 @@ void run(const FullyConnectedUpdate& op, const Call& call) {
   Real* bias = call.written<Real>(3);
   Real* weight_velocity = op.momentum != 0 ? call.written<Real>(4) : nullptr;
   Real* bias_velocity = op.momentum != 0 ? call.written<Real>(5) : nullptr;
+  Bf16* copy = op.copies ? call.written<Bf16>(op.momentum != 0 ? 6 : 4) : nullptr;
   const SgdCoefficients<Real> by{call.values.rate, op.momentum, op.weight_decay};
   const std::int64_t in = op.gradient.in;
   for (std::int64_t output = 0; output < op.gradient.outputs; ++output) {
@@ -85,6 +87,7 @@ void run(const FullyConnectedUpdate& op, const Call& call) {
     for (std::int64_t i = 0; i < in; ++i) {
       sgd_step(by, weight_gradient(op.gradient, source, diff_destination, o, i), weight[output * in + i],
                weight_velocity == nullptr ? nullptr : weight_velocity + output * in + i);
+      if (copy != nullptr) copy[output * in + i] = Bf16(static_cast<float>(weight[output * in + i]));
     }
   }
 }

@@ -1,6 +1,7 @@
 #pragma once
 // The loops of the reference backend, one file for each operator, over the type of number that arrays hold: float is
-// the backend, double is for tests that check gradients against finite differences. Sums within a convolution, a matrix
+// the backend (bf16 numbers are converted around it, ops/in_fp32.h), double is for tests that check gradients against
+// finite differences. Sums within a convolution, a matrix
 // product, a mean or a softmax are in double precision in both.
 
 #include <cstddef>
@@ -76,6 +77,8 @@ template <class Real>
 void run(const SquaredNorms& op, const Call& call);
 template <class Real>
 void run(const ClipScale& op, const Call& call);
+template <class Real>
+void run(const Convert& op, const Call& call);
 
 // Whichever of these `op` is.
 template <class Real>

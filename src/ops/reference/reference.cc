@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "ops/in_fp32.h"
 #include "ops/reference/loops.h"
 
 namespace hadal {
@@ -26,7 +27,9 @@ class ReferenceBackend final : public Backend {
  public:
   std::string name() const override { return "reference"; }
   Layout image_layout() const override { return Layout::canonical; }
-  std::unique_ptr<Kernel> bind(const Op& op, int /*threads*/) override { return std::make_unique<ReferenceKernel>(op); }
+  std::unique_ptr<Kernel> bind(const Op& op, int /*threads*/) override {
+    return bind_in_fp32(op, [](const Op& wide) { return std::make_unique<ReferenceKernel>(wide); });
+  }
 };
 
 }  // namespace
