@@ -69,12 +69,16 @@ bool kill_after(Command& command, const SmallWorkplace& place, const std::string
   return command.wait().signal == SIGKILL;
 }
 
-std::string name_of(const ::testing::TestParamInfo<const char*>& which) { return which.param; }
+std::string name_of(const ::testing::TestParamInfo<const char*>& which) {
+  std::string name = which.param;
+  std::replace(name.begin(), name.end(), '=', '_');
+  return name;
+}
 
 class KilledRuns : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(KilledRuns, end_in_the_model_of_a_run_left_alone) {
-  const std::vector<std::string> job{"--set", std::string("reproducible=") + GetParam()};
+  const std::vector<std::string> job{"--set", GetParam()};
   SmallWorkplace place;
   ASSERT_EQ(place.hadal(train("whole", job)).exit_code, 0);
   ASSERT_EQ(steps_reported(place, "whole"), kSmallJobSteps);
@@ -103,7 +107,8 @@ TEST_P(KilledRuns, end_in_the_model_of_a_run_left_alone) {
   EXPECT_GE(kills, kKilledRuns / 2);
 }
 
-INSTANTIATE_TEST_SUITE_P(Reproducible, KilledRuns, ::testing::Values("true", "false"), name_of);
+INSTANTIATE_TEST_SUITE_P(Jobs, KilledRuns,
+                         ::testing::Values("reproducible=true", "reproducible=false", "precision=bf16"), name_of);
 
 struct Moment {
   const char* what;
@@ -145,25 +150,31 @@ TEST(Resume, a_kill_inside_a_checkpoint_leaves_the_one_before) {
   }
 }
 
-TEST(Resume, goes_on_with_other_devices) {
+class OtherDevices : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(OtherDevices, go_on_with_a_run) {
   SmallWorkplace place;
-  ASSERT_EQ(place.hadal(train("whole")).exit_code, 0);
-  ASSERT_EQ(place.hadal(train("run", {"--max-steps", "13", "--devices", "cpu:0"})).exit_code, 0);
-  ASSERT_EQ(place.hadal(train("run", {"--max-steps", "27", "--devices", "fake:0,fake:1,fake:2", "--resume"})).exit_code,
-            0);
-  const CommandResult result = place.hadal(train("run", {"--devices", "cpu:0,cpu:1", "--resume"}));
+  const auto train_on = [&](const std::string& run, std::vector<std::string> more) {
+    more.insert(more.end(), {"--set", GetParam()});
+    return place.hadal(train(run, more));
+  };
+  ASSERT_EQ(train_on("whole", {}).exit_code, 0);
+  ASSERT_EQ(train_on("run", {"--max-steps", "13", "--devices", "cpu:0"}).exit_code, 0);
+  ASSERT_EQ(train_on("run", {"--max-steps", "27", "--devices", "fake:0,fake:1,fake:2", "--resume"}).exit_code, 0);
+  const CommandResult result = train_on("run", {"--devices", "cpu:0,cpu:1", "--resume"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.err, HasSubstr("resuming run at step 27"));
   expect_same_run(place, "run", "whole");
 }
 
+INSTANTIATE_TEST_SUITE_P(Precision, OtherDevices, ::testing::Values("precision=fp32", "precision=bf16"), name_of);
+
 class Interrupted : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(Interrupted, keeps_a_checkpoint_and_goes_on) {
   // Long enough not to end before the signal, and no checkpoint of its own.
-  const std::vector<std::string> job{"--set", std::string("reproducible=") + GetParam(),
-                                     "--set", "solver.epochs=30",
-                                     "--set", "checkpoint.every_steps=0"};
+  const std::vector<std::string> job{
+      "--set", GetParam(), "--set", "solver.epochs=30", "--set", "checkpoint.every_steps=0"};
   SmallWorkplace place;
   ASSERT_EQ(place.hadal(train("whole", job)).exit_code, 0);
   Command command(place.path(), train("run", job));
@@ -184,7 +195,7 @@ TEST_P(Interrupted, keeps_a_checkpoint_and_goes_on) {
   expect_same_run(place, "run", "whole");
 }
 
-INSTANTIATE_TEST_SUITE_P(Reproducible, Interrupted, ::testing::Values("true", "false"), name_of);
+INSTANTIATE_TEST_SUITE_P(Jobs, Interrupted, ::testing::Values("reproducible=true", "reproducible=false"), name_of);
 
 // A handler on a thread that computes would corrupt memory (apps/stop_signals.h).
 TEST(Signals, no_thread_takes_a_signal_in_a_handler) {

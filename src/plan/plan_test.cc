@@ -26,6 +26,7 @@ struct Case {
   std::int64_t shards = 0;
   double clip_norm = 0;
   std::int64_t rows = 24;
+  DType precision = DType::f32;
 };
 
 PlanOptions options_of(const Case& c) {
@@ -41,6 +42,7 @@ PlanOptions options_of(const Case& c) {
   options.reproducible_shards = c.shards;
   options.momentum = 0.9;
   options.clip_norm = c.clip_norm;
+  options.precision = c.precision;
   options.image_layout = Layout::channels_last;
   return options;
 }
@@ -57,6 +59,9 @@ std::vector<Case> cases() {
         all.push_back({base, network, devices, topology});
         all.push_back({base + "_gradients", network, devices, topology, ExchangeContent::gradients});
         all.push_back({base + "_factors", network, devices, topology, ExchangeContent::factors});
+        all.push_back({base + "_bf16", network, devices, topology, ExchangeContent::automatic, 0, 0, 24, DType::bf16});
+        all.push_back(
+            {base + "_bf16_clip", network, devices, topology, ExchangeContent::factors, 0, 0.5, 24, DType::bf16});
         all.push_back({base + "_reproducible", network, devices, topology, ExchangeContent::automatic, 12});
         all.push_back({base + "_clip", network, devices, topology, ExchangeContent::automatic, 12, 0.5});
         all.push_back({base + "_short", network, devices, topology, ExchangeContent::automatic, 0, 0, 5});

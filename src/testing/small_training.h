@@ -23,6 +23,7 @@ struct SmallTraining {
   double clip_norm = 0;
   double rate = 0.05, momentum = 0.9, weight_decay = 5e-4;
   bool reference = false;
+  DType precision = DType::f32;
   int steps = 3;
   int delay_seed = -1;
   int threads = 1;
@@ -67,6 +68,7 @@ class SmallTrainer {
     options.momentum = training_.momentum;
     options.weight_decay = training_.weight_decay;
     options.clip_norm = training_.clip_norm;
+    options.precision = training_.precision;
     return build_plan(network_, options);
   }
 

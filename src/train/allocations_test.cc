@@ -132,6 +132,7 @@ struct Case {
   BackendKind backend = BackendKind::reference;
   std::vector<std::string> devices;
   int onednn = 0, onednn_reproducible = 0;  // at most, in a step
+  Precision precision = Precision::fp32;
 };
 
 class Allocations : public ::testing::TestWithParam<Case> {};
@@ -147,6 +148,7 @@ TEST_P(Allocations, are_none_in_a_step) {
     job.parallel.devices = GetParam().devices;
     job.parallel.threads = 1;
     job.backend = GetParam().backend;
+    job.precision = GetParam().precision;
     if (reproducible) job.reproducible = ReproducibleSpec{};
     const Network network = build_network(job.network);
     const PlanKey key{PlanMode::train, 24}, last{PlanMode::train, 7};
@@ -178,7 +180,14 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"loops_on_2_fake", testing::small_dag(), BackendKind::reference, {"fake:0", "fake:1"}},
                       Case{"lenet", testing::small_lenet(), BackendKind::cpu, {"cpu:0"}, 100, 300},
                       Case{"lenet_on_2", testing::small_lenet(), BackendKind::cpu, {"cpu:0", "cpu:1"}, 200, 400},
-                      Case{"dag_on_2_fake", testing::small_dag(), BackendKind::cpu, {"fake:0", "fake:1"}, 300, 500}),
+                      Case{"dag_on_2_fake", testing::small_dag(), BackendKind::cpu, {"fake:0", "fake:1"}, 300, 500},
+                      Case{"dag_bf16_on_2_fake",
+                           testing::small_dag(),
+                           BackendKind::cpu,
+                           {"fake:0", "fake:1"},
+                           500,
+                           1000,
+                           Precision::bf16}),
     [](const auto& test) { return test.param.name; });
 
 }  // namespace

@@ -19,6 +19,7 @@ struct Case {
   NetworkSpec network;
   double clip_norm = 0;
   bool reference = false;
+  DType precision = DType::f32;
 };
 
 class Devices : public ::testing::TestWithParam<Case> {
@@ -28,6 +29,7 @@ class Devices : public ::testing::TestWithParam<Case> {
     training.network = GetParam().network;
     training.clip_norm = GetParam().clip_norm;
     training.reference = GetParam().reference;
+    training.precision = GetParam().precision;
     return training;
   }
 };
@@ -59,11 +61,13 @@ TEST_P(Devices, any_number_and_content_gives_nearly_the_same_otherwise) {
         const auto result = testing::train(many);
         for (std::size_t p = 0; p < one.size(); ++p) {
           double difference = 0, size = 0;
+          // A sum in another order may round to the next bf16 number.
+          const double tolerance = GetParam().precision == DType::bf16 ? 2e-3 : 1e-5;
           for (std::size_t i = 0; i < one[p].size(); ++i) {
             difference += std::abs(result[p][i] - one[p][i]);
             size += std::abs(one[p][i]);
           }
-          EXPECT_LE(difference, 1e-5 * size + 1e-7) << count << " " << kind << ", parameter " << p;
+          EXPECT_LE(difference, tolerance * size + 1e-7) << count << " " << kind << ", parameter " << p;
         }
       }
     }
@@ -81,8 +85,30 @@ INSTANTIATE_TEST_SUITE_P(all, Devices,
                          ::testing::Values(Case{"lenet", testing::small_lenet()}, Case{"dag", testing::small_dag()},
                                            Case{"mlp", testing::small_mlp()},
                                            Case{"lenet_clipped", testing::small_lenet(), 0.05},
-                                           Case{"dag_on_reference", testing::small_dag(), 0, true}),
+                                           Case{"dag_on_reference", testing::small_dag(), 0, true},
+                                           Case{"lenet_bf16", testing::small_lenet(), 0, false, DType::bf16},
+                                           Case{"dag_bf16", testing::small_dag(), 0, false, DType::bf16},
+                                           Case{"mlp_bf16_clipped", testing::small_mlp(), 0.05, false, DType::bf16},
+                                           Case{"dag_bf16_on_reference", testing::small_dag(), 0, true, DType::bf16}),
                          [](const auto& test) { return test.param.name; });
+
+TEST_P(Devices, bf16_stays_near_fp32) {
+  if (GetParam().precision == DType::f32) GTEST_SKIP() << "nothing to compare";
+  SmallTraining fp32 = training();
+  fp32.precision = DType::f32;
+  const auto expected = testing::train(fp32), result = testing::train(training());
+  fp32.steps = 0;
+  const auto start = testing::train(fp32);
+  for (std::size_t p = 0; p < expected.size(); ++p) {
+    double difference = 0, change = 0;
+    for (std::size_t i = 0; i < expected[p].size(); ++i) {
+      difference += std::abs(result[p][i] - expected[p][i]);
+      change += std::abs(expected[p][i] - start[p][i]);
+    }
+    EXPECT_LE(difference, 0.2 * change) << "parameter " << p;
+    EXPECT_GT(difference, 0) << "parameter " << p;
+  }
+}
 
 TEST(Devices, a_batch_smaller_than_the_devices_leaves_some_idle) {
   SmallTraining one;

@@ -27,8 +27,10 @@ TEST(Guarded, whole_steps_touch_only_what_their_plans_list) {
     for (const char* kind : {"cpu", "fake"}) {
       for (const bool reference : {false, true}) {
         SmallTraining training = guarded(network, kind, reference);
-        for (const double clip_norm : {0.0, 0.5}) {
+        for (const auto& [clip_norm, precision] :
+             {std::pair{0.0, DType::f32}, {0.5, DType::f32}, {0.0, DType::bf16}, {0.5, DType::bf16}}) {
           training.clip_norm = clip_norm;
+          training.precision = precision;
           SmallTraining free = training;
           free.runner.guarded = false;
           EXPECT_EQ(testing::train(training), testing::train(free)) << kind;

@@ -18,6 +18,7 @@ struct Case {
   ExchangeContent content = ExchangeContent::automatic;
   double clip_norm = 0;
   std::int64_t shards = 0;
+  DType precision = DType::f32;
 };
 
 SmallTraining training_of(const Case& c) {
@@ -28,6 +29,7 @@ SmallTraining training_of(const Case& c) {
   training.content = c.content;
   training.clip_norm = c.clip_norm;
   training.shards = c.shards;
+  training.precision = c.precision;
   training.batch = training.last_rows = 6;
   training.steps = 2;
   return training;
@@ -95,15 +97,16 @@ NetworkSpec tiny_dag() {
           {}};
 }
 
-INSTANTIATE_TEST_SUITE_P(all, Waits,
-                         ::testing::Values(Case{"conv", tiny_conv()},
-                                           Case{"gradients", two_layers(), ExchangeContent::gradients},
-                                           Case{"factors", two_layers(), ExchangeContent::factors},
-                                           Case{"clipped", tiny_conv(), ExchangeContent::automatic, 0.01},
-                                           Case{"reproducible", tiny_conv(), ExchangeContent::automatic, 0, 4},
-                                           Case{"branches", tiny_dag()},
-                                           Case{"clipped_factors", two_layers(), ExchangeContent::factors, 0.01}),
-                         [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    all, Waits,
+    ::testing::Values(Case{"conv", tiny_conv()}, Case{"gradients", two_layers(), ExchangeContent::gradients},
+                      Case{"factors", two_layers(), ExchangeContent::factors},
+                      Case{"clipped", tiny_conv(), ExchangeContent::automatic, 0.01},
+                      Case{"reproducible", tiny_conv(), ExchangeContent::automatic, 0, 4}, Case{"branches", tiny_dag()},
+                      Case{"bf16", tiny_conv(), ExchangeContent::automatic, 0, 0, DType::bf16},
+                      Case{"bf16_factors", two_layers(), ExchangeContent::factors, 0, 0, DType::bf16},
+                      Case{"clipped_factors", two_layers(), ExchangeContent::factors, 0.01}),
+    [](const auto& test) { return test.param.name; });
 
 }  // namespace
 }  // namespace hadal

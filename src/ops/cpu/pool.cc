@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/onednn.h"
@@ -112,9 +113,45 @@ template <class Floats, class Ints, int kKernel, class T>
   });
 }
 
+// Channels from which a loop over them is faster than a few at a time.
+constexpr std::int64_t kWide = 48;
+
+// The same for many channels of fp32 numbers and a whole window, whose pixels (row-major, kPixels places) the compiler unrolls.
+template <int kKernel, int... kPixels>
+[[gnu::always_inline]] inline void max_of_wide_window(const PoolShape& s, const Window& window, const float* source,
+                                                      float* __restrict destination, std::int32_t* __restrict where,
+                                                      std::integer_sequence<int, kPixels...>) {
+  const float* first = source + (window.top * s.width + window.left) * s.channels;
+  const std::int64_t right = s.channels, down = s.width * s.channels;
+  const auto maximum = [&](std::int64_t c, std::int32_t& place) {
+    float best = first[c];
+    place = 0;
+    const auto compare = [&](std::int32_t pixel, float value) {
+      const bool larger = (value > best) | (value != value);
+      best = larger ? value : best;
+      place = larger ? pixel : place;
+    };
+    (compare(kPixels, first[kPixels / kKernel * down + kPixels % kKernel * right + c]), ...);
+    return best;
+  };
+  if (where == nullptr) {
+    std::int32_t unused;
+    for (std::int64_t c = 0; c < s.channels; ++c) destination[c] = maximum(c, unused);
+    return;
+  }
+  for (std::int64_t c = 0; c < s.channels; ++c) destination[c] = maximum(c, where[c]);
+}
+
 template <int kKernel, class T>
 [[gnu::always_inline]] inline void max_of_channels(const PoolShape& s, const Window& window, const T* source,
                                                    T* destination, std::int32_t* where) {
+  if constexpr (kKernel > 0 && std::is_same_v<T, float>) {
+    if (s.channels >= kWide) {
+      max_of_wide_window<kKernel>(s, window, source, destination, where,
+                                  std::make_integer_sequence<int, kKernel * kKernel>());
+      return;
+    }
+  }
   std::int64_t c = 0;
   const auto at = [&](std::int64_t channel) { return where == nullptr ? nullptr : where + channel; };
   for (; c + 4 <= s.channels; c += 4) {
