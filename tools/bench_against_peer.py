@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Hadal's training speed against a peer's: the two run in turn, on the same cores, and the medians are compared.
 
-usage: bench_against_peer.py [NETWORK...] [--runs N] [--devices D] [--threads T] [--seconds S] [--bf16]
+usage: bench_against_peer.py [NETWORK...] [--runs N] [--devices D] [--threads T] [--seconds S] [--bf16] [--scaling]
 
 The peer is a script that takes `NETWORK --threads N --seconds S --json [--bf16]` and prints {"samples_per_second": ...}: the one that
 HADAL_PEER names; for mlp, alexnet and lenet bench/peer_pytorch.py in the folder HADAL_SHARED (../shared unless set) where that is;
 else tools/peer_pytorch.py. Each result becomes a line of bench/history.jsonl, with the peak resident sets.
+
+--scaling compares Hadal with itself instead: D devices with one, and with D processes of one device each that run at the same
+time, which is what the machine has to give.
 """
 import argparse
 import datetime
@@ -35,31 +38,63 @@ def find_peer(network):
     return ROOT / "tools/peer_pytorch.py"
 
 
+class Run:
+    """A benchmark that runs on these cores."""
+
+    def __init__(self, command, cores):
+        self.command = command
+        self.out = tempfile.TemporaryFile("w+")
+        self.child = subprocess.Popen([str(word) for word in command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=self.out,
+                                      stderr=subprocess.STDOUT, preexec_fn=lambda: os.sched_setaffinity(0, cores))
+
+    def result(self):
+        """Its samples per second and its peak resident set in MB, when it has ended."""
+        _, status, usage = os.wait4(self.child.pid, 0)
+        self.out.seek(0)
+        text = self.out.read()
+        lines = [line for line in text.splitlines() if line.startswith("{")]
+        if status != 0 or not lines:
+            sys.exit(f"bench: {self.command[0]} {self.command[1]} failed: {text.strip()}")
+        return json.loads(lines[-1])["samples_per_second"], usage.ru_maxrss * 1024 / 1e6
+
+
 def run(command, cores):
-    """Runs a benchmark on these cores; returns its samples per second and its peak resident set in MB."""
-    with tempfile.TemporaryFile("w+") as out:
-        child = subprocess.Popen([str(word) for word in command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out,
-                                 stderr=subprocess.STDOUT, preexec_fn=lambda: os.sched_setaffinity(0, cores))
-        _, status, usage = os.wait4(child.pid, 0)
-        out.seek(0)
-        text = out.read()
-    lines = [line for line in text.splitlines() if line.startswith("{")]
-    if status != 0 or not lines:
-        sys.exit(f"bench: {command[0]} {command[1]} failed: {text.strip()}")
-    return json.loads(lines[-1])["samples_per_second"], usage.ru_maxrss * 1024 / 1e6
+    return Run(command, cores).result()
 
 
 def describe(figures):
     return f"{statistics.median(figures):9.1f} samples/s ({min(figures):.1f} to {max(figures):.1f})"
 
 
+def hadal_command(network, options, device_count):
+    devices = ",".join(f"cpu:{i}" for i in range(device_count))
+    command = [HADAL, "bench", "train", "--only", network, "--devices", devices, "--threads", options.threads,
+               "--seconds", options.seconds, "--json"]
+    for setting in options.set + ["precision=bf16"] * options.bf16:
+        command += ["--set", setting]
+    return command
+
+
+def measure_scaling(network, options, cores):
+    """Prints what D devices reach, against one and against D processes."""
+    shares = [cores[i * options.threads:(i + 1) * options.threads] for i in range(options.devices)]
+    to_one, to_processes = [], []
+    for _ in range(options.runs):
+        one, _ = run(hadal_command(network, options, 1), shares[0])
+        many, _ = run(hadal_command(network, options, options.devices), cores)
+        together = [Run(hadal_command(network, options, 1), share) for share in shares]
+        processes = sum(each.result()[0] for each in together)
+        to_one.append(many / one)
+        to_processes.append(many / processes)
+    print(f"{network}: {options.devices} devices are {statistics.median(to_one):.3f} of one "
+          f"({min(to_one):.3f} to {max(to_one):.3f}), {statistics.median(to_processes):.3f} of {options.devices} processes "
+          f"({min(to_processes):.3f} to {max(to_processes):.3f})")
+    sys.stdout.flush()
+
+
 def measure(network, options, cores):
     """Alternates the two; returns (samples per second, MB) of each run of each."""
-    devices = ",".join(f"cpu:{i}" for i in range(options.devices))
-    ours = [HADAL, "bench", "train", "--only", network, "--devices", devices, "--threads", options.threads,
-            "--seconds", options.seconds, "--json"]
-    for setting in options.set + ["precision=bf16"] * options.bf16:
-        ours += ["--set", setting]
+    ours = hadal_command(network, options, options.devices)
     theirs = [sys.executable, find_peer(network), network, "--threads", options.devices * options.threads,
               "--seconds", options.seconds, "--json"] + ["--bf16"] * options.bf16
     hadal, peer = [], []
@@ -105,6 +140,7 @@ def main():
     parser.add_argument("--threads", type=int, default=1, help="cores of each device; the peer gets devices x threads (1)")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each run (3)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of Hadal's jobs")
+    parser.add_argument("--scaling", action="store_true", help="Hadal on D devices against one, and against D processes")
     parser.add_argument("--bf16", action="store_true", help="both in bf16: precision: bf16 against torch.autocast")
     options = parser.parse_args()
     for name in ("runs", "devices", "threads"):
@@ -117,6 +153,9 @@ def main():
     cores = available[:wanted]
 
     for network in options.networks:
+        if options.scaling:
+            measure_scaling(network, options, cores)
+            continue
         hadal, peer = measure(network, options, cores)
         ours, theirs = [figure for figure, _ in hadal], [figure for figure, _ in peer]
         ratio = statistics.median(ours) / statistics.median(theirs)

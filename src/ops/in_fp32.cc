@@ -1,10 +1,10 @@
 #include "ops/in_fp32.h"
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 #include "ops/arguments.h"
-#include "tensor/bf16.h"
 
 namespace hadal {
 
@@ -12,12 +12,27 @@ namespace {
 
 class InFp32 final : public Kernel {
  public:
-  InFp32(const std::vector<OpArgument>& arguments, const std::vector<OpArgument>& wide, std::unique_ptr<Kernel> kernel)
-      : kernel_(std::move(kernel)), inner_(arguments.size()), bytes_((kernel_->scratch_bytes() + 63) / 64 * 64) {
+  InFp32(const std::vector<OpArgument>& arguments, const std::vector<OpArgument>& wide, std::unique_ptr<Kernel> kernel,
+         const std::function<std::unique_ptr<Kernel>(const Op&)>& bind)
+      : kernel_(std::move(kernel)), inner_(arguments.size()) {
+    std::size_t own = kernel_->scratch_bytes();
+    std::vector<std::size_t> sizes;
     for (std::size_t i = 0; i < arguments.size(); ++i) {
       if (arguments[i].type == wide[i].type) continue;
-      copies_.push_back({i, arguments[i].access, arguments[i].elements, bytes_});
-      bytes_ += (wide[i].bytes() + 63) / 64 * 64;
+      const std::int64_t elements = arguments[i].elements;
+      ArrayCopy copy{i, 0, nullptr, nullptr};
+      if (arguments[i].access != Access::write) copy.widen = bind(Convert{elements, DType::bf16, DType::f32});
+      if (arguments[i].access != Access::read) copy.narrow = bind(Convert{elements, DType::f32, DType::bf16});
+      for (const Kernel* convert : {copy.widen.get(), copy.narrow.get()}) {
+        if (convert != nullptr) own = std::max(own, convert->scratch_bytes());
+      }
+      copies_.push_back(std::move(copy));
+      sizes.push_back(wide[i].bytes());
+    }
+    bytes_ = aligned(own);
+    for (std::size_t i = 0; i < copies_.size(); ++i) {
+      copies_[i].offset = bytes_;
+      bytes_ += aligned(sizes[i]);
     }
   }
 
@@ -25,17 +40,11 @@ class InFp32 final : public Kernel {
     std::copy(arguments.begin(), arguments.end(), inner_.begin());
     for (const ArrayCopy& copy : copies_) {
       inner_[copy.argument] = scratch + copy.offset;
-      if (copy.access == Access::write) continue;
-      const auto* from = reinterpret_cast<const Bf16*>(arguments[copy.argument]);
-      auto* to = reinterpret_cast<float*>(inner_[copy.argument]);
-      for (std::int64_t i = 0; i < copy.elements; ++i) to[i] = static_cast<float>(from[i]);
+      if (copy.widen) copy.widen->run(std::array{arguments[copy.argument], inner_[copy.argument]}, scratch, values);
     }
     kernel_->run(inner_, scratch, values);
     for (const ArrayCopy& copy : copies_) {
-      if (copy.access == Access::read) continue;
-      const auto* from = reinterpret_cast<const float*>(inner_[copy.argument]);
-      auto* to = reinterpret_cast<Bf16*>(arguments[copy.argument]);
-      for (std::int64_t i = 0; i < copy.elements; ++i) to[i] = Bf16(from[i]);
+      if (copy.narrow) copy.narrow->run(std::array{inner_[copy.argument], arguments[copy.argument]}, scratch, values);
     }
   }
 
@@ -44,15 +53,15 @@ class InFp32 final : public Kernel {
 
  private:
   struct ArrayCopy {
-    std::size_t argument;
-    Access access;
-    std::int64_t elements;
-    std::size_t offset;  // in scratch
+    std::size_t argument, offset;  // in scratch
+    std::unique_ptr<Kernel> widen, narrow;
   };
+
+  static std::size_t aligned(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
   std::unique_ptr<Kernel> kernel_;
   std::vector<std::byte*> inner_;
-  std::size_t bytes_;
+  std::size_t bytes_ = 0;
   std::vector<ArrayCopy> copies_;
 };
 
@@ -79,7 +88,7 @@ std::unique_ptr<Kernel> bind_in_fp32(const Op& op, const std::function<std::uniq
   const std::vector<OpArgument> arguments = arguments_of(op), wide_arguments = arguments_of(wide);
   std::unique_ptr<Kernel> kernel = bind(wide);
   if (same_types(arguments, wide_arguments)) return kernel;
-  return std::make_unique<InFp32>(arguments, wide_arguments, std::move(kernel));
+  return std::make_unique<InFp32>(arguments, wide_arguments, std::move(kernel), bind);
 }
 
 }  // namespace hadal

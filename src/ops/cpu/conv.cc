@@ -316,47 +316,71 @@ std::unique_ptr<Kernel> bind_primitive(const ConvBackwardWeights& op, int thread
       threads);
 }
 
-std::string key(const char* name, const ConvShape& s, Layout source, Layout destination, DType type) {
-  return fmt::format("{} type {} {}x{}x{} out {} kernel {} stride {} pad {} groups {} layouts {} {}", name,
-                     static_cast<int>(type), s.channels, s.height, s.width, s.out, s.kernel, s.stride, s.pad, s.groups,
-                     static_cast<int>(source), static_cast<int>(destination));
+std::string key(const char* name, const ConvShape& s, Layout source, Layout destination) {
+  return fmt::format("{} {}x{}x{} out {} kernel {} stride {} pad {} groups {} layouts {} {}", name, s.channels,
+                     s.height, s.width, s.out, s.kernel, s.stride, s.pad, s.groups, static_cast<int>(source),
+                     static_cast<int>(destination));
 }
 
-// Rows of samples: the definition is the kernel of a unit's rows; the one way is the kernel of all rows.
+// An image's channels as the terms of a sum, group by group.
+PieceOperand image_operand(std::int64_t rows, std::int64_t channels, std::int64_t pixels, std::int64_t groups,
+                           Layout layout, DType type) {
+  return {.elements = rows * channels * pixels,
+          .piece_elements = channels * pixels,
+          .type = type,
+          .terms = channels / groups,
+          .inner = layout == Layout::canonical ? pixels : 1};
+}
+
+// Rows of samples: the definition is the kernel of a unit's rows; the one way is the kernel of all rows. Which type of
+// number is computed with follows from the units alone.
 template <class Op, class Bind>
 std::unique_ptr<Kernel> bind_rows(const Op& op, const char* name, std::vector<PieceOperand> operands,
                                   BindContext& context, const Bind& bind) {
   if (op.rows.units.size() <= 1) return bind(op);
-  if (op.type == DType::bf16 && !bind(op)) return nullptr;
-  return context.self_tests.bind({.key = key(name, op.shape, op.source, op.destination, op.type),
-                                  .units = op.rows.units,
-                                  .operands = std::move(operands),
-                                  .bind_unit =
-                                      [&](std::int64_t size) {
-                                        Op unit = op;
-                                        unit.rows.count = size;
-                                        return bind(unit);
-                                      },
-                                  .ways = {[&] { return bind(op); }}});
+  const auto bind_unit = [&](std::int64_t size) {
+    Op unit = op;
+    unit.rows.count = size;
+    return bind(unit);
+  };
+  const auto no_kernel = [&](std::int64_t size) { return size > 0 && !bind_unit(size); };
+  if (op.type == DType::bf16 && std::any_of(op.rows.units.begin(), op.rows.units.end(), no_kernel)) return nullptr;
+  PieceRequest request{.key = key(name, op.shape, op.source, op.destination),
+                       .units = op.rows.units,
+                       .operands = std::move(operands),
+                       .bind_unit = bind_unit,
+                       .ways = {[&] { return bind(op); }}};
+  if (op.type == DType::bf16 && !bind(op)) request.ways.clear();
+  return context.self_tests.bind(request);
 }
 
 }  // namespace
 
 std::unique_ptr<Kernel> bind_kernel(const ConvForward& op, BindContext& context) {
-  const std::int64_t n = op.rows.count, x = source_floats(op.shape), y = destination_floats(op.shape);
+  const ConvShape& s = op.shape;
+  const std::int64_t n = op.rows.count, x = source_floats(s), y = destination_floats(s);
   return bind_rows(op, "forward",
-                   {{.elements = n * x, .piece_elements = x, .type = op.type},
-                    {.elements = weight_floats(op.shape), .type = op.type},
-                    {.elements = op.shape.out},
+                   {image_operand(n, s.channels, x / s.channels, s.groups, op.source, op.type),
+                    {.elements = weight_floats(s),
+                     .type = op.type,
+                     .terms = s.channels / s.groups,
+                     .inner = s.kernel * s.kernel,
+                     .opposite = true},
+                    {.elements = s.out, .zero = true},
                     {.elements = n * y, .piece_elements = y, .type = op.destination_type, .written = true}},
                    context, [&](const ConvForward& part) { return bind_primitive(part, context.threads); });
 }
 
 std::unique_ptr<Kernel> bind_kernel(const ConvBackwardData& op, BindContext& context) {
-  const std::int64_t n = op.rows.count, x = source_floats(op.shape), y = destination_floats(op.shape);
+  const ConvShape& s = op.shape;
+  const std::int64_t n = op.rows.count, x = source_floats(s), y = destination_floats(s);
   return bind_rows(op, "backward data",
-                   {{.elements = n * y, .piece_elements = y, .type = op.type},
-                    {.elements = weight_floats(op.shape), .type = op.type},
+                   {image_operand(n, s.out, y / s.out, s.groups, op.destination, op.type),
+                    {.elements = weight_floats(s),
+                     .type = op.type,
+                     .terms = s.out / s.groups,
+                     .inner = weight_floats(s) / s.out,
+                     .opposite = true},
                     {.elements = n * x, .piece_elements = x, .type = op.type, .written = true}},
                    context, [&](const ConvBackwardData& part) {
                      if (op.type == DType::f32 && prefers_patches(op.shape)) return bind_patches(part, context.threads);

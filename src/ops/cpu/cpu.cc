@@ -84,7 +84,9 @@ class CpuBackend final : public Backend {
     BindContext context{.threads = has_units(op) ? 1 : threads, .self_tests = self_tests_};
     const OmpThreads scope(context.threads);  // oneDNN's primitives remember it from when they are made
     if (std::unique_ptr<Kernel> kernel = bind_kernel(op, context)) return kernel;
-    return bind_in_fp32(op, [&](const Op& wide) { return bind_kernel(std::get<OpType>(wide), context); });
+    return bind_in_fp32(op, [&](const Op& wide) {
+      return std::visit([&](const auto& which) { return bind_kernel(which, context); }, wide);
+    });
   }
 
   std::mutex mutex_;

@@ -88,7 +88,7 @@ class GradientProduct {
                      dy, x_, dw);
   }
 
-  static const char* implementation() { return "sgemm"; }
+  std::string implementation() const { return "sgemm"; }
 
  private:
   FullyConnectedBackwardWeights op_;
@@ -114,7 +114,7 @@ class Bf16GradientProduct {
                                                                       .lda = op.out,
                                                                       .ldb = op.in,
                                                                       .ldc = op.in},
-                                                      DType::f32, false, plan);
+                                                      DType::f32, false, onednn::Bf16Product::Way::matmul, plan);
     }
   }
 
@@ -129,7 +129,7 @@ class Bf16GradientProduct {
     products_.find(outputs)->second->run(stream_, scratch_, dy_ + first, x_, nullptr, dw);
   }
 
-  static const char* implementation() { return "matmul:bf16"; }
+  std::string implementation() const { return products_.begin()->second->implementation(); }
 
  private:
   FullyConnectedBackwardWeights op_;
@@ -157,7 +157,7 @@ class BackwardWeightsKernel final : public Kernel {
   }
 
   std::size_t scratch_bytes() const override { return plan_.bytes(); }
-  std::string implementation() const override { return Product::implementation(); }
+  std::string implementation() const override { return product_.implementation(); }
 
  private:
   std::int64_t in_;
@@ -203,7 +203,7 @@ class UpdateKernel final : public Kernel {
   }
 
   std::size_t scratch_bytes() const override { return plan_.bytes(); }
-  std::string implementation() const override { return Product::implementation() + std::string(", then loops"); }
+  std::string implementation() const override { return product_.implementation() + ", then loops"; }
 
  private:
   bool update(const SgdCoefficients& by, const float* g, float* w, float* v, Bf16* copy, std::int64_t count) const {
@@ -242,22 +242,21 @@ std::unique_ptr<Kernel> bind_product(const OpType& op, DType type, std::vector<s
 std::vector<std::int64_t> choose_pieces(const FullyConnectedBackwardWeights& op, std::vector<std::int64_t> preferred,
                                         BindContext& context) {
   if (op.output_units.empty() || preferred == op.output_units) return preferred;
-  const std::size_t way =
-      context.self_tests.choose(
-          {.key = fmt::format("fully connected backward weights {} to {} type {} from {} rows {} in {} pieces", op.in,
-                              op.out, static_cast<int>(op.type), op.first_output, op.rows.count, preferred.size()),
-           .units = op.output_units,
-           .operands = {{.elements = op.rows.count * op.in, .type = op.type},
-                        {.elements = op.rows.count * op.out, .piece_elements = 1, .type = op.type},
-                        {.elements = op.outputs * op.in, .piece_elements = op.in, .written = true},
-                        {.elements = op.outputs, .piece_elements = 1, .written = true}},
-           .bind_unit =
-               [&](std::int64_t size) {
-                 FullyConnectedBackwardWeights unit = op;
-                 unit.outputs = size;
-                 return bind_product<BackwardWeightsKernel>(unit, op.type, {size}, context.threads);
-               },
-           .ways = {[&] { return bind_product<BackwardWeightsKernel>(op, op.type, preferred, context.threads); }}});
+  const std::size_t way = context.self_tests.choose(
+      {.key = fmt::format("fully connected backward weights {} to {} from {} rows {} in {} pieces", op.in, op.out,
+                          op.first_output, op.rows.count, preferred.size()),
+       .units = op.output_units,
+       .operands = {{.elements = op.rows.count * op.in, .type = op.type},
+                    {.elements = op.rows.count * op.out, .piece_elements = 1, .type = op.type},
+                    {.elements = op.outputs * op.in, .piece_elements = op.in, .written = true},
+                    {.elements = op.outputs, .piece_elements = 1, .written = true}},
+       .bind_unit =
+           [&](std::int64_t size) {
+             FullyConnectedBackwardWeights unit = op;
+             unit.outputs = size;
+             return bind_product<BackwardWeightsKernel>(unit, op.type, {size}, context.threads);
+           },
+       .ways = {[&] { return bind_product<BackwardWeightsKernel>(op, op.type, preferred, context.threads); }}});
   return way == 0 ? preferred : op.output_units;
 }
 

@@ -46,17 +46,29 @@ std::int64_t padded_floats(const LrnShape& s) { return s.channels + s.options.si
 // sums[c] = values[c] + ... + values[c + size - 1]
 [[gnu::always_inline]] inline void sum_windows(const float* __restrict values, std::int64_t size, std::int64_t channels,
                                                float* __restrict sums) {
-  if (size == 5) {
-    for (std::int64_t c = 0; c < channels; ++c) {
-      sums[c] = values[c] + values[c + 1] + values[c + 2] + values[c + 3] + values[c + 4];
-    }
-    return;
-  }
   for (std::int64_t c = 0; c < channels; ++c) sums[c] = values[c];
   for (std::int64_t i = 1; i < size; ++i) {
     for (std::int64_t c = 0; c < channels; ++c) sums[c] += values[c + i];
   }
 }
+
+// The sums of windows of kSize numbers, each when it is asked for; of any size where kSize is 0: computed before.
+template <int kSize>
+class WindowSums {
+ public:
+  [[gnu::always_inline]] WindowSums(const float* values, std::int64_t size, std::int64_t channels, float* room)
+      : from_(kSize == 0 ? room : values) {
+    if constexpr (kSize == 0) sum_windows(values, size, channels, room);
+  }
+  [[gnu::always_inline]] float operator()(std::int64_t c) const {
+    float sum = from_[c];
+    for (int i = 1; i < kSize; ++i) sum += from_[c + i];
+    return sum;
+  }
+
+ private:
+  const float* __restrict from_;
+};
 
 [[gnu::always_inline]] inline void write_squares(const float* __restrict x, std::int64_t channels,
                                                  float* __restrict squares) {
@@ -69,19 +81,22 @@ struct Buffers {
   float *padded, *ratios, *sums, *own, *x, *dy, *result;
 };
 
-template <class Power>
+template <int kSize, class Power>
 [[gnu::always_inline]] inline void forward_block(const LrnShape& shape, const Power& power, std::int64_t pixels,
                                                  const float* __restrict x, const Buffers& b, float* __restrict y) {
   const LrnShape s = shape;  // a copy: no store can change it
   const std::int64_t channels = s.channels, size = s.options.size, padded = padded_floats(s);
   const float k = s.options.k, factor = s.options.alpha / static_cast<float>(size);
+  float* room = b.sums;
   for (std::int64_t p = 0; p < pixels; ++p) write_squares(x + p * channels, channels, b.padded + p * padded + size / 2);
-  for (std::int64_t p = 0; p < pixels; ++p) sum_windows(b.padded + p * padded, size, channels, b.sums + p * channels);
-  const float* __restrict sums = b.sums;
-  for (std::int64_t i = 0; i < pixels * channels; ++i) y[i] = x[i] * power(k + factor * sums[i]).scaled;
+  const float* squares = b.padded;
+  for (std::int64_t p = 0; p < pixels; ++p, x += channels, y += channels, squares += padded) {
+    const WindowSums<kSize> sums(squares, size, channels, room);
+    for (std::int64_t c = 0; c < channels; ++c) y[c] = x[c] * power(k + factor * sums(c)).scaled;
+  }
 }
 
-template <class Power>
+template <int kSize, class Power>
 [[gnu::always_inline]] inline void backward_block(const LrnShape& shape, const Power& power, std::int64_t pixels,
                                                   const float* __restrict x, const float* __restrict dy,
                                                   const Buffers& b, float* __restrict dx) {
@@ -89,21 +104,38 @@ template <class Power>
   const std::int64_t channels = s.channels, size = s.options.size, padded = padded_floats(s);
   const float k = s.options.k, factor = s.options.alpha / static_cast<float>(size);
   const float back = 2 * factor * s.options.beta;
+  float* room = b.sums;
   for (std::int64_t p = 0; p < pixels; ++p) write_squares(x + p * channels, channels, b.padded + p * padded + size / 2);
-  for (std::int64_t p = 0; p < pixels; ++p) sum_windows(b.padded + p * padded, size, channels, b.sums + p * channels);
   for (std::int64_t p = 0; p < pixels; ++p) {
+    const WindowSums<kSize> sums(b.padded + p * padded, size, channels, room);
     const float* __restrict from = x + p * channels, * __restrict diffs = dy + p * channels;
-    const float* __restrict sums = b.sums + p * channels;
     float* __restrict own = b.own + p * channels, * __restrict ratio = b.ratios + p * padded + (size - 1) / 2;
     for (std::int64_t c = 0; c < channels; ++c) {
-      const Powers powers = power(k + factor * sums[c]);
+      const Powers powers = power(k + factor * sums(c));
       own[c] = diffs[c] * powers.scaled;
       ratio[c] = diffs[c] * from[c] * powers.scaled_again;
     }
   }
-  for (std::int64_t p = 0; p < pixels; ++p) sum_windows(b.ratios + p * padded, size, channels, b.sums + p * channels);
-  const float* __restrict sums = b.sums, * __restrict own = b.own;
-  for (std::int64_t i = 0; i < pixels * channels; ++i) dx[i] = own[i] - back * x[i] * sums[i];
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    const WindowSums<kSize> sums(b.ratios + p * padded, size, channels, room);
+    const float* __restrict from = x + p * channels, * __restrict own = b.own + p * channels;
+    float* __restrict to = dx + p * channels;
+    for (std::int64_t c = 0; c < channels; ++c) to[c] = own[c] - back * from[c] * sums(c);
+  }
+}
+
+// AlexNet's window is compiled by itself.
+template <class Power>
+[[gnu::always_inline]] inline void forward_block(const LrnShape& s, const Power& power, std::int64_t pixels,
+                                                 const float* x, const Buffers& b, float* y) {
+  if (s.options.size == 5) return forward_block<5>(s, power, pixels, x, b, y);
+  forward_block<0>(s, power, pixels, x, b, y);
+}
+template <class Power>
+[[gnu::always_inline]] inline void backward_block(const LrnShape& s, const Power& power, std::int64_t pixels,
+                                                  const float* x, const float* dy, const Buffers& b, float* dx) {
+  if (s.options.size == 5) return backward_block<5>(s, power, pixels, x, dy, b, dx);
+  backward_block<0>(s, power, pixels, x, dy, b, dx);
 }
 
 template <class Power>

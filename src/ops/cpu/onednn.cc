@@ -91,28 +91,22 @@ static memory::desc b_as_weight(const Product& p) {
   return memory::desc({p.k, p.n}, memory::data_type::bf16, memory::format_tag::oi);
 }
 
-Bf16Product::Bf16Product(const Product& p, DType type_of_c, bool with_bias, ScratchPlan& plan) {
+Bf16Product::Bf16Product(const Product& p, DType type_of_c, bool with_bias, Way way, ScratchPlan& plan) {
   using Dims = memory::dims;
   const auto bf16 = memory::data_type::bf16;
   const memory::desc a({p.m, p.k}, bf16, p.transpose_a ? Dims{1, p.lda} : Dims{p.lda, 1});
   const memory::desc b({p.k, p.n}, bf16, p.transpose_b ? Dims{1, p.ldb} : Dims{p.ldb, 1});
   const memory::desc c({p.m, p.n}, type_of(type_of_c), Dims{p.ldc, 1});
   const memory::desc bias = with_bias ? memory::desc({1, p.n}, memory::data_type::f32, Dims{p.n, 1}) : memory::desc();
-  dnnl::primitive_attr attributes = onednn::attributes();
-  if (p.beta != 0) {
-    HADAL_CHECK(p.beta == 1);
-    dnnl::post_ops add_to_c;
-    add_to_c.append_sum(1);
-    attributes.set_post_ops(add_to_c);
-  }
-  // Of oneDNN's ways to A B on plain matrices the one of inner products' gradients is the faster for few rows: a tenth
-  // for 64, and as much slower for 256.
-  const bool plain = p.lda == p.k && p.ldb == p.n && p.ldc == p.n;
-  if (p.m <= 128 && plain && !p.transpose_a && !p.transpose_b && !with_bias && p.beta == 0) {
+  HADAL_CHECK(p.beta == 0);
+  if (way == Way::inner_product) {
+    HADAL_CHECK(!p.transpose_a && !p.transpose_b && !with_bias && p.lda == p.k && p.ldb == p.n && p.ldc == p.n);
     using Forward = dnnl::inner_product_forward;
     using BackwardData = dnnl::inner_product_backward_data;
     const Forward::primitive_desc hint({dnnl::prop_kind::forward_training, c, b_as_weight(p), a}, cpu_engine());
-    const BackwardData::primitive_desc desc({c, b_as_weight(p), a}, attributes, cpu_engine(), hint);
+    const BackwardData::primitive_desc desc({c, b_as_weight(p), a}, attributes(), cpu_engine(), hint);
+    implementation_ = desc.impl_info_str();
+    check_implementation();
     a_ = unplaced(a);
     b_ = unplaced(b_as_weight(p));
     c_ = unplaced(c);
@@ -122,8 +116,10 @@ Bf16Product::Bf16Product(const Product& p, DType type_of_c, bool with_bias, Scra
     return;
   }
   const dnnl::matmul::primitive_desc desc =
-      with_bias ? dnnl::matmul::primitive_desc({a, b, bias, c}, attributes, cpu_engine())
-                : dnnl::matmul::primitive_desc({a, b, c}, attributes, cpu_engine());
+      with_bias ? dnnl::matmul::primitive_desc({a, b, bias, c}, attributes(), cpu_engine())
+                : dnnl::matmul::primitive_desc({a, b, c}, attributes(), cpu_engine());
+  implementation_ = desc.impl_info_str();
+  check_implementation();
   a_ = unplaced(a);
   b_ = unplaced(b);
   c_ = unplaced(c);
@@ -133,6 +129,12 @@ Bf16Product::Bf16Product(const Product& p, DType type_of_c, bool with_bias, Scra
     arguments.push_back({DNNL_ARG_BIAS, bias_});
   }
   step_.emplace(dnnl::matmul(desc), desc.scratchpad_desc(), std::move(arguments), plan);
+}
+
+void Bf16Product::check_implementation() const {
+  if (rank_of(implementation_) == 2) {
+    throw DeviceError("oneDNN has but plain loops for this product of bf16 numbers; use precision: fp32");
+  }
 }
 
 void Bf16Product::run(dnnl::stream& stream, std::byte* scratch, const Bf16* a, const Bf16* b, const float* bias,

@@ -65,15 +65,25 @@ class Step {
 };
 
 // A product of bf16 numbers, added up in fp32, with a bias [n] (fp32) for each row where it is asked for. C is fp32 or
-// bf16; beta is 0 or 1. Made for one shape; throws dnnl::error where oneDNN cannot.
+// bf16; beta is 0. Made for one shape. Throws dnnl::error where oneDNN cannot, DeviceError where it has but plain
+// loops.
 class Bf16Product {
  public:
-  Bf16Product(const Product& product, DType type_of_c, bool with_bias, ScratchPlan& plan);
+  // Which of oneDNN's primitives: an inner product's gradient can A B on whole matrices, and is the faster for few
+  // rows.
+  enum class Way { matmul, inner_product };
+
+  Bf16Product(const Product& product, DType type_of_c, bool with_bias, Way way, ScratchPlan& plan);
 
   // bias: nullptr where there is none.
   void run(dnnl::stream& stream, std::byte* scratch, const Bf16* a, const Bf16* b, const float* bias, void* c);
 
+  const std::string& implementation() const { return implementation_; }
+
  private:
+  void check_implementation() const;
+
+  std::string implementation_;
   dnnl::memory a_, b_, bias_, c_;
   std::optional<Step> step_;
 };

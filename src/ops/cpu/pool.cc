@@ -116,7 +116,8 @@ template <class Floats, class Ints, int kKernel, class T>
 // Channels from which a loop over them is faster than a few at a time.
 constexpr std::int64_t kWide = 48;
 
-// The same for many channels of fp32 numbers and a whole window, whose pixels (row-major, kPixels places) the compiler unrolls.
+// The same for many channels of fp32 numbers and a whole window, whose pixels (row-major, kPixels places) the compiler
+// unrolls.
 template <int kKernel, int... kPixels>
 [[gnu::always_inline]] inline void max_of_wide_window(const PoolShape& s, const Window& window, const float* source,
                                                       float* __restrict destination, std::int32_t* __restrict where,

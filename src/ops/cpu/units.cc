@@ -56,8 +56,7 @@ class UnitByUnit : public Kernel {
   std::vector<std::byte*> moved_;
 };
 
-// Numbers that repeat with a prime period: as good as random ones for telling orders of summation apart, and cheap for
-// weights of any size.
+// Numbers that repeat with a prime period: as good as random ones, and cheap for weights of any size.
 template <class T>
 void fill(std::byte* data, std::int64_t count, std::uint32_t operand) {
   std::array<T, 4099> numbers;
@@ -69,6 +68,20 @@ void fill(std::byte* data, std::int64_t count, std::uint32_t operand) {
   }
 }
 
+// The second half of the terms from the first (PieceOperand). An odd one is zero; a sum of one term stays as it is.
+template <class T>
+void cancel(std::byte* data, const PieceOperand& operand) {
+  const std::int64_t half = operand.terms / 2 * operand.inner;
+  auto* numbers = reinterpret_cast<T*>(data);
+  for (std::int64_t begin = 0; half > 0 && begin < operand.elements; begin += operand.terms * operand.inner) {
+    for (std::int64_t i = begin; i < begin + half; ++i) {
+      const auto value = static_cast<float>(numbers[i]);
+      numbers[i + half] = static_cast<T>(operand.opposite ? -value : value);
+    }
+    std::fill_n(numbers + begin + 2 * half, operand.terms % 2 * operand.inner, static_cast<T>(0.0f));
+  }
+}
+
 // Arguments of a self-test: inputs shared by all kernels, outputs of each run compared with the first's.
 class Trial {
  public:
@@ -76,11 +89,14 @@ class Trial {
     for (std::size_t i = 0; i < operands.size(); ++i) {
       const PieceOperand& operand = operands[i];
       buffers_.emplace_back(static_cast<std::size_t>(operand.elements) * size_of(operand.type));
-      if (operand.written) {
+      if (operand.zero) {
+        std::memset(buffers_.back().data(), 0, buffers_.back().size());
+      } else if (operand.written) {
         expected_.emplace_back(buffers_.back().size());
       } else {
-        const auto fill_with = operand.type == DType::bf16 ? fill<Bf16> : fill<float>;
-        fill_with(buffers_.back().data(), operand.elements, static_cast<std::uint32_t>(i));
+        const bool bf16 = operand.type == DType::bf16;
+        (bf16 ? fill<Bf16> : fill<float>)(buffers_.back().data(), operand.elements, static_cast<std::uint32_t>(i));
+        (bf16 ? cancel<Bf16> : cancel<float>)(buffers_.back().data(), operand);
       }
     }
   }
@@ -128,6 +144,10 @@ class Trial {
 std::string full_key(const PieceRequest& request) {
   std::string key = request.key + " units";
   for (const std::int64_t size : request.units) key += ' ' + std::to_string(size);
+  key += " operands";
+  for (const PieceOperand& operand : request.operands) {
+    key += ' ' + std::to_string(operand.elements) + (operand.type == DType::bf16 ? " bf16" : " fp32");
+  }
   return key;
 }
 

@@ -21,10 +21,18 @@ struct PieceOperand {
   std::int64_t elements = 0, piece_elements = 0;
   DType type = DType::f32;
   bool written = false;
+
+  // Where results sum over products of two operands: the operand as [..., terms, inner], with the dimension that is
+  // summed over in the middle. The test gives the second half of the terms the numbers of the first half, in one of the
+  // two operands with the opposite sign: then a sum is nothing but its rounding errors, and tells its order even where
+  // it is rounded to bf16.
+  std::int64_t terms = 0, inner = 1;  // 0 terms: not part of a sum
+  bool opposite = false;
+  bool zero = false;  // all zeros in the test: what is added to such a sum
 };
 
 struct PieceRequest {
-  std::string key;                  // names the operator and its parameters: equal keys, equal outcome
+  std::string key;                  // names the operator and its parameters
   std::vector<std::int64_t> units;  // sizes; zeros are skipped
   std::vector<PieceOperand> operands;
 
@@ -34,7 +42,7 @@ struct PieceRequest {
   std::vector<std::function<std::unique_ptr<Kernel>()>> ways;
 };
 
-// The outcomes of a backend's self-tests.
+// The outcomes of a backend's self-tests. Equal requests (key, units, operands) have one outcome.
 class SelfTests {
  public:
   // The first of `ways` whose bits are those of the units run one by one on pseudo-random data; where there is none, a
