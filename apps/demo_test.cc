@@ -39,7 +39,7 @@ TEST(Demo, reads_985_of_1000_digits_that_it_has_never_seen) {
 }
 
 // The mean over seeds: one run's accuracy moves by as much with its seed.
-TEST(Demo, in_bf16_reads_as_many_within_one_of_1000) {
+TEST(Demo, in_bf16_reads_no_more_than_one_of_1000_less) {
   constexpr int kSeeds = 5;
   double fp32 = 0, bf16 = 0;
   for (int seed = 1; seed <= kSeeds; ++seed) {
@@ -51,7 +51,7 @@ TEST(Demo, in_bf16_reads_as_many_within_one_of_1000) {
     fp32 += (*wide)["test"]["accuracy"].get<double>();
     bf16 += (*narrow)["test"]["accuracy"].get<double>();
   }
-  EXPECT_NEAR(bf16 / kSeeds, fp32 / kSeeds, 0.001);
+  EXPECT_GE(bf16 / kSeeds, fp32 / kSeeds - 0.001);
 }
 
 }  // namespace

@@ -146,6 +146,8 @@ def main():
     for name in ("runs", "devices", "threads"):
         if getattr(options, name) < 1:
             parser.error(f"--{name} must be 1 or more")
+    if any(setting.startswith("precision") for setting in options.set):
+        parser.error("--set precision is for one side only: use --bf16")
     available = sorted(os.sched_getaffinity(0))
     wanted = options.devices * options.threads
     if wanted > len(available):

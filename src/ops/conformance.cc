@@ -7,10 +7,12 @@
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "base/random.h"
 #include "ops/arguments.h"
+#include "ops/in_fp32.h"
 #include "tensor/bf16.h"
 
 namespace hadal {
@@ -21,6 +23,8 @@ constexpr std::size_t kAlignment = 64;
 constexpr std::byte kUntouched{
     0xFF};  // fills results, guards and scratch before a run; as fp32 a NaN that no kernel makes
 constexpr std::chrono::seconds kDeadline{60};
+constexpr double kRounding = 0x1p-24;     // the largest relative error of one fp32 operation
+constexpr double kBf16Rounding = 0x1p-8;  // ... and of rounding to bf16
 
 using Bytes = std::vector<std::byte>;
 
@@ -241,44 +245,66 @@ double relative_error(double actual, double expected, double scale) {
   return std::isfinite(error) ? error : std::numeric_limits<double>::infinity();
 }
 
-template <class T>
-void compare(const std::string& name, const Bytes& actual, const Bytes& expected, ConformanceResult& result) {
-  const double scale = root_mean_square<T>(expected);
-  for (std::size_t i = 0; i < expected.size() / sizeof(T); ++i) {
-    if (untouched<T>(actual, i) || untouched<T>(expected, i)) {
+// One result: its bytes, of the type it has, beside those of the reference, which may be fp32 where it is bf16.
+template <class T, class Expected = T>
+void compare(const std::string& name, const Bytes& actual, const Bytes& expected, double tolerance,
+             ConformanceResult& result) {
+  const double scale = root_mean_square<Expected>(expected);
+  for (std::size_t i = 0; i < expected.size() / sizeof(Expected); ++i) {
+    if (untouched<T>(actual, i) || untouched<Expected>(expected, i)) {
       result.problem = fmt::format("does not write element {} of {}", i, name);
       return;
     }
-    const double got = number_of(element<T>(actual, i)), want = number_of(element<T>(expected, i));
+    const double got = number_of(element<T>(actual, i));
+    double want = number_of(element<Expected>(expected, i));
+    if constexpr (!std::is_same_v<T, Expected>) {
+      if (tolerance == 0) want = number_of(Bf16(element<Expected>(expected, i)));
+    }
     const double error = relative_error(got, want, scale);
-    if (error > result.tolerance && error > result.error) {
+    if (error > tolerance && error > result.error) {
       result.problem = fmt::format("element {} of {} is {:.9g} instead of {:.9g}", i, name, got, want);
     }
     result.error = std::max(result.error, error);
   }
 }
 
-void compare_results(const Op& op, const Run& actual, const Run& expected, ConformanceResult& result) {
-  const std::vector<OpArgument> arguments = arguments_of(op);
+// `wide`: the operator that the reference ran, in fp32.
+void compare_results(const Op& op, const Op& wide, const Run& actual, const Run& expected, ConformanceResult& result) {
+  const std::vector<OpArgument> arguments = arguments_of(op), wide_arguments = arguments_of(wide);
+  const double tolerance = result.tolerance;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const OpArgument& argument = arguments[i];
+    const Bytes &got = actual.arrays[i], &want = expected.arrays[i];
     if (argument.access == Access::read || argument.name == "workspace") continue;
     if (argument.type == DType::f64) {
-      compare<double>(argument.name, actual.arrays[i], expected.arrays[i], result);
+      compare<double>(argument.name, got, want, tolerance, result);
     } else if (argument.type == DType::i32) {
-      compare<std::int32_t>(argument.name, actual.arrays[i], expected.arrays[i], result);
-    } else if (argument.type == DType::bf16) {
-      compare<Bf16>(argument.name, actual.arrays[i], expected.arrays[i], result);
+      compare<std::int32_t>(argument.name, got, want, tolerance, result);
+    } else if (argument.type == DType::f32) {
+      compare<float>(argument.name, got, want, tolerance, result);
+    } else if (wide_arguments[i].type == DType::f32) {
+      compare<Bf16, float>(argument.name, got, want, tolerance == 0 ? 0 : tolerance + kBf16Rounding, result);
     } else {
-      compare<float>(argument.name, actual.arrays[i], expected.arrays[i], result);
+      compare<Bf16>(argument.name, got, want, tolerance == 0 ? 0 : tolerance + 2 * kBf16Rounding, result);
     }
   }
 }
 
-// ---- tolerance
+// The inputs of `op` as in_fp32(op) takes them.
+std::vector<Bytes> widen(const Op& op, std::vector<Bytes> inputs) {
+  const std::vector<OpArgument> arguments = arguments_of(op), wide = arguments_of(in_fp32(op));
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (arguments[i].type == wide[i].type || arguments[i].access == Access::write) continue;
+    Bytes numbers(wide[i].bytes());
+    for (std::size_t e = 0; e < numbers.size() / sizeof(float); ++e) {
+      set_element(numbers, e, static_cast<float>(element<Bf16>(inputs[i], e)));
+    }
+    inputs[i] = std::move(numbers);
+  }
+  return inputs;
+}
 
-constexpr double kRounding = 0x1p-24;    // the largest relative error of one fp32 operation
-constexpr double kBf16Spacing = 0x1p-7;  // of neighbours, to the smaller one: sums that differ a little may round apart
+// ---- tolerance
 
 // Of `terms` products added in fp32 in whatever order: rounding errors add up like a random walk.
 double sum_tolerance(std::int64_t terms) { return kRounding * (8 + 4 * std::sqrt(static_cast<double>(terms))); }
@@ -318,15 +344,7 @@ struct Tolerance {
 
 }  // namespace
 
-double conformance_tolerance(const Op& op) {
-  const double tolerance = std::visit(Tolerance{}, op);
-  if (tolerance == 0) return 0;
-  const std::vector<OpArgument> arguments = arguments_of(op);
-  const bool rounds = std::any_of(arguments.begin(), arguments.end(), [](const OpArgument& argument) {
-    return argument.access != Access::read && argument.type == DType::bf16;
-  });
-  return rounds ? tolerance + kBf16Spacing : tolerance;
-}
+double conformance_tolerance(const Op& op) { return std::visit(Tolerance{}, op); }
 
 ConformanceResult check_conformance(const ConformanceCase& which, Backend& backend, Backend& reference,
                                     Device& device) {
@@ -335,10 +353,11 @@ ConformanceResult check_conformance(const ConformanceCase& which, Backend& backe
   result.op = op_name(which.op);
   result.tolerance = conformance_tolerance(which.op);
   try {
-    const Run expected = run_kernel(reference, device, which.op, make_inputs(which, reference, device));
+    const Op wide = in_fp32(which.op);
+    const Run expected = run_kernel(reference, device, wide, widen(which.op, make_inputs(which, reference, device)));
     const Run actual = run_kernel(backend, device, which.op, make_inputs(which, backend, device));
     result.implementation = actual.implementation;
-    compare_results(which.op, actual, expected, result);
+    compare_results(which.op, wide, actual, expected, result);
     if (result.problem.empty()) result.problem = actual.problem;
   } catch (const std::exception& error) {
     result.problem = error.what();

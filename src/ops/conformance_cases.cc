@@ -2,9 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <optional>
-
 #include "ops/conformance.h"
+#include "ops/in_fp32.h"
 
 namespace hadal {
 
@@ -95,6 +94,10 @@ const PoolRow kPools[] = {
     {"1x1", 1, 1, 3, 3, {.kernel = 1, .stride = 1}},
     {"ties", 2, 16, 8, 8, {.kernel = 3, .stride = 2, .pad = 1}, Numbers::ties},
     {"NaNs", 2, 19, 7, 6, {.kernel = 3, .stride = 2}, Numbers::nans},
+    {"64 channels", 2, 64, 9, 8, {.kernel = 2, .stride = 2}},
+    {"64 channels, ties", 1, 64, 9, 9, {.kernel = 3, .stride = 2, .pad = 1}, Numbers::ties},
+    {"64 channels 2x2, ties", 1, 67, 6, 6, {.kernel = 2, .stride = 2}, Numbers::ties},
+    {"64 channels, NaNs", 1, 64, 9, 9, {.kernel = 3, .stride = 2}, Numbers::nans},
     {"ties, stride 1", 2, 3, 6, 5, {.kernel = 2, .stride = 1}, Numbers::ties},
 };
 
@@ -301,22 +304,6 @@ void add_updates(Cases& cases) {
 }
 
 // ---- bf16
-
-// The same operator on bf16 numbers; nothing where it has no type.
-std::optional<Op> in_bf16(const Op& op) {
-  return std::visit(
-      [](auto which) -> std::optional<Op> {
-        if constexpr (requires { which.destination_type; }) which.destination_type = DType::bf16;
-        if constexpr (requires { which.copies; }) which.copies = true;
-        if constexpr (requires { which.gradient.type; }) which.gradient.type = DType::bf16;
-        if constexpr (requires { which.type; }) which.type = DType::bf16;
-        if constexpr (
-            requires { which.type; } || requires { which.copies; })
-          return which;
-        return std::nullopt;
-      },
-      op);
-}
 
 void add_bf16(Cases& cases) {
   const Cases fp32 = cases;

@@ -83,6 +83,21 @@ Op in_fp32(const Op& op) {
       op);
 }
 
+std::optional<Op> in_bf16(const Op& op) {
+  return std::visit(
+      [](auto which) -> std::optional<Op> {
+        if constexpr (requires { which.destination_type; }) which.destination_type = DType::bf16;
+        if constexpr (requires { which.copies; }) which.copies = true;
+        if constexpr (requires { which.gradient.type; }) which.gradient.type = DType::bf16;
+        if constexpr (requires { which.type; }) which.type = DType::bf16;
+        if constexpr (
+            requires { which.type; } || requires { which.copies; })
+          return which;
+        return std::nullopt;
+      },
+      op);
+}
+
 std::unique_ptr<Kernel> bind_in_fp32(const Op& op, const std::function<std::unique_ptr<Kernel>(const Op&)>& bind) {
   const Op wide = in_fp32(op);
   const std::vector<OpArgument> arguments = arguments_of(op), wide_arguments = arguments_of(wide);

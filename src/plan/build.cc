@@ -268,10 +268,10 @@ void PlanBuilder::place_persistent() {
       const std::int64_t per_output = elements(parameter.shape) / parameter.shape[0];
       for (const OwnerSpan& owner : owners_[l]) {
         OwnedRange owned{p, owner.device, owner.first * per_output, owner.count * per_output, -1, -1};
-        if (has_copies(parameter)) {
+        if (options_.updates && has_copies(parameter)) {
           owned.master = add_tensor(parameter.name + ".master", owner.device, TensorKind::parameter, owned.count);
         }
-        if (options_.momentum > 0) {
+        if (options_.updates && options_.momentum > 0) {
           owned.state = add_tensor(parameter.name + ".momentum", owner.device, TensorKind::state, owned.count);
         }
         owned_of_layer_[l].push_back(static_cast<int>(plan_.owned.size()));
@@ -289,7 +289,8 @@ void PlanBuilder::place_persistent() {
 
 void PlanBuilder::load_batch() {
   const std::int64_t row_elements = elements(network_.input);
-  values_[0] = add_rows("input", TensorKind::input, options_.precision, row_elements, full_value_[0]);
+  values_[0] = add_rows(options_.precision == DType::f32 ? "input" : "input.converted", TensorKind::input,
+                        options_.precision, row_elements, full_value_[0]);
   labels_ = {std::vector<int>(options_.devices.size(), -1), std::vector<std::int64_t>(options_.devices.size()), 1};
   const std::size_t labels_offset = static_cast<std::size_t>(options_.rows * row_elements) * 4;
   for (int d = 0; d < device_count(); ++d) {
@@ -302,7 +303,7 @@ void PlanBuilder::load_batch() {
     if (options_.precision == DType::f32) {
       load("input.load", offset, value(kNetworkInput, d));
     } else {
-      const Range loaded = whole(add_tensor("input.loaded", d, TensorKind::input, span.count * row_elements));
+      const Range loaded = whole(add_tensor("input", d, TensorKind::input, span.count * row_elements));
       load("input.load", offset, loaded);
       compute("input.convert", d, -1, Convert{loaded.count, DType::f32, options_.precision}, {loaded},
               {value(kNetworkInput, d)});

@@ -41,6 +41,7 @@ struct PlanOptions {
   std::int64_t reproducible_shards = 0;  // 0: not reproducible
   Layout image_layout = Layout::canonical;
   std::uint64_t seed = 0;
+  bool updates = true;  // false in a family without training: no momentum, and no fp32 beside bf16 weights
   double momentum = 0, weight_decay = 0;
   double clip_norm = 0;  // 0: none
   bool in_place = true;  // activations overwrite their inputs where nothing else needs those

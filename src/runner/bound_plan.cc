@@ -1,6 +1,7 @@
 #include "runner/bound_plan.h"
 
 #include "base/error.h"
+#include "ops/arguments.h"
 
 namespace hadal {
 
@@ -12,11 +13,27 @@ BoundKernel::BoundKernel(Kernel& kernel, std::vector<Argument> arguments, std::b
   if (kernel.scratch_bytes() > 0) arguments_.push_back({scratch, kernel.scratch_bytes()});
 }
 
+namespace {
+
+// The arguments that the plan gives an operator are of the types that it takes.
+void check_types(const Plan& plan, const Step& step, const Op& op) {
+  std::vector<Range> ranges = step.reads;
+  ranges.insert(ranges.end(), step.writes.begin(), step.writes.end());
+  const std::vector<OpArgument> arguments = arguments_of(op);
+  HADAL_CHECK(ranges.size() == arguments.size());
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    HADAL_CHECK(plan.tensors[ranges[i].tensor].type == arguments[i].type);
+  }
+}
+
+}  // namespace
+
 BoundPlan::BoundPlan(Plan plan, const std::vector<std::unique_ptr<Device>>& devices, Backend& backend)
     : plan_(std::move(plan)) {
   HADAL_CHECK(plan_.devices.size() == devices.size());
   for (const Step& step : plan_.steps) {
     const auto* compute = std::get_if<Compute>(&step.body);
+    if (compute) check_types(plan_, step, compute->op);
     try {
       kernels_.push_back(compute ? backend.bind(compute->op, devices[step.device]->threads()) : nullptr);
     } catch (const DeviceError& error) {

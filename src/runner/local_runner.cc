@@ -236,6 +236,7 @@ std::vector<float> LocalRunner::read_parameter(int parameter) const {
   }
   for (const OwnedRange& owned : plan.owned) {
     if (owned.parameter != parameter) continue;
+    if (owned.master < 0) return read_numbers(0, tensor);
     read(0, owned.master, values.data() + owned.first, static_cast<std::size_t>(owned.count) * sizeof(float));
   }
   return values;

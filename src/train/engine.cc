@@ -34,7 +34,7 @@ std::unique_ptr<Backend> make_backend(const JobSpec& job) {
 }
 
 Plan make_plan(const JobSpec& job, const Network& network, const std::vector<PlanDevice>& devices, Layout image_layout,
-               const PlanKey& key, bool in_place) {
+               const PlanKey& key, bool in_place, bool updates) {
   const auto count = static_cast<std::int64_t>(devices.size());
   if (job.data.batch < count) {
     throw ConfigError(job.data.batch_where, "data.batch: " + std::to_string(job.data.batch) +
@@ -81,6 +81,7 @@ Plan make_plan(const JobSpec& job, const Network& network, const std::vector<Pla
   options.weight_decay = job.solver.rule.weight_decay;
   options.clip_norm = job.solver.clip_norm.value_or(0);
   options.in_place = in_place;
+  options.updates = updates;
   options.precision = dtype_of(job.precision);
   return build_plan(network, options);
 }
@@ -98,10 +99,13 @@ Engine::Engine(const JobSpec& job, const Network& network, const std::vector<Pla
   auto backend = make_backend(job);
   std::vector<Plan> plans;
   std::int64_t most_rows = 0;
+  const bool updates =
+      std::any_of(keys.begin(), keys.end(), [](const PlanKey& key) { return key.mode == PlanMode::train; });
   for (const PlanKey& key : keys) {
     if (std::find(keys_.begin(), keys_.end(), key) != keys_.end() || key.rows == 0) continue;
     keys_.push_back(key);
-    plans.push_back(make_plan(job, network, described, backend->image_layout(), key, !options.keep_activations));
+    plans.push_back(
+        make_plan(job, network, described, backend->image_layout(), key, !options.keep_activations, updates));
     most_rows = std::max(most_rows, key.rows);
   }
   losses_.resize(static_cast<std::size_t>(most_rows));

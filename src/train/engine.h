@@ -31,9 +31,10 @@ struct BatchResult {
 // Cores that each of the job's devices may use: --threads, or the machine's divided among them; 1 under `reproducible`.
 int threads_of_each_device(const JobSpec& job);
 
-// The plan of one key, as the job asks for it; `devices` are its names and memories. `in_place`: PlanOptions.
+// The plan of one key, as the job asks for it; `devices` are its names and memories. `in_place`, `updates`:
+// PlanOptions.
 Plan make_plan(const JobSpec& job, const Network& network, const std::vector<PlanDevice>& devices, Layout image_layout,
-               const PlanKey& key, bool in_place = true);
+               const PlanKey& key, bool in_place = true, bool updates = true);
 
 std::unique_ptr<Backend> make_backend(const JobSpec& job);
 DType dtype_of(Precision precision);

@@ -37,9 +37,7 @@ TrainedModel open_trained(const std::string& run_or_model) {
 }
 
 std::unique_ptr<Engine> engine_for(const TrainedModel& trained, const std::vector<PlanKey>& keys) {
-  JobSpec job = trained.job;
-  job.solver.rule.momentum = 0;  // no state is needed
-  auto engine = std::make_unique<Engine>(job, trained.model.network, keys);
+  auto engine = std::make_unique<Engine>(trained.job, trained.model.network, keys);
   for (int p = 0; p < static_cast<int>(trained.model.parameters.size()); ++p) {
     engine->runner().write_parameter(p, trained.model.parameters[p]);
   }

@@ -7,6 +7,7 @@
 
 #include "ops/cpu/cpu.h"
 #include "ops/cpu/test_run.h"
+#include "ops/in_fp32.h"
 
 namespace hadal {
 namespace {
@@ -154,7 +155,7 @@ TEST_P(Reproducible, any_split_gives_the_bits_of_one_device) {
       if (held.count == 0) continue;
       const std::unique_ptr<Kernel> kernel = backend->bind(which.op(held), 2);  // units compute on one thread anyway
       Arrays part = slice(inputs, which, held);
-      run_kernel(*kernel, part, 2, static_cast<std::size_t>(d) % 4);
+      run_kernel(*kernel, types_of(whole_op), part, 2, static_cast<std::size_t>(d) % 4);
       for (std::size_t i = 0; i < part.size(); ++i) {
         if (arguments[i].access == Access::read) continue;
         ASSERT_TRUE(holds_bits(whole[i], static_cast<std::size_t>(held.first * which.piece_floats[i]), part[i]))
@@ -164,8 +165,22 @@ TEST_P(Reproducible, any_split_gives_the_bits_of_one_device) {
   }
 }
 
+// The same in bf16.
+std::vector<PieceCase> in_bf16(std::vector<PieceCase> cases) {
+  for (PieceCase& which : cases) {
+    which.name += ", bf16";
+    which.op = [op = which.op](const Held& held) { return *hadal::in_bf16(op(held)); };
+    // An update writes a copy of its weights.
+    const Op one = which.op({0, 1, {1}});
+    if (const auto* update = std::get_if<FullyConnectedUpdate>(&one)) which.piece_floats.push_back(update->gradient.in);
+  }
+  return cases;
+}
+
 INSTANTIATE_TEST_SUITE_P(Rows, Reproducible, testing::ValuesIn(row_cases()));
+INSTANTIATE_TEST_SUITE_P(RowsInBf16, Reproducible, testing::ValuesIn(in_bf16(row_cases())));
 INSTANTIATE_TEST_SUITE_P(Outputs, Reproducible, testing::ValuesIn(output_cases()));
+INSTANTIATE_TEST_SUITE_P(OutputsInBf16, Reproducible, testing::ValuesIn(in_bf16(output_cases())));
 
 // Weight gradients of a shard: one unit, one thread.
 TEST(Reproducible, a_weight_gradient_does_not_depend_on_the_threads_of_its_device) {

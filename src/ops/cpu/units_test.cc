@@ -46,15 +46,16 @@ TEST(Units, the_first_way_with_the_units_bits_is_taken_and_remembered) {
   SelfTests tests;
   Runs runs;
   tests.bind(request(runs, true));
-  EXPECT_EQ(runs.unit, 2);  // the empty unit has no kernel
+  const int trials = runs.right;
+  EXPECT_GT(trials, 1);              // of so few results
+  EXPECT_EQ(runs.unit, 2 * trials);  // the empty unit has no kernel
   EXPECT_EQ(runs.wrong, 1);
-  EXPECT_EQ(runs.right, 1);
 
   const std::unique_ptr<Kernel> again = tests.bind(request(runs, true));
-  EXPECT_EQ(runs.unit + runs.wrong + runs.right, 4);
+  EXPECT_EQ(runs.unit + runs.wrong + runs.right, 3 * trials + 1);
   Arrays arrays = {{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, std::vector<float>(10)};
-  run_kernel(*again, arrays);
-  EXPECT_EQ(runs.right, 2);
+  run_kernel(*again, {DType::f32, DType::f32}, arrays);
+  EXPECT_EQ(runs.right, trials + 1);
   EXPECT_EQ(arrays[0], arrays[1]);
 }
 
@@ -64,7 +65,7 @@ TEST(Units, without_a_way_the_units_run_one_by_one) {
   for (int bind = 0; bind < 2; ++bind) {
     const std::unique_ptr<Kernel> kernel = tests.bind(request(runs, false));
     Arrays arrays = {{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, std::vector<float>(10)};
-    run_kernel(*kernel, arrays);
+    run_kernel(*kernel, {DType::f32, DType::f32}, arrays);
     EXPECT_EQ(arrays[0], arrays[1]);
     EXPECT_EQ(kernel->implementation(), "shifted, unit by unit");
   }

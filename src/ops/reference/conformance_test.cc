@@ -104,7 +104,8 @@ TEST_P(ReferenceOn, agrees_with_itself) {
   for (const ConformanceCase& which : conformance_cases()) {
     const ConformanceResult result = check_conformance(which, *backend, *reference, *device);
     EXPECT_TRUE(result.ok) << result.name << ": " << result.op << " " << result.problem;
-    EXPECT_EQ(result.error, 0) << result.name;
+    // bf16 results are compared with those in fp32, so differ by their rounding.
+    EXPECT_LE(result.error, result.name.ends_with("bf16") ? 0x1p-8 : 0) << result.name;
   }
 }
 
