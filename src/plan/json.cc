@@ -72,6 +72,7 @@ ordered_json steps_to_json(const Plan& plan) {
       json.push_back({{"tensor", range.tensor},
                       {"name", tensor.name},
                       {"device", plan.devices[tensor.device].name},
+                      {"type", to_string(tensor.type)},
                       {"first", range.first},
                       {"count", range.count}});
     }

@@ -365,6 +365,7 @@ TEST(ParseJob, reads_everything_else) {
            "reproducible: {chunks: 2}\n"
            "exchange: {topology: direct, content: factors}\n"
            "backend: reference\n"
+           "precision: bf16\n"
            "parallel: {devices: [fake:3, fake:1], groups: 2}");
   const auto& step = std::get<StepRate>(job.solver.rule.rate);
   EXPECT_EQ(step.base, 0.5);
@@ -382,6 +383,7 @@ TEST(ParseJob, reads_everything_else) {
   EXPECT_EQ(job.exchange.topology, Topology::direct);
   EXPECT_EQ(job.exchange.content, Content::factors);
   EXPECT_EQ(job.backend, BackendKind::reference);
+  EXPECT_EQ(job.precision, Precision::bf16);
   EXPECT_THAT(job.parallel.devices, ElementsAre("fake:3", "fake:1"));
   EXPECT_EQ(job.parallel.groups, 2);
 }

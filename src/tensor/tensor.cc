@@ -35,4 +35,20 @@ std::size_t size_of(DType type) {
   return 0;
 }
 
+const char* to_string(DType type) {
+  switch (type) {
+    case DType::f64:
+      return "f64";
+    case DType::f32:
+      return "f32";
+    case DType::bf16:
+      return "bf16";
+    case DType::i32:
+      return "i32";
+    case DType::u8:
+      return "u8";
+  }
+  return "";
+}
+
 }  // namespace hadal

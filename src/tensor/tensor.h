@@ -18,6 +18,7 @@ std::string to_string(const Shape& shape);  // "[1, 28, 28]"
 enum class DType { f32, f64, bf16, i32, u8 };
 
 std::size_t size_of(DType type);
+const char* to_string(DType type);  // "f32"
 
 // How the samples of an activation lie in memory; the batch is always the slowest dimension, and every layout has the
 // canonical one's size. Parameters, files and the wire are canonical.

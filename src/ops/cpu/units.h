@@ -23,12 +23,12 @@ struct PieceOperand {
   bool written = false;
 
   // Where results sum over products of two operands: the operand as [..., terms, inner], with the dimension that is
-  // summed over in the middle. The test gives the second half of the terms the numbers of the first half, in one of the
-  // two operands with the opposite sign: then a sum is nothing but its rounding errors, and tells its order even where
-  // it is rounded to bf16.
+  // summed over in the middle. Some tests of bf16 results give half of the terms the numbers of the other half, in one
+  // of the two operands with the opposite sign: then a sum is nothing but its rounding errors, and tells its order even
+  // where it is rounded.
   std::int64_t terms = 0, inner = 1;  // 0 terms: not part of a sum
   bool opposite = false;
-  bool zero = false;  // all zeros in the test: what is added to such a sum
+  bool zero = false;  // all zeros in such a test: what is added to the sum
 };
 
 struct PieceRequest {
