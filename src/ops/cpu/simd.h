@@ -12,7 +12,7 @@
 
 // Sanitizers cannot start before the resolvers of clones run; clang 14 has no clones.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(HADAL_SANITIZED)
-#define HADAL_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#define HADAL_CLONES __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
 #else
 #define HADAL_CLONES
 #endif
