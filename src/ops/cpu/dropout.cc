@@ -40,27 +40,32 @@ struct Mask {
   }
 }
 
-template <class T>
-[[gnu::always_inline]] inline void drop(const Mask& mask, std::uint32_t row, std::int64_t elements,
-                                        const T* __restrict source, T* __restrict destination) {
+// Elements begin ... begin + count - 1 of a row, at most those of one draw.
+[[gnu::always_inline]] inline void drop(const Mask& mask, std::uint32_t row, std::int64_t begin, std::int64_t count,
+                                        const float* __restrict source, float* __restrict destination) {
   std::uint32_t numbers[4 * kLanes];
-  for (std::int64_t begin = 0; begin < elements; begin += 4 * kLanes) {
-    draw(mask, row, begin, numbers);
-    const std::int64_t count = std::min(4 * kLanes, elements - begin);
-    for (std::int64_t i = 0; i < count; ++i) {
-      const float value = static_cast<float>(source[begin + i]) / mask.kept;
-      destination[begin + i] = static_cast<T>(numbers[i] >= mask.smallest ? value : 0.0f);
-    }
+  draw(mask, row, begin, numbers);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float value = source[i] / mask.kept;
+    destination[i] = numbers[i] >= mask.smallest ? value : 0.0f;
   }
 }
 
 HADAL_CLONES void drop_row(const Mask& mask, std::uint32_t row, std::int64_t elements, const float* source,
                            float* destination) {
-  drop(mask, row, elements, source, destination);
+  for (std::int64_t begin = 0; begin < elements; begin += 4 * kLanes) {
+    drop(mask, row, begin, std::min(4 * kLanes, elements - begin), source + begin, destination + begin);
+  }
 }
 HADAL_CLONES void drop_row(const Mask& mask, std::uint32_t row, std::int64_t elements, const Bf16* source,
                            Bf16* destination) {
-  drop(mask, row, elements, source, destination);
+  float from[4 * kLanes], to[4 * kLanes];
+  for (std::int64_t begin = 0; begin < elements; begin += 4 * kLanes) {
+    const std::int64_t count = std::min(4 * kLanes, elements - begin);
+    widen(source + begin, count, from);
+    drop(mask, row, begin, count, from, to);
+    narrow(to, count, destination + begin);
+  }
 }
 
 template <class T>

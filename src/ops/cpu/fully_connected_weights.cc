@@ -242,26 +242,27 @@ std::unique_ptr<Kernel> bind_product(const OpType& op, DType type, std::vector<s
 std::vector<std::int64_t> choose_pieces(const FullyConnectedBackwardWeights& op, std::vector<std::int64_t> preferred,
                                         BindContext& context) {
   if (op.output_units.empty() || preferred == op.output_units) return preferred;
-  const std::size_t way = context.self_tests.choose(
-      {.key = fmt::format("fully connected backward weights {} to {} from {} rows {} in {} pieces", op.in, op.out,
-                          op.first_output, op.rows.count, preferred.size()),
-       .units = op.output_units,
-       .operands = {{.elements = op.rows.count * op.in, .type = op.type, .terms = op.rows.count, .inner = op.in},
-                    {.elements = op.rows.count * op.out,
-                     .piece_elements = 1,
-                     .type = op.type,
-                     .terms = op.rows.count,
-                     .inner = op.out,
-                     .opposite = true},
-                    {.elements = op.outputs * op.in, .piece_elements = op.in, .written = true},
-                    {.elements = op.outputs, .piece_elements = 1, .written = true}},
-       .bind_unit =
-           [&](std::int64_t size) {
-             FullyConnectedBackwardWeights unit = op;
-             unit.outputs = size;
-             return bind_product<BackwardWeightsKernel>(unit, op.type, {size}, context.threads);
-           },
-       .ways = {[&] { return bind_product<BackwardWeightsKernel>(op, op.type, preferred, context.threads); }}});
+  const std::size_t way =
+      context.self_tests.choose(
+          {.key = fmt::format("fully connected backward weights {} to {} from {} rows {} in {} pieces", op.in, op.out,
+                              op.first_output, op.rows.count, preferred.size()),
+           .units = op.output_units,
+           .operands = {{.elements = op.rows.count * op.in, .type = op.type, .terms = op.rows.count, .inner = op.in},
+                        {.elements = op.rows.count * op.out,
+                         .piece_elements = 1,
+                         .type = op.type,
+                         .terms = op.rows.count,
+                         .inner = op.out,
+                         .opposite = true},
+                        {.elements = op.outputs * op.in, .piece_elements = op.in, .written = true},
+                        {.elements = op.outputs, .piece_elements = 1, .written = true}},
+           .bind_unit =
+               [&](std::int64_t size) {
+                 FullyConnectedBackwardWeights unit = op;
+                 unit.outputs = size;
+                 return bind_product<BackwardWeightsKernel>(unit, op.type, {size}, context.threads);
+               },
+           .ways = {[&] { return bind_product<BackwardWeightsKernel>(op, op.type, preferred, context.threads); }}});
   return way == 0 ? preferred : op.output_units;
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/error.h"
 #include "ops/cpu/kernels.h"
@@ -51,12 +52,27 @@ HADAL_CLONES void gradient(const float* e, float sum, float batch, Bf16* diff, s
   write_gradient(e, sum, batch, diff, classes);
 }
 
-float largest(const float* z, std::int64_t classes) { return *std::max_element(z, z + classes); }
+// Of the numbers that are not NaN.
+HADAL_CLONES float largest(const float* z, std::int64_t classes) {
+  float lanes[kLanes];
+  std::fill_n(lanes, kLanes, -std::numeric_limits<float>::infinity());
+  std::int64_t c = 0;
+  for (; c + kLanes <= classes; c += kLanes) {
+    for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+      lanes[lane] = z[c + lane] > lanes[lane] ? z[c + lane] : lanes[lane];
+    }
+  }
+  for (std::int64_t lane = 0; c + lane < classes; ++lane) {
+    lanes[lane] = z[c + lane] > lanes[lane] ? z[c + lane] : lanes[lane];
+  }
+  return *std::max_element(lanes, lanes + kLanes);
+}
 
-std::int32_t rank_of(const float* z, std::int64_t classes, std::int64_t label) {
+HADAL_CLONES std::int32_t rank_of(const float* z, std::int64_t classes, std::int64_t label) {
   const float at_label = z[label];
   std::int32_t before = 0;
-  for (std::int64_t c = 0; c < classes; ++c) before += z[c] > at_label || (z[c] == at_label && c < label);
+  for (std::int64_t c = 0; c < label; ++c) before += z[c] >= at_label;
+  for (std::int64_t c = label + 1; c < classes; ++c) before += z[c] > at_label;
   return before;
 }
 
