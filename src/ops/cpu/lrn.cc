@@ -35,8 +35,9 @@ struct AnyExponent {
 };
 
 // Numbers of the pixels that each loop works on before the next one reads what it wrote: stores of one pixel would
-// still be on their way to the cache, and a load that spans two of them waits.
-constexpr std::int64_t kBlockFloats = 2048;
+// still be on their way to the cache, and a load that spans two of them waits. Few enough that all buffers stay in the
+// first-level cache.
+constexpr std::int64_t kBlockFloats = 512;
 
 std::int64_t block_pixels(const LrnShape& s) { return std::clamp<std::int64_t>(kBlockFloats / s.channels, 1, 32); }
 
