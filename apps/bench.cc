@@ -13,11 +13,14 @@
 #include "apps/verbs.h"
 #include "base/error.h"
 #include "base/nearest.h"
+#include "ops/cpu/cpu.h"
 #include "train/trainer.h"
 
 namespace hadal {
 
 namespace {
+
+const char* name_of(Precision precision) { return precision == Precision::bf16 ? "bf16" : "fp32"; }
 
 // The networks that --only names, or all.
 std::vector<BenchNetwork> chosen_networks(const std::vector<std::string>& only) {
@@ -57,7 +60,7 @@ struct BenchTrainCommand {
   void measure(const BenchNetwork& network) const {
     const JobSpec job = flags.parse(network.job, "bench " + network.name);
     const int threads = threads_of_each_device(job);
-    const double peak = peak_flops(*make_backend(job), threads, dtype_of(job.precision));
+    const double peak = peak_flops(*make_cpu_backend(), threads, dtype_of(job.precision));
     Trainer trainer(job);
     trainer.run_steps(5);
     std::int64_t samples = 0;
@@ -72,7 +75,7 @@ struct BenchTrainCommand {
     const auto flops = static_cast<double>(trainer.network().training_flops());
     const auto devices = job.parallel.devices.size();
     const double peak_all = peak * static_cast<double>(devices);
-    const char* precision = job.precision == Precision::bf16 ? "bf16" : "fp32";
+    const char* precision = name_of(job.precision);
     if (json) {
       const nlohmann::ordered_json line{{"bench", network.name},
                                         {"devices", devices},
@@ -116,7 +119,7 @@ struct BenchOpsCommand {
 
   void measure(const JobSpec& spec) const {
     const int threads = threads_of_each_device(spec);
-    const double peak = peak_flops(*make_backend(spec), threads, dtype_of(spec.precision));
+    const double peak = peak_flops(*make_cpu_backend(), threads, dtype_of(spec.precision));
     Trainer trainer(spec, true);
     trainer.run_steps(1);
     const auto start = Clock::now();
@@ -126,8 +129,8 @@ struct BenchOpsCommand {
     double all = 0;
     for (const StepTime& time : times) all += time.seconds;
     if (!json) {
-      fmt::print("{}: {:.3f} ms a step on {}, {} core{}; peak {:.0f} GFLOP/s\n", spec.name, all * 1e3,
-                 spec.parallel.devices[0], threads, threads == 1 ? "" : "s", peak / 1e9);
+      fmt::print("{}: {:.3f} ms a step on {}, {} core{}, {}; peak {:.0f} GFLOP/s\n", spec.name, all * 1e3,
+                 spec.parallel.devices[0], threads, threads == 1 ? "" : "s", name_of(spec.precision), peak / 1e9);
       fmt::print("  {:<34} {:<26} {:>9} {:>7}  {:>8}  {:>6}\n", "step", "implementation", "ms", "share", "GFLOP/s",
                  "peak");
     }
@@ -139,11 +142,9 @@ struct BenchOpsCommand {
     const bool slow = time.implementation.starts_with("ref");
     const double flops = static_cast<double>(time.flops) / time.seconds;
     if (json) {
-      nlohmann::ordered_json line{{"job", spec.name},
-                                  {"step", time.name},
-                                  {"implementation", time.implementation},
-                                  {"seconds", time.seconds},
-                                  {"step_share", time.seconds / all}};
+      nlohmann::ordered_json line{{"job", spec.name},        {"precision", name_of(spec.precision)},
+                                  {"step", time.name},       {"implementation", time.implementation},
+                                  {"seconds", time.seconds}, {"step_share", time.seconds / all}};
       if (time.flops > 0) line.update({{"gflops", flops / 1e9}, {"peak_share", flops / peak}});
       if (slow) line["slow"] = true;
       fmt::print("{}\n", line.dump());

@@ -34,7 +34,8 @@ struct DoctorCommand {
     fmt::print("cores      {} usable\n", machine.cores);
     fmt::print("memory     {}\n", format_bytes(static_cast<double>(machine.memory_bytes)));
     fmt::print("vectors    {}\n", machine.vectors);
-    fmt::print("bf16       {}\n", machine.native_bf16 ? "native" : "not native: precision: bf16 works, but is slow");
+    fmt::print("bf16       {}\n",
+               machine.native_bf16 ? "native" : "not native: precision: bf16 works, but slower than fp32");
     fmt::print("oneDNN     {}\n", machine.onednn);
     fmt::print("peak       {:.0f} GFLOP/s on one core in fp32, {:.0f} in bf16 (2048 x 2048 matrix product)\n",
                peak_flops(*cpu, 1, DType::f32) / 1e9, peak_flops(*cpu, 1, DType::bf16) / 1e9);

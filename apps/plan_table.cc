@@ -34,10 +34,10 @@ std::string layer_rows(const PlanView& view) {
 std::string plan_table(const PlanView& view, bool layers) {
   std::string text;
   if (layers) text += layer_rows(view);
-  text += fmt::format("  {} parameters, {:.1f} MFLOP a sample and training step; backend {}, {} core{} a device\n",
+  text += fmt::format("  {} parameters, {:.1f} MFLOP a sample and training step; backend {}, {}, {} core{} a device\n",
                       format_count(static_cast<double>(view.network.parameter_elements())),
-                      static_cast<double>(view.network.training_flops()) / 1e6, view.backend, view.threads,
-                      view.threads == 1 ? "" : "s");
+                      static_cast<double>(view.network.training_flops()) / 1e6, view.backend,
+                      view.plan.precision == DType::bf16 ? "bf16" : "fp32", view.threads, view.threads == 1 ? "" : "s");
   for (std::size_t d = 0; d < view.plan.devices.size(); ++d) {
     const MemoryUse& use = view.memory.use[d];
     text +=

@@ -57,6 +57,7 @@ PlanBuilder::PlanBuilder(const Network& network, const PlanOptions& options) : n
     }
   }
   plan_.mode = options.mode;
+  plan_.precision = options.precision;
   plan_.rows = options.rows;
   plan_.devices = options.devices;
   plan_.device_rows = partition_rows(options.rows, device_count(), options.reproducible_shards);

@@ -21,6 +21,7 @@ ordered_json plan_to_json(const Plan& plan, const Network& network, const Memory
                           const Simulation& simulation) {
   ordered_json json;
   json["rows"] = plan.rows;
+  json["precision"] = plan.precision == DType::bf16 ? "bf16" : "fp32";
   json["devices"] = ordered_json::array();
   for (std::size_t d = 0; d < plan.devices.size(); ++d) {
     const MemoryUse& use = memory.use[d];

@@ -126,6 +126,7 @@ struct LinkBytes {
 
 struct Plan {
   PlanMode mode = PlanMode::train;
+  DType precision = DType::f32;
   std::int64_t rows = 0;
   std::vector<PlanDevice> devices;
   std::vector<RowSpan> device_rows;

@@ -23,7 +23,7 @@ Machine describe_machine() {
   Machine machine;
   machine.vectors = widest_vectors();
   machine.onednn = onednn_version();
-  machine.native_bf16 = __builtin_cpu_supports("avx512bf16");
+  machine.native_bf16 = cpu_has_bf16();
   hwloc_topology_t topology = nullptr;
   if (hwloc_topology_init(&topology) != 0) return machine;
   if (hwloc_topology_load(topology) == 0) {

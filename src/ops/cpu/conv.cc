@@ -99,10 +99,11 @@ memory::desc destination_of(const BackwardData& d) { return d.diff_dst_desc(); }
 memory::desc destination_of(const BackwardWeights& d) { return d.diff_dst_desc(); }
 
 // The best implementation of any wish; among equals the one with the fewest reorders of images, then the first. Nothing
-// where oneDNN has none for bf16 numbers but plain loops.
+// where oneDNN has none for bf16 numbers that is faster than one for fp32.
 template <class Describe>
 auto choose(const Geometry& g, const Describe& describe) {
   std::optional<decltype(describe(g, Wish{}))> best;
+  if (g.source.data_type() == memory::data_type::bf16 && !onednn::has_bf16()) return best;
   int best_cost = 0;
   for (const Wish& wish : wishes(g)) {
     try {
@@ -223,6 +224,7 @@ class BackwardDataAsForward final : public Kernel {
   // Null where oneDNN has no better kernel for it than for the convolution's own gradient.
   static std::unique_ptr<Kernel> bind(const ConvBackwardData& op, int threads) {
     const ConvShape& s = op.shape;
+    if (op.type == DType::bf16 && !onednn::has_bf16()) return nullptr;
     if (s.stride != 1 || s.pad >= s.kernel) return nullptr;
     const Geometry g(s, op.rows, op.source, op.destination, op.type, op.type);
     const std::int64_t pad = s.kernel - 1 - s.pad;

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/onednn.h"
 #include "ops/cpu/threads.h"
 #include "ops/in_fp32.h"
 
@@ -31,6 +32,16 @@ bool has_units(const OpType& op) {
   }
   if constexpr (OnRows<OpType>) return !op.rows.units.empty();
   return false;
+}
+
+// A parallel region of a product costs some ten microseconds, more where another process wants a core.
+constexpr std::int64_t kParallelFlops = 4'000'000;
+
+template <class OpType>
+int useful_threads(const OpType& op, int threads) {
+  if (has_units(op)) return 1;
+  const std::int64_t flops = op_flops(op);
+  return flops > 0 && flops < kParallelFlops ? 1 : threads;
 }
 
 // For no rows: nothing to compute, and sums of nothing are zero.
@@ -81,7 +92,7 @@ class CpuBackend final : public Backend {
     if constexpr (OnRows<OpType>) {
       if (op.rows.count == 0) return bind_no_rows(op);
     }
-    BindContext context{.threads = has_units(op) ? 1 : threads, .self_tests = self_tests_};
+    BindContext context{.threads = useful_threads(op, threads), .self_tests = self_tests_};
     const OmpThreads scope(context.threads);  // oneDNN's primitives remember it from when they are made
     if (std::unique_ptr<Kernel> kernel = bind_kernel(op, context)) return kernel;
     return bind_in_fp32(op, [&](const Op& wide) {
@@ -96,6 +107,8 @@ class CpuBackend final : public Backend {
 }  // namespace
 
 std::unique_ptr<Backend> make_cpu_backend() { return std::make_unique<CpuBackend>(); }
+
+bool cpu_has_bf16() { return onednn::has_bf16(); }
 
 std::string onednn_version() {
   const dnnl_version_t* version = dnnl_version();

@@ -14,6 +14,9 @@ namespace hadal {
 // (units.h), whose outcome the backend keeps.
 std::unique_ptr<Backend> make_cpu_backend();
 
+// Whether `precision: bf16` is faster here than fp32: oneDNN has instructions for products of bf16 numbers.
+bool cpu_has_bf16();
+
 // The library's version and the instruction set it uses here: "2.6.3, AVX2".
 std::string onednn_version();
 

@@ -22,7 +22,15 @@ dnnl::engine cpu_engine() {
   return engine;
 }
 
-bool has_bf16() { return vector_floats() == 16; }
+bool has_bf16() {
+  switch (dnnl::get_effective_cpu_isa()) {
+    case dnnl::cpu_isa::avx512_core_bf16:
+    case dnnl::cpu_isa::avx512_core_amx:
+      return true;
+    default:
+      return false;
+  }
+}
 
 memory::data_type type_of(DType type) {
   HADAL_CHECK(type == DType::f32 || type == DType::bf16);

@@ -18,7 +18,8 @@ namespace hadal::onednn {
 // The engine of this process's processor.
 dnnl::engine cpu_engine();
 
-// Whether it has products of bf16 numbers: AVX-512 (by other instructions where the processor has none for them).
+// Whether it multiplies bf16 numbers by instructions for them. Where it has to make do with others, products in fp32
+// are faster.
 bool has_bf16();
 
 // [N, C, H, W] in a layout.
