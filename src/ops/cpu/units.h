@@ -46,7 +46,7 @@ struct PieceRequest {
 class SelfTests {
  public:
   // The first of `ways` whose bits are those of the units run one by one on pseudo-random data; where there is none, a
-  // kernel that runs the units one by one. The test runs each kernel once.
+  // kernel that runs the units one by one. Each trial runs each kernel once.
   std::unique_ptr<Kernel> bind(const PieceRequest& request);
 
   // The index of that way; their number where there is none.
