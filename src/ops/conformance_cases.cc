@@ -54,6 +54,10 @@ const ConvRow kConvs[] = {
     {"groups stride 2",
      3,
      {.channels = 32, .height = 7, .width = 6, .out = 32, .kernel = 3, .stride = 2, .pad = 1, .groups = 2}},
+    {"outputs in blocks, odd batch", 5, {.channels = 24, .height = 9, .width = 8, .out = 80, .kernel = 3, .pad = 1}},
+    {"runs of channels", 3, {.channels = 3, .height = 23, .width = 27, .out = 31, .kernel = 11, .stride = 4, .pad = 2}},
+    {"runs of channels in groups", 2, {.channels = 14, .height = 7, .width = 6, .out = 62, .kernel = 3, .groups = 2}},
+    {"more lines than a block", 2, {.channels = 8, .height = 40, .width = 27, .out = 48, .kernel = 3}},
     {"depthwise", 2, {.channels = 20, .height = 6, .width = 6, .out = 20, .kernel = 3, .pad = 1, .groups = 20}},
     {"depthwise 2 outputs", 2, {.channels = 3, .height = 5, .width = 5, .out = 6, .kernel = 3, .groups = 3}},
 };

@@ -395,7 +395,9 @@ std::unique_ptr<Kernel> bind_kernel(const ConvBackwardWeights& op, BindContext& 
   // For 1x1 kernels the patches are the image.
   const bool pointwise = op.shape.kernel == 1 && op.shape.groups == 1;
   const bool patches = op.type == DType::f32 && (pointwise || prefers_patches(op.shape));
-  return patches ? bind_patches(op, context.threads) : bind_primitive(op, context.threads);
+  if (patches) return bind_patches(op, context.threads);
+  if (auto kernel = bind_pairs(op, context.threads)) return kernel;
+  return bind_primitive(op, context.threads);
 }
 
 }  // namespace hadal

@@ -1,5 +1,6 @@
 #pragma once
-// Two ways to compute a convolution's gradients: a primitive of oneDNN, and matrix products of patches.
+// Ways to compute a convolution's gradients beside oneDNN's primitives: matrix products of patches, and of pairs of
+// samples in bf16.
 
 #include <memory>
 
@@ -15,5 +16,9 @@ bool prefers_patches(const ConvShape& shape);
 // Rows are one unit for the weights; for the data each sample is computed by itself in matrix products of fixed shape.
 std::unique_ptr<Kernel> bind_patches(const ConvBackwardData& op, int threads);
 std::unique_ptr<Kernel> bind_patches(const ConvBackwardWeights& op, int threads);
+
+// Null where there is none, or where it would be slow: it is for bf16 on processors with instructions for it, kernels
+// larger than a pixel, and channels that fill its registers. Rows are one unit.
+std::unique_ptr<Kernel> bind_pairs(const ConvBackwardWeights& op, int threads);
 
 }  // namespace hadal

@@ -3,6 +3,7 @@
 // scratch. Pixels are computed each by itself, in one order, so units need no test.
 
 #include <algorithm>
+#include <type_traits>
 
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/onednn.h"
@@ -18,10 +19,11 @@ struct Powers {
   float scaled, scaled_again;
 };
 
-// The exponent that AlexNet made common.
+// The exponent that AlexNet made common, for results in T.
+template <class T>
 struct ThreeQuarters {
   [[gnu::always_inline]] Powers operator()(float s) const {
-    const float r = inverse_fourth_root(s), square = r * r;
+    const float r = inverse_fourth_root < std::is_same_v<T, float> ? 3 : 2 > (s), square = r * r;
     return {square * r, square * r * (square * square)};
   }
 };
@@ -186,14 +188,14 @@ template <class Power>
 
 HADAL_CLONES void forward_three_quarters(const LrnShape& s, std::int64_t pixels, const float* x, const Buffers& b,
                                          float* y) {
-  forward_pixels(s, ThreeQuarters{}, pixels, x, b, y);
+  forward_pixels(s, ThreeQuarters<float>{}, pixels, x, b, y);
 }
 HADAL_CLONES void forward_any(const LrnShape& s, std::int64_t pixels, const float* x, const Buffers& b, float* y) {
   forward_pixels(s, AnyExponent{s.options.beta}, pixels, x, b, y);
 }
 HADAL_CLONES void backward_three_quarters(const LrnShape& s, std::int64_t pixels, const float* x, const float* dy,
                                           const Buffers& b, float* dx) {
-  backward_pixels(s, ThreeQuarters{}, pixels, x, dy, b, dx);
+  backward_pixels(s, ThreeQuarters<float>{}, pixels, x, dy, b, dx);
 }
 HADAL_CLONES void backward_any(const LrnShape& s, std::int64_t pixels, const float* x, const float* dy,
                                const Buffers& b, float* dx) {
@@ -202,14 +204,14 @@ HADAL_CLONES void backward_any(const LrnShape& s, std::int64_t pixels, const flo
 
 HADAL_CLONES void forward_three_quarters(const LrnShape& s, std::int64_t pixels, const Bf16* x, const Buffers& b,
                                          Bf16* y) {
-  forward_pixels(s, ThreeQuarters{}, pixels, x, b, y);
+  forward_pixels(s, ThreeQuarters<Bf16>{}, pixels, x, b, y);
 }
 HADAL_CLONES void forward_any(const LrnShape& s, std::int64_t pixels, const Bf16* x, const Buffers& b, Bf16* y) {
   forward_pixels(s, AnyExponent{s.options.beta}, pixels, x, b, y);
 }
 HADAL_CLONES void backward_three_quarters(const LrnShape& s, std::int64_t pixels, const Bf16* x, const Bf16* dy,
                                           const Buffers& b, Bf16* dx) {
-  backward_pixels(s, ThreeQuarters{}, pixels, x, dy, b, dx);
+  backward_pixels(s, ThreeQuarters<Bf16>{}, pixels, x, dy, b, dx);
 }
 HADAL_CLONES void backward_any(const LrnShape& s, std::int64_t pixels, const Bf16* x, const Bf16* dy, const Buffers& b,
                                Bf16* dx) {

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <type_traits>
 #include <utility>
 
 #include "ops/cpu/kernels.h"
@@ -32,6 +31,12 @@ struct Window {
         right(std::min(origin_x + s.kernel, s.width)) {}
 
   std::int64_t elements() const { return (bottom - top) * (right - left); }
+  // The window seen from the image's row `first`.
+  Window from_row(std::int64_t first) const {
+    Window seen = *this;
+    seen.origin_y -= first, seen.top -= first, seen.bottom -= first;
+    return seen;
+  }
   std::int32_t place(const PoolShape& s, std::int64_t y, std::int64_t x) const {
     return static_cast<std::int32_t>((y - origin_y) * s.kernel + (x - origin_x));
   }
@@ -65,25 +70,16 @@ template <class Floats>
   std::memcpy(to, &floats, sizeof(floats));
 }
 [[gnu::always_inline]] inline void load(const Bf16* from, float& number) { number = static_cast<float>(*from); }
-[[gnu::always_inline]] inline void store(float number, Bf16* to) { *to = static_cast<Bf16>(number); }
 [[gnu::always_inline]] inline void load(const Bf16* from, Floats4& floats) {
   Halves4 halves;
   std::memcpy(&halves, from, sizeof(halves));
   const auto bits = __builtin_convertvector(halves, UnsignedInts4) << 16;
   std::memcpy(&floats, &bits, sizeof(floats));
 }
-// Of numbers that are bf16 already.
-[[gnu::always_inline]] inline void store(const Floats4& floats, Bf16* to) {
-  UnsignedInts4 bits;
-  std::memcpy(&bits, &floats, sizeof(bits));
-  const auto halves = __builtin_convertvector(bits >> 16, Halves4);
-  std::memcpy(to, &halves, sizeof(halves));
-}
-
 // All channels of a window, some at once.
-template <class Floats, class Ints, int kKernel, class T>
-[[gnu::always_inline]] inline void max_of_window(const PoolShape& s, const Window& window, const T* source,
-                                                 T* destination, std::int32_t* where) {
+template <class Floats, class Ints, int kKernel>
+[[gnu::always_inline]] inline void max_of_window(const PoolShape& s, const Window& window, const float* source,
+                                                 float* destination, std::int32_t* where) {
   Floats best;
   Ints best_place = Ints{} + window.place(s, window.top, window.left);
   load(source + (window.top * s.width + window.left) * s.channels, best);
@@ -116,7 +112,7 @@ template <class Floats, class Ints, int kKernel, class T>
 // Channels from which a loop over them is faster than a few at a time.
 constexpr std::int64_t kWide = 48;
 
-// The same for many channels of fp32 numbers and a whole window, whose pixels (row-major, kPixels places) the compiler
+// The same for many channels of a whole window, whose pixels (row-major, kPixels places) the compiler
 // unrolls.
 template <int kKernel, int... kPixels>
 [[gnu::always_inline]] inline void max_of_wide_window(const PoolShape& s, const Window& window, const float* source,
@@ -143,10 +139,10 @@ template <int kKernel, int... kPixels>
   for (std::int64_t c = 0; c < s.channels; ++c) destination[c] = maximum(c, where[c]);
 }
 
-template <int kKernel, class T>
-[[gnu::always_inline]] inline void max_of_channels(const PoolShape& s, const Window& window, const T* source,
-                                                   T* destination, std::int32_t* where) {
-  if constexpr (kKernel > 0 && std::is_same_v<T, float>) {
+template <int kKernel>
+[[gnu::always_inline]] inline void max_of_channels(const PoolShape& s, const Window& window, const float* source,
+                                                   float* destination, std::int32_t* where) {
+  if constexpr (kKernel > 0) {
     if (s.channels >= kWide) {
       max_of_wide_window<kKernel>(s, window, source, destination, where,
                                   std::make_integer_sequence<int, kKernel * kKernel>());
@@ -175,26 +171,24 @@ template <int kKernel, class T>
   }
 }
 
-// One sample each; `where` may be null.
-template <class T>
-[[gnu::always_inline]] inline void max_forward_sample(const PoolShape& shape, const T* source, T* destination,
-                                                      std::int32_t* where) {
+// A row of windows; `source` begins at the image's row `first`, and `where` may be null.
+[[gnu::always_inline]] inline void max_of_row(const PoolShape& shape, std::int64_t i, std::int64_t first,
+                                              const float* source, float* destination, std::int32_t* where) {
   const PoolShape s = shape;  // a copy: no store can change it
-  for (std::int64_t i = 0; i < s.out_height; ++i) {
-    for (std::int64_t j = 0; j < s.out_width; ++j, destination += s.channels) {
-      const Window window(s, i, j);
-      if (s.kernel == 2 && window.elements() == 4) {
-        max_of_channels<2>(s, window, source, destination, where);
-      } else if (s.kernel == 3 && window.elements() == 9) {
-        max_of_channels<3>(s, window, source, destination, where);
-      } else {
-        max_of_channels<0>(s, window, source, destination, where);
-      }
-      if (where != nullptr) where += s.channels;
+  for (std::int64_t j = 0; j < s.out_width; ++j, destination += s.channels) {
+    const Window window = Window(s, i, j).from_row(first);
+    if (s.kernel == 2 && window.elements() == 4) {
+      max_of_channels<2>(s, window, source, destination, where);
+    } else if (s.kernel == 3 && window.elements() == 9) {
+      max_of_channels<3>(s, window, source, destination, where);
+    } else {
+      max_of_channels<0>(s, window, source, destination, where);
     }
+    if (where != nullptr) where += s.channels;
   }
 }
 
+// One sample each.
 template <class T>
 [[gnu::always_inline]] inline void max_backward_sample(const PoolShape& shape, const T* diff_destination,
                                                        const std::int32_t* where, float* diff_source) {
@@ -213,19 +207,35 @@ template <class T>
   }
 }
 
-HADAL_CLONES void max_forward(const PoolShape& s, const float* source, float* destination, std::int32_t* where) {
-  max_forward_sample(s, source, destination, where);
+// `where` may be null.
+HADAL_CLONES void max_forward(const PoolShape& s, const float* source, float* destination, std::int32_t* where,
+                              float*) {
+  const std::int64_t row = s.out_width * s.channels;
+  for (std::int64_t i = 0; i < s.out_height; ++i, destination += row) {
+    max_of_row(s, i, 0, source, destination, where);
+    if (where != nullptr) where += row;
+  }
 }
-HADAL_CLONES void max_forward(const PoolShape& s, const Bf16* source, Bf16* destination, std::int32_t* where) {
-  max_forward_sample(s, source, destination, where);
+// `rows`: room for a row of windows and the rows of the image that it reaches, in fp32.
+HADAL_CLONES void max_forward(const PoolShape& s, const Bf16* source, Bf16* destination, std::int32_t* where,
+                              float* rows) {
+  const std::int64_t source_row = s.width * s.channels, row = s.out_width * s.channels;
+  float* results = rows + s.kernel * source_row;
+  for (std::int64_t i = 0; i < s.out_height; ++i, destination += row) {
+    const Window window(s, i, 0);
+    widen(source + window.top * source_row, (window.bottom - window.top) * source_row, rows);
+    max_of_row(s, i, window.top, rows, results, where);
+    narrow(results, row, destination);
+    if (where != nullptr) where += row;
+  }
 }
 
-HADAL_CLONES void max_backward(const PoolShape& s, const float* diff_destination, const std::int32_t* where,
+HADAL_CLONES void max_backward(const PoolShape& s, const float* diff_destination, const std::int32_t* where, float*,
                                float* diff_source) {
   std::fill_n(diff_source, s.channels * s.height * s.width, 0.0f);
   max_backward_sample(s, diff_destination, where, diff_source);
 }
-// `sums`: room for the sample in fp32.
+// `sums`: room for the sample in fp32, in which is added up what overlapping windows give.
 HADAL_CLONES void max_backward(const PoolShape& s, const Bf16* diff_destination, const std::int32_t* where,
                                float* __restrict sums, Bf16* __restrict diff_source) {
   const std::int64_t elements = s.channels * s.height * s.width;
@@ -306,12 +316,29 @@ struct Images {
   }
 };
 
+// Room in scratch for some pixels of an image in fp32, for each thread. Images in fp32 need none.
+class WidePixels {
+ public:
+  WidePixels(const Images& images, std::int64_t pixels, DType type, ScratchPlan& plan)
+      : floats_(type == DType::bf16 ? pixels * images.shape.channels : 0),
+        at_(plan.reserve(static_cast<std::size_t>(images.threads * floats_) * sizeof(float))) {}
+
+  float* of(std::byte* scratch, std::int64_t thread) const {
+    return reinterpret_cast<float*>(scratch + at_) + thread * floats_;
+  }
+
+ private:
+  std::int64_t floats_;
+  std::size_t at_;
+};
+
 template <class T>
 class MaxForwardKernel final : public LoopKernel {
  public:
   MaxForwardKernel(const PoolForward& op, int threads)
       : images_(op.shape, op.rows, op.source, op.destination, op.type, onednn::Direction::read, threads, plan_),
         training_(op.training),
+        rows_(images_, op.shape.kernel * op.shape.width + op.shape.out_width, op.type, plan_),
         stream_(onednn::cpu_engine()) {}
 
   void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
@@ -320,9 +347,10 @@ class MaxForwardKernel final : public LoopKernel {
     T* destination = images_.destination.place<T>(arguments[1], scratch);
     images_.source.cross(stream_, scratch);
     auto* workspace = training_ ? argument<std::int32_t>(arguments, 2) : nullptr;
-    images_.for_samples([&](std::int64_t n, std::int64_t) {
+    images_.for_samples([&](std::int64_t n, std::int64_t thread) {
       max_forward(images_.shape, source + n * images_.source_elements, destination + n * images_.destination_elements,
-                  workspace == nullptr ? nullptr : workspace + n * images_.destination_elements);
+                  workspace == nullptr ? nullptr : workspace + n * images_.destination_elements,
+                  rows_.of(scratch, thread));
     });
     images_.destination.cross(stream_, scratch);
   }
@@ -333,6 +361,7 @@ class MaxForwardKernel final : public LoopKernel {
   ScratchPlan plan_;
   Images images_;
   bool training_;
+  WidePixels rows_;
   dnnl::stream stream_;
 };
 
@@ -367,9 +396,7 @@ class MaxBackwardKernel final : public LoopKernel {
  public:
   MaxBackwardKernel(const PoolBackward& op, int threads)
       : images_(op.shape, op.rows, op.source, op.destination, op.type, onednn::Direction::write, threads, plan_),
-        sums_at_(kHasSums ? plan_.reserve(static_cast<std::size_t>(images_.threads * images_.source_elements) *
-                                          sizeof(float))
-                          : 0),
+        sums_(images_, op.shape.height * op.shape.width, op.type, plan_),
         stream_(onednn::cpu_engine()) {}
 
   void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
@@ -378,16 +405,10 @@ class MaxBackwardKernel final : public LoopKernel {
     const auto* workspace = argument<const std::int32_t>(arguments, 1);
     T* diff_source = images_.source.place<T>(arguments[2], scratch);
     images_.destination.cross(stream_, scratch);
-    auto* sums = reinterpret_cast<float*>(scratch + sums_at_);
     images_.for_samples([&](std::int64_t n, std::int64_t thread) {
-      const T* dy = diff_destination + n * images_.destination_elements;
-      const std::int32_t* where = workspace + n * images_.destination_elements;
-      T* dx = diff_source + n * images_.source_elements;
-      if constexpr (kHasSums) {
-        max_backward(images_.shape, dy, where, sums + thread * images_.source_elements, dx);
-      } else {
-        max_backward(images_.shape, dy, where, dx);
-      }
+      max_backward(images_.shape, diff_destination + n * images_.destination_elements,
+                   workspace + n * images_.destination_elements, sums_.of(scratch, thread),
+                   diff_source + n * images_.source_elements);
     });
     images_.source.cross(stream_, scratch);
   }
@@ -395,12 +416,9 @@ class MaxBackwardKernel final : public LoopKernel {
   std::size_t scratch_bytes() const override { return plan_.bytes(); }
 
  private:
-  // What overlapping windows give is added up in fp32.
-  static constexpr bool kHasSums = !std::is_same_v<T, float>;
-
   ScratchPlan plan_;
   Images images_;
-  std::size_t sums_at_;
+  WidePixels sums_;
   dnnl::stream stream_;
 };
 

@@ -1,0 +1,357 @@
+// Weight gradients of convolutions in bf16, by instructions that multiply pairs of bf16 numbers and add both products
+// to an fp32 number (AVX512_BF16). A pair is a number of two samples at the same place: to bring their images together
+// is to interleave them, however channels and pixels lie, and no pixel is left without its pair.
+//
+//   diff_weight[o, i, ky, kx] = sum over pairs of samples and pixels y, x of the destination of
+//                               diff_destination[o, y, x] . source[i, y stride + ky, x stride + kx]
+//
+// The registers hold the sums of a tile: 8 inputs by up to 48 outputs. What it reads is laid out for it: the source by
+// blocks of 8 channels, or of all channels of a group where these are not in 8s, padded; the diffs by blocks of the
+// tile's outputs; each [pairs, pixels, channels of the block, 2]. So a line of the kernel is a run of kernel * channels
+// inputs side by side, of which a tile takes 8; the last tile of a run may overlap the one before it, with equal sums.
+// Lines of the diffs that fit the first-level cache go through all tiles of a block.
+//
+// Sums are added up in the order of pairs and pixels, whatever the number of threads.
+
+#include "ops/cpu/conv.h"
+#include "ops/cpu/kernels.h"
+#include "ops/cpu/onednn.h"
+#include "ops/cpu/threads.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace hadal {
+
+namespace {
+
+using onednn::Bridge;
+using onednn::Direction;
+
+constexpr std::int64_t kInputs = 8;    // of a tile
+constexpr std::int64_t kOutputs = 16;  // in a register
+constexpr std::int64_t kMostRegisters = 3;
+constexpr std::int64_t kCachedBytes = 32768;  // of diffs
+
+std::int64_t padded(std::int64_t count, std::int64_t to) { return (count + to - 1) / to * to; }
+
+// Outputs of a group from `first` on, in registers of 16, the last of which may be padded.
+struct OutputBlock {
+  std::int64_t first, outputs, registers;
+
+  std::int64_t width() const { return registers * kOutputs; }
+};
+
+// Blocks of three registers; of two at the end, rather than of one.
+std::vector<OutputBlock> output_blocks(std::int64_t outputs) {
+  std::vector<OutputBlock> blocks;
+  for (std::int64_t first = 0; first < outputs; first += blocks.back().width()) {
+    const std::int64_t left = padded(outputs - first, kOutputs) / kOutputs;
+    const std::int64_t registers = left == 4 ? 2 : std::min(left, kMostRegisters);
+    blocks.push_back({first, std::min(outputs - first, registers * kOutputs), registers});
+  }
+  return blocks;
+}
+
+// to[i] = {a[i], b[i]}; b may be null, for zeros.
+[[gnu::always_inline]] inline void interleave(const Bf16* a, const Bf16* b, std::int64_t count, Bf16* to) {
+  const auto load = [](const Bf16* from) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); };
+  const auto store = [](Bf16* at, __m128i numbers) { _mm_storeu_si128(reinterpret_cast<__m128i*>(at), numbers); };
+  std::int64_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    const __m128i first = load(a + i), second = b == nullptr ? _mm_setzero_si128() : load(b + i);
+    store(to + 2 * i, _mm_unpacklo_epi16(first, second));
+    store(to + 2 * i + 8, _mm_unpackhi_epi16(first, second));
+  }
+  for (; i < count; ++i) {
+    to[2 * i] = a[i];
+    to[2 * i + 1] = b == nullptr ? Bf16{} : b[i];
+  }
+}
+
+// What a tile is computed from. Distances are in bf16 numbers.
+struct TileSource {
+  const Bf16 *source, *diffs;
+  std::int64_t lines, width;              // of the destination
+  std::int64_t line_to_line, next_pixel;  // in the source
+};
+
+#define HADAL_BF16_TARGET gnu::target("avx512f,avx512bw,avx512vl,avx512bf16")
+
+// sums[input][output] += the products; [kInputs, kRegisters * 16].
+template <int kRegisters>
+[[HADAL_BF16_TARGET]] void add_tile(const TileSource& tile, float* sums) {
+  __m512 sum[kInputs][kRegisters];
+#pragma GCC unroll 8
+  for (int i = 0; i < kInputs; ++i) {
+#pragma GCC unroll 3
+    for (int r = 0; r < kRegisters; ++r) sum[i][r] = _mm512_loadu_ps(sums + (i * kRegisters + r) * kOutputs);
+  }
+  const Bf16* diffs = tile.diffs;
+  for (std::int64_t line = 0; line < tile.lines; ++line) {
+    const Bf16* source = tile.source + line * tile.line_to_line;
+    for (std::int64_t x = 0; x < tile.width; ++x, source += tile.next_pixel, diffs += 2 * kRegisters * kOutputs) {
+      __m512bh diff[kRegisters];
+#pragma GCC unroll 3
+      for (int r = 0; r < kRegisters; ++r)
+        diff[r] = __builtin_bit_cast(__m512bh, _mm512_loadu_si512(diffs + 2 * r * kOutputs));
+#pragma GCC unroll 8
+      for (int i = 0; i < kInputs; ++i) {
+        std::int32_t pair;
+        std::memcpy(&pair, source + 2 * i, sizeof(pair));
+        const auto input = __builtin_bit_cast(__m512bh, _mm512_set1_epi32(pair));
+#pragma GCC unroll 3
+        for (int r = 0; r < kRegisters; ++r) sum[i][r] = _mm512_dpbf16_ps(sum[i][r], diff[r], input);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kInputs; ++i) {
+#pragma GCC unroll 3
+    for (int r = 0; r < kRegisters; ++r) _mm512_storeu_ps(sums + (i * kRegisters + r) * kOutputs, sum[i][r]);
+  }
+}
+
+// sums[output] += the diffs, both of each pair; [kRegisters * 16].
+template <int kRegisters>
+[[HADAL_BF16_TARGET]] void add_bias(const Bf16* diffs, std::int64_t pixels, float* sums) {
+  const auto ones = __builtin_bit_cast(__m512bh, _mm512_set1_epi32(0x3f803f80));
+  __m512 sum[kRegisters];
+#pragma GCC unroll 3
+  for (int r = 0; r < kRegisters; ++r) sum[r] = _mm512_loadu_ps(sums + r * kOutputs);
+  for (std::int64_t i = 0; i < pixels; ++i, diffs += 2 * kRegisters * kOutputs) {
+#pragma GCC unroll 3
+    for (int r = 0; r < kRegisters; ++r) {
+      const auto diff = __builtin_bit_cast(__m512bh, _mm512_loadu_si512(diffs + 2 * r * kOutputs));
+      sum[r] = _mm512_dpbf16_ps(sum[r], diff, ones);
+    }
+  }
+#pragma GCC unroll 3
+  for (int r = 0; r < kRegisters; ++r) _mm512_storeu_ps(sums + r * kOutputs, sum[r]);
+}
+
+// Channels of a block of the source.
+std::int64_t block_channels(const ConvShape& s) {
+  const std::int64_t inputs = s.channels / s.groups;
+  return inputs % kInputs == 0 ? kInputs : inputs;
+}
+
+class WeightsByPairs final : public Kernel {
+ public:
+  WeightsByPairs(const ConvBackwardWeights& op, int threads)
+      : shape_(op.shape),
+        rows_(op.rows.count),
+        pairs_((op.rows.count + 1) / 2),
+        threads_(threads),
+        block_channels_(block_channels(op.shape)),
+        blocks_(output_blocks(op.shape.out / op.shape.groups)),
+        stream_(onednn::cpu_engine()),
+        source_(onednn::image({rows_, shape_.channels, shape_.height, shape_.width}, op.source, op.type),
+                onednn::image({rows_, shape_.channels, shape_.height, shape_.width}, Layout::channels_last, op.type),
+                Direction::read, plan_),
+        diffs_(
+            onednn::image({rows_, shape_.out, shape_.out_height(), shape_.out_width()}, op.destination, op.type),
+            onednn::image({rows_, shape_.out, shape_.out_height(), shape_.out_width()}, Layout::channels_last, op.type),
+            Direction::read, plan_),
+        source_pairs_(plan_.reserve(static_cast<std::size_t>(pairs_ * shape_.channels * padded_pixels()) * kPair)),
+        diff_pairs_(
+            plan_.reserve(static_cast<std::size_t>(pairs_ * shape_.groups * padded_outputs() * pixels()) * kPair)),
+        sums_(plan_.reserve(static_cast<std::size_t>(threads * sums_floats()) * sizeof(float))) {}
+
+  void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
+    const OmpThreads scope(threads_);
+    const auto* x = source_.place<Bf16>(arguments[0], scratch);
+    const auto* dy = diffs_.place<Bf16>(arguments[1], scratch);
+    source_.cross(stream_, scratch);
+    diffs_.cross(stream_, scratch);
+    auto* source_pairs = reinterpret_cast<Bf16*>(scratch + source_pairs_);
+    auto* diff_pairs = reinterpret_cast<Bf16*>(scratch + diff_pairs_);
+    parallel_for(threads_, pairs_, 1, [&](std::int64_t first, std::int64_t past) {
+      for (std::int64_t pair = first; pair < past; ++pair) {
+        lay_out_source(x, pair, source_pairs);
+        lay_out_diffs(dy, pair, diff_pairs);
+      }
+    });
+    const auto blocks = static_cast<std::int64_t>(blocks_.size()), inputs = input_blocks();
+    const std::int64_t all = shape_.groups * blocks * inputs;
+    parallel_for(threads_, threads_, 1, [&](std::int64_t thread, std::int64_t past_thread) {
+      for (; thread < past_thread; ++thread) {
+        float* sums = reinterpret_cast<float*>(scratch + sums_) + thread * sums_floats();
+        for (std::int64_t t = all * thread / threads_; t < all * (thread + 1) / threads_; ++t) {
+          const std::int64_t group = t / inputs / blocks;
+          const OutputBlock& block = blocks_[static_cast<std::size_t>(t / inputs % blocks)];
+          const Blocks of{group, t % inputs, block};
+          if (block.registers == 3) {
+            run_blocks<3>(of, source_pairs, diff_pairs, sums, floats_out(arguments, 2), floats_out(arguments, 3));
+          } else if (block.registers == 2) {
+            run_blocks<2>(of, source_pairs, diff_pairs, sums, floats_out(arguments, 2), floats_out(arguments, 3));
+          } else {
+            run_blocks<1>(of, source_pairs, diff_pairs, sums, floats_out(arguments, 2), floats_out(arguments, 3));
+          }
+        }
+      }
+    });
+  }
+
+  std::size_t scratch_bytes() const override { return plan_.bytes(); }
+  std::string implementation() const override { return "pairs:avx512_core_bf16"; }
+
+ private:
+  static constexpr std::size_t kPair = 2 * sizeof(Bf16);
+
+  struct Blocks {
+    std::int64_t group, inputs;
+    OutputBlock outputs;
+  };
+
+  std::int64_t pixels() const { return shape_.out_height() * shape_.out_width(); }
+  std::int64_t padded_width() const { return shape_.width + 2 * shape_.pad; }
+  std::int64_t padded_pixels() const { return (shape_.height + 2 * shape_.pad) * padded_width(); }
+  std::int64_t padded_outputs() const { return padded(shape_.out / shape_.groups, kOutputs); }
+  std::int64_t input_blocks() const { return shape_.channels / shape_.groups / block_channels_; }
+  std::int64_t run_inputs() const { return shape_.kernel * block_channels_; }
+  std::int64_t run_tiles() const { return padded(run_inputs(), kInputs) / kInputs; }
+  std::int64_t tiles() const { return shape_.kernel * run_tiles(); }
+  // The first input of a tile in its run.
+  std::int64_t first_input(std::int64_t tile) const {
+    return std::min(tile % run_tiles() * kInputs, run_inputs() - kInputs);
+  }
+  // Sums of all tiles of a block, and of the bias.
+  std::int64_t sums_floats() const { return (tiles() * kInputs + 1) * kMostRegisters * kOutputs; }
+
+  // The first of two samples and the second, null where there is none.
+  struct Samples {
+    const Bf16 *first, *second;
+
+    Samples(const Bf16* images, std::int64_t image, std::int64_t pair, std::int64_t rows)
+        : first(images + 2 * pair * image), second(2 * pair + 1 < rows ? first + image : nullptr) {}
+    const Bf16* second_at(std::int64_t i) const { return second == nullptr ? nullptr : second + i; }
+  };
+
+  void lay_out_source(const Bf16* x, std::int64_t pair, Bf16* to) const {
+    const ConvShape& s = shape_;
+    const Samples samples(x, s.height * s.width * s.channels, pair, rows_);
+    const std::int64_t pixel = 2 * block_channels_, line = padded_width() * pixel, image = padded_pixels() * pixel;
+    const bool whole_rows = block_channels_ == s.channels;
+    for (std::int64_t block = 0; block < s.channels / block_channels_; ++block) {
+      Bf16* at = to + (block * pairs_ + pair) * image;
+      if (s.pad > 0) std::fill_n(at, image, Bf16{});
+      for (std::int64_t y = 0; y < s.height; ++y) {
+        Bf16* row = at + (y + s.pad) * line + s.pad * pixel;
+        const std::int64_t first = y * s.width * s.channels + block * block_channels_;
+        if (whole_rows) {
+          interleave(samples.first + first, samples.second_at(first), s.width * s.channels, row);
+          continue;
+        }
+        for (std::int64_t i = 0; i < s.width; ++i) {
+          const std::int64_t from = first + i * s.channels;
+          interleave(samples.first + from, samples.second_at(from), block_channels_, row + i * pixel);
+        }
+      }
+    }
+  }
+
+  // Where the pairs of a block of outputs begin: block after block, [pairs, pixels, outputs, 2] each.
+  std::int64_t diffs_at(std::int64_t group, const OutputBlock& block, std::int64_t pair) const {
+    return ((group * padded_outputs() + block.first) * pairs_ + pair * block.width()) * pixels() * 2;
+  }
+
+  void lay_out_diffs(const Bf16* dy, std::int64_t pair, Bf16* to) const {
+    const Samples samples(dy, pixels() * shape_.out, pair, rows_);
+    for (std::int64_t group = 0; group < shape_.groups; ++group) {
+      for (const OutputBlock& block : blocks_) {
+        Bf16* at = to + diffs_at(group, block, pair);
+        const std::int64_t first = group * (shape_.out / shape_.groups) + block.first;
+        for (std::int64_t i = 0; i < pixels(); ++i, at += 2 * block.width()) {
+          const std::int64_t from = i * shape_.out + first;
+          interleave(samples.first + from, samples.second_at(from), block.outputs, at);
+          std::fill(at + 2 * block.outputs, at + 2 * block.width(), Bf16{});
+        }
+      }
+    }
+  }
+
+  template <int kRegisters>
+  void run_blocks(const Blocks& of, const Bf16* source_pairs, const Bf16* diff_pairs, float* sums, float* dw,
+                  float* db) const {
+    const ConvShape& s = shape_;
+    constexpr std::int64_t kWidth = kRegisters * kOutputs;
+    const std::int64_t pixel = 2 * block_channels_, line = padded_width() * pixel, image = padded_pixels() * pixel;
+    const bool has_bias = of.inputs == 0;
+    float* bias = sums + tiles() * kInputs * kWidth;
+    std::fill_n(sums, (tiles() * kInputs + 1) * kWidth, 0.0f);
+    const std::int64_t line_bytes = s.out_width() * kWidth * static_cast<std::int64_t>(kPair);
+    const std::int64_t most_lines = std::clamp<std::int64_t>(kCachedBytes / line_bytes, 1, s.out_height());
+    for (std::int64_t pair = 0; pair < pairs_; ++pair) {
+      const Bf16* source = source_pairs + ((of.group * input_blocks() + of.inputs) * pairs_ + pair) * image;
+      const Bf16* diffs = diff_pairs + diffs_at(of.group, of.outputs, pair);
+      for (std::int64_t y = 0; y < s.out_height(); y += most_lines) {
+        TileSource from{.source = nullptr,
+                        .diffs = diffs + y * s.out_width() * kWidth * 2,
+                        .lines = std::min(most_lines, s.out_height() - y),
+                        .width = s.out_width(),
+                        .line_to_line = s.stride * line,
+                        .next_pixel = s.stride * pixel};
+        for (std::int64_t tile = 0; tile < tiles(); ++tile) {
+          from.source = source + (y * s.stride + tile / run_tiles()) * line + 2 * first_input(tile);
+          add_tile<kRegisters>(from, sums + tile * kInputs * kWidth);
+        }
+        if (has_bias) add_bias<kRegisters>(from.diffs, from.lines * from.width, bias);
+      }
+    }
+    const std::int64_t first = of.group * (s.out / s.groups) + of.outputs.first;
+    for (std::int64_t o = 0; o < of.outputs.outputs; ++o) write_weights(of, first + o, sums + o, kWidth, dw);
+    if (has_bias) std::copy_n(bias, of.outputs.outputs, db + first);
+  }
+
+  // The gradients of an output's weights, each `stride` after the one before it in the sums of the tiles.
+  void write_weights(const Blocks& of, std::int64_t output, const float* sums, std::int64_t stride, float* dw) const {
+    const std::int64_t kernel = shape_.kernel, inputs = input_blocks() * block_channels_;
+    float* to = dw + (output * inputs + of.inputs * block_channels_) * kernel * kernel;
+    for (std::int64_t tile = 0; tile < tiles(); ++tile) {
+      const std::int64_t ky = tile / run_tiles(), first = first_input(tile);
+      for (std::int64_t i = first; i < first + kInputs; ++i, sums += stride) {
+        to[(i % block_channels_ * kernel + ky) * kernel + i / block_channels_] = *sums;
+      }
+    }
+  }
+
+  ConvShape shape_;
+  std::int64_t rows_, pairs_;
+  int threads_;
+  std::int64_t block_channels_;
+  std::vector<OutputBlock> blocks_;
+  ScratchPlan plan_;
+  dnnl::stream stream_;
+  Bridge source_, diffs_;
+  std::size_t source_pairs_, diff_pairs_, sums_;
+};
+
+}  // namespace
+
+std::unique_ptr<Kernel> bind_pairs(const ConvBackwardWeights& op, int threads) {
+  const ConvShape& shape = op.shape;
+  if (op.type != DType::bf16 || !onednn::has_bf16() || op.rows.count == 0) return nullptr;
+  const std::int64_t run = shape.kernel * block_channels(shape), outputs = shape.out / shape.groups;
+  if (shape.kernel == 1 || run < kInputs) return nullptr;
+  // Most of the registers should hold sums that are asked for.
+  if (padded(run, kInputs) * padded(outputs, kOutputs) * 3 > run * outputs * 4) return nullptr;
+  const OmpThreads scope(threads);
+  return std::make_unique<WeightsByPairs>(op, threads);
+}
+
+}  // namespace hadal
+
+#else
+
+namespace hadal {
+
+std::unique_ptr<Kernel> bind_pairs(const ConvBackwardWeights&, int) { return nullptr; }
+
+}  // namespace hadal
+
+#endif
