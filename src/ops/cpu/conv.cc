@@ -171,7 +171,8 @@ class Primitive final : public Kernel {
   std::optional<onednn::Step> step_;
 };
 
-std::unique_ptr<Kernel> bind_primitive(const ConvForward& op, int threads) {
+std::unique_ptr<Kernel> bind_forward(const ConvForward& op, int threads) {
+  if (auto kernel = bind_few_channels(op, threads)) return kernel;
   const OmpThreads scope(threads);
   const Geometry g(op.shape, op.rows, op.source, op.destination, op.type, op.destination_type);
   const auto chosen = choose(g, describe_forward);
@@ -370,7 +371,7 @@ std::unique_ptr<Kernel> bind_kernel(const ConvForward& op, BindContext& context)
                      .opposite = true},
                     {.elements = s.out, .zero = true},
                     {.elements = n * y, .piece_elements = y, .type = op.destination_type, .written = true}},
-                   context, [&](const ConvForward& part) { return bind_primitive(part, context.threads); });
+                   context, [&](const ConvForward& part) { return bind_forward(part, context.threads); });
 }
 
 std::unique_ptr<Kernel> bind_kernel(const ConvBackwardData& op, BindContext& context) {

@@ -1,6 +1,5 @@
 #pragma once
-// Ways to compute a convolution's gradients beside oneDNN's primitives: matrix products of patches, and of pairs of
-// samples in bf16.
+// Ways to compute a convolution and its gradients beside oneDNN's primitives.
 
 #include <memory>
 
@@ -20,5 +19,9 @@ std::unique_ptr<Kernel> bind_patches(const ConvBackwardWeights& op, int threads)
 // Null where there is none, or where it would be slow: it is for bf16 on processors with instructions for it, kernels
 // larger than a pixel, and channels that fill its registers. Rows are one unit.
 std::unique_ptr<Kernel> bind_pairs(const ConvBackwardWeights& op, int threads);
+
+// Null where there is none: it is for bf16 on processors with instructions for it, up to 4 channels, and lines of at
+// least 8 pixels. Each sample is computed by itself.
+std::unique_ptr<Kernel> bind_few_channels(const ConvForward& op, int threads);
 
 }  // namespace hadal

@@ -20,10 +20,9 @@
 
 #if defined(__x86_64__)
 
-#include <immintrin.h>
-
 #include <algorithm>
-#include <cstring>
+
+#include "ops/cpu/bf16_tile.h"
 
 namespace hadal {
 
@@ -32,30 +31,8 @@ namespace {
 using onednn::Bridge;
 using onednn::Direction;
 
-constexpr std::int64_t kInputs = 8;    // of a tile
-constexpr std::int64_t kOutputs = 16;  // in a register
-constexpr std::int64_t kMostRegisters = 3;
+constexpr std::int64_t kInputs = kTileRows;
 constexpr std::int64_t kCachedBytes = 32768;  // of diffs
-
-std::int64_t padded(std::int64_t count, std::int64_t to) { return (count + to - 1) / to * to; }
-
-// Outputs of a group from `first` on, in registers of 16, the last of which may be padded.
-struct OutputBlock {
-  std::int64_t first, outputs, registers;
-
-  std::int64_t width() const { return registers * kOutputs; }
-};
-
-// Blocks of three registers; of two at the end, rather than of one.
-std::vector<OutputBlock> output_blocks(std::int64_t outputs) {
-  std::vector<OutputBlock> blocks;
-  for (std::int64_t first = 0; first < outputs; first += blocks.back().width()) {
-    const std::int64_t left = padded(outputs - first, kOutputs) / kOutputs;
-    const std::int64_t registers = left == 4 ? 2 : std::min(left, kMostRegisters);
-    blocks.push_back({first, std::min(outputs - first, registers * kOutputs), registers});
-  }
-  return blocks;
-}
 
 // to[i] = {a[i], b[i]}; b may be null, for zeros.
 [[gnu::always_inline]] inline void interleave(const Bf16* a, const Bf16* b, std::int64_t count, Bf16* to) {
@@ -73,65 +50,22 @@ std::vector<OutputBlock> output_blocks(std::int64_t outputs) {
   }
 }
 
-// What a tile is computed from. Distances are in bf16 numbers.
-struct TileSource {
-  const Bf16 *source, *diffs;
-  std::int64_t lines, width;              // of the destination
-  std::int64_t line_to_line, next_pixel;  // in the source
-};
-
-#define HADAL_BF16_TARGET gnu::target("avx512f,avx512bw,avx512vl,avx512bf16")
-
-// sums[input][output] += the products; [kInputs, kRegisters * 16].
-template <int kRegisters>
-[[HADAL_BF16_TARGET]] void add_tile(const TileSource& tile, float* sums) {
-  __m512 sum[kInputs][kRegisters];
-#pragma GCC unroll 8
-  for (int i = 0; i < kInputs; ++i) {
-#pragma GCC unroll 3
-    for (int r = 0; r < kRegisters; ++r) sum[i][r] = _mm512_loadu_ps(sums + (i * kRegisters + r) * kOutputs);
-  }
-  const Bf16* diffs = tile.diffs;
-  for (std::int64_t line = 0; line < tile.lines; ++line) {
-    const Bf16* source = tile.source + line * tile.line_to_line;
-    for (std::int64_t x = 0; x < tile.width; ++x, source += tile.next_pixel, diffs += 2 * kRegisters * kOutputs) {
-      __m512bh diff[kRegisters];
-#pragma GCC unroll 3
-      for (int r = 0; r < kRegisters; ++r)
-        diff[r] = __builtin_bit_cast(__m512bh, _mm512_loadu_si512(diffs + 2 * r * kOutputs));
-#pragma GCC unroll 8
-      for (int i = 0; i < kInputs; ++i) {
-        std::int32_t pair;
-        std::memcpy(&pair, source + 2 * i, sizeof(pair));
-        const auto input = __builtin_bit_cast(__m512bh, _mm512_set1_epi32(pair));
-#pragma GCC unroll 3
-        for (int r = 0; r < kRegisters; ++r) sum[i][r] = _mm512_dpbf16_ps(sum[i][r], diff[r], input);
-      }
-    }
-  }
-#pragma GCC unroll 8
-  for (int i = 0; i < kInputs; ++i) {
-#pragma GCC unroll 3
-    for (int r = 0; r < kRegisters; ++r) _mm512_storeu_ps(sums + (i * kRegisters + r) * kOutputs, sum[i][r]);
-  }
-}
-
 // sums[output] += the diffs, both of each pair; [kRegisters * 16].
 template <int kRegisters>
 [[HADAL_BF16_TARGET]] void add_bias(const Bf16* diffs, std::int64_t pixels, float* sums) {
   const auto ones = __builtin_bit_cast(__m512bh, _mm512_set1_epi32(0x3f803f80));
   __m512 sum[kRegisters];
 #pragma GCC unroll 3
-  for (int r = 0; r < kRegisters; ++r) sum[r] = _mm512_loadu_ps(sums + r * kOutputs);
-  for (std::int64_t i = 0; i < pixels; ++i, diffs += 2 * kRegisters * kOutputs) {
+  for (int r = 0; r < kRegisters; ++r) sum[r] = _mm512_loadu_ps(sums + r * kTileColumns);
+  for (std::int64_t i = 0; i < pixels; ++i, diffs += 2 * kRegisters * kTileColumns) {
 #pragma GCC unroll 3
     for (int r = 0; r < kRegisters; ++r) {
-      const auto diff = __builtin_bit_cast(__m512bh, _mm512_loadu_si512(diffs + 2 * r * kOutputs));
+      const auto diff = __builtin_bit_cast(__m512bh, _mm512_loadu_si512(diffs + 2 * r * kTileColumns));
       sum[r] = _mm512_dpbf16_ps(sum[r], diff, ones);
     }
   }
 #pragma GCC unroll 3
-  for (int r = 0; r < kRegisters; ++r) _mm512_storeu_ps(sums + r * kOutputs, sum[r]);
+  for (int r = 0; r < kRegisters; ++r) _mm512_storeu_ps(sums + r * kTileColumns, sum[r]);
 }
 
 // Channels of a block of the source.
@@ -148,7 +82,7 @@ class WeightsByPairs final : public Kernel {
         pairs_((op.rows.count + 1) / 2),
         threads_(threads),
         block_channels_(block_channels(op.shape)),
-        blocks_(output_blocks(op.shape.out / op.shape.groups)),
+        blocks_(column_blocks(op.shape.out / op.shape.groups)),
         stream_(onednn::cpu_engine()),
         source_(onednn::image({rows_, shape_.channels, shape_.height, shape_.width}, op.source, op.type),
                 onednn::image({rows_, shape_.channels, shape_.height, shape_.width}, Layout::channels_last, op.type),
@@ -183,7 +117,7 @@ class WeightsByPairs final : public Kernel {
         float* sums = reinterpret_cast<float*>(scratch + sums_) + thread * sums_floats();
         for (std::int64_t t = all * thread / threads_; t < all * (thread + 1) / threads_; ++t) {
           const std::int64_t group = t / inputs / blocks;
-          const OutputBlock& block = blocks_[static_cast<std::size_t>(t / inputs % blocks)];
+          const ColumnBlock& block = blocks_[static_cast<std::size_t>(t / inputs % blocks)];
           const Blocks of{group, t % inputs, block};
           if (block.registers == 3) {
             run_blocks<3>(of, source_pairs, diff_pairs, sums, floats_out(arguments, 2), floats_out(arguments, 3));
@@ -205,13 +139,13 @@ class WeightsByPairs final : public Kernel {
 
   struct Blocks {
     std::int64_t group, inputs;
-    OutputBlock outputs;
+    ColumnBlock outputs;
   };
 
   std::int64_t pixels() const { return shape_.out_height() * shape_.out_width(); }
   std::int64_t padded_width() const { return shape_.width + 2 * shape_.pad; }
   std::int64_t padded_pixels() const { return (shape_.height + 2 * shape_.pad) * padded_width(); }
-  std::int64_t padded_outputs() const { return padded(shape_.out / shape_.groups, kOutputs); }
+  std::int64_t padded_outputs() const { return padded(shape_.out / shape_.groups, kTileColumns); }
   std::int64_t input_blocks() const { return shape_.channels / shape_.groups / block_channels_; }
   std::int64_t run_inputs() const { return shape_.kernel * block_channels_; }
   std::int64_t run_tiles() const { return padded(run_inputs(), kInputs) / kInputs; }
@@ -221,7 +155,7 @@ class WeightsByPairs final : public Kernel {
     return std::min(tile % run_tiles() * kInputs, run_inputs() - kInputs);
   }
   // Sums of all tiles of a block, and of the bias.
-  std::int64_t sums_floats() const { return (tiles() * kInputs + 1) * kMostRegisters * kOutputs; }
+  std::int64_t sums_floats() const { return (tiles() * kInputs + 1) * kMostRegisters * kTileColumns; }
 
   // The first of two samples and the second, null where there is none.
   struct Samples {
@@ -256,20 +190,20 @@ class WeightsByPairs final : public Kernel {
   }
 
   // Where the pairs of a block of outputs begin: block after block, [pairs, pixels, outputs, 2] each.
-  std::int64_t diffs_at(std::int64_t group, const OutputBlock& block, std::int64_t pair) const {
+  std::int64_t diffs_at(std::int64_t group, const ColumnBlock& block, std::int64_t pair) const {
     return ((group * padded_outputs() + block.first) * pairs_ + pair * block.width()) * pixels() * 2;
   }
 
   void lay_out_diffs(const Bf16* dy, std::int64_t pair, Bf16* to) const {
     const Samples samples(dy, pixels() * shape_.out, pair, rows_);
     for (std::int64_t group = 0; group < shape_.groups; ++group) {
-      for (const OutputBlock& block : blocks_) {
+      for (const ColumnBlock& block : blocks_) {
         Bf16* at = to + diffs_at(group, block, pair);
         const std::int64_t first = group * (shape_.out / shape_.groups) + block.first;
         for (std::int64_t i = 0; i < pixels(); ++i, at += 2 * block.width()) {
           const std::int64_t from = i * shape_.out + first;
-          interleave(samples.first + from, samples.second_at(from), block.outputs, at);
-          std::fill(at + 2 * block.outputs, at + 2 * block.width(), Bf16{});
+          interleave(samples.first + from, samples.second_at(from), block.columns, at);
+          std::fill(at + 2 * block.columns, at + 2 * block.width(), Bf16{});
         }
       }
     }
@@ -279,7 +213,7 @@ class WeightsByPairs final : public Kernel {
   void run_blocks(const Blocks& of, const Bf16* source_pairs, const Bf16* diff_pairs, float* sums, float* dw,
                   float* db) const {
     const ConvShape& s = shape_;
-    constexpr std::int64_t kWidth = kRegisters * kOutputs;
+    constexpr std::int64_t kWidth = kRegisters * kTileColumns;
     const std::int64_t pixel = 2 * block_channels_, line = padded_width() * pixel, image = padded_pixels() * pixel;
     const bool has_bias = of.inputs == 0;
     float* bias = sums + tiles() * kInputs * kWidth;
@@ -290,22 +224,23 @@ class WeightsByPairs final : public Kernel {
       const Bf16* source = source_pairs + ((of.group * input_blocks() + of.inputs) * pairs_ + pair) * image;
       const Bf16* diffs = diff_pairs + diffs_at(of.group, of.outputs, pair);
       for (std::int64_t y = 0; y < s.out_height(); y += most_lines) {
-        TileSource from{.source = nullptr,
-                        .diffs = diffs + y * s.out_width() * kWidth * 2,
-                        .lines = std::min(most_lines, s.out_height() - y),
-                        .width = s.out_width(),
-                        .line_to_line = s.stride * line,
-                        .next_pixel = s.stride * pixel};
+        PairTile from{.rows = nullptr,
+                      .columns = diffs + y * s.out_width() * kWidth * 2,
+                      .lines = std::min(most_lines, s.out_height() - y),
+                      .width = s.out_width(),
+                      .next_line = s.stride * line,
+                      .next = s.stride * pixel,
+                      .next_row = 2};
         for (std::int64_t tile = 0; tile < tiles(); ++tile) {
-          from.source = source + (y * s.stride + tile / run_tiles()) * line + 2 * first_input(tile);
-          add_tile<kRegisters>(from, sums + tile * kInputs * kWidth);
+          from.rows = source + (y * s.stride + tile / run_tiles()) * line + 2 * first_input(tile);
+          add_pairs<kRegisters, 2>(from, sums + tile * kInputs * kWidth);
         }
-        if (has_bias) add_bias<kRegisters>(from.diffs, from.lines * from.width, bias);
+        if (has_bias) add_bias<kRegisters>(from.columns, from.lines * from.width, bias);
       }
     }
     const std::int64_t first = of.group * (s.out / s.groups) + of.outputs.first;
-    for (std::int64_t o = 0; o < of.outputs.outputs; ++o) write_weights(of, first + o, sums + o, kWidth, dw);
-    if (has_bias) std::copy_n(bias, of.outputs.outputs, db + first);
+    for (std::int64_t o = 0; o < of.outputs.columns; ++o) write_weights(of, first + o, sums + o, kWidth, dw);
+    if (has_bias) std::copy_n(bias, of.outputs.columns, db + first);
   }
 
   // The gradients of an output's weights, each `stride` after the one before it in the sums of the tiles.
@@ -324,7 +259,7 @@ class WeightsByPairs final : public Kernel {
   std::int64_t rows_, pairs_;
   int threads_;
   std::int64_t block_channels_;
-  std::vector<OutputBlock> blocks_;
+  std::vector<ColumnBlock> blocks_;
   ScratchPlan plan_;
   dnnl::stream stream_;
   Bridge source_, diffs_;
@@ -339,7 +274,7 @@ std::unique_ptr<Kernel> bind_pairs(const ConvBackwardWeights& op, int threads) {
   const std::int64_t run = shape.kernel * block_channels(shape), outputs = shape.out / shape.groups;
   if (shape.kernel == 1 || run < kInputs) return nullptr;
   // Most of the registers should hold sums that are asked for.
-  if (padded(run, kInputs) * padded(outputs, kOutputs) * 3 > run * outputs * 4) return nullptr;
+  if (padded(run, kInputs) * padded(outputs, kTileColumns) * 3 > run * outputs * 4) return nullptr;
   const OmpThreads scope(threads);
   return std::make_unique<WeightsByPairs>(op, threads);
 }
