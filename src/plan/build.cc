@@ -52,12 +52,13 @@ PlanBuilder::PlanBuilder(const Network& network, const PlanOptions& options) : n
     for (const PlanDevice& device : options.devices) {
       if (device.memory != options.devices[0].memory) {
         throw ConfigError("exchange.topology: shared needs devices that address one memory; " + device.name + " and " +
-                          options.devices[0].name + " do not: use direct");
+                          options.devices[0].name + " do not: use another topology");
       }
     }
   }
   plan_.mode = options.mode;
   plan_.precision = options.precision;
+  plan_.topology = options.topology;
   plan_.rows = options.rows;
   plan_.devices = options.devices;
   plan_.device_rows = partition_rows(options.rows, device_count(), options.reproducible_shards);
@@ -177,11 +178,13 @@ void PlanBuilder::choose_layouts() {
   }
 }
 
-// The devices that need the whole batch's rows of a fully-connected layer's factors: its owners.
+// The devices that need the whole batch's rows of a fully-connected layer's factors: its owners, and those that factors
+// pass on their way.
 std::vector<bool> PlanBuilder::full_rows_for(int layer) const {
   std::vector<bool> full(options_.devices.size());
   if (training() && plan_.content[layer] == ExchangeContent::factors) {
     for (const OwnerSpan& owner : owners_[layer]) full[owner.device] = true;
+    if (relays()) full.assign(full.size(), true);
   }
   return full;
 }

@@ -2,6 +2,8 @@
 // Builds one plan. Internal to src/plan: build.cc writes the forward and backward steps, exchange.cc what brings
 // gradients to their owners and new parameters back, synchronise.cc the waits.
 
+#include <functional>
+
 #include "plan/plan.h"
 
 namespace hadal {
@@ -29,6 +31,14 @@ class PlanBuilder {
     int device = 0;
     RowSpan rows;
     int weight = -1, bias = -1;  // tensors
+  };
+
+  // Some of a gradient's parts for an owned range, added up.
+  struct GradientPiece {
+    std::int64_t first_row = 0;  // of the first part
+    Range range;
+
+    bool operator<(const GradientPiece& other) const { return first_row < other.first_row; }
   };
 
   // build.cc: values and layouts
@@ -62,6 +72,7 @@ class PlanBuilder {
   void send_inputs(int layer);
   void gather(int layer);
   void gather_gradients(int layer);
+  void add_up(const std::string& name, int device, int layer, std::vector<GradientPiece>& pieces);
   void gather_factors(int layer);
   void update(int layer);
   FullyConnectedBackwardWeights product_of_factors(int layer, const OwnerSpan& owner) const;
@@ -87,6 +98,8 @@ class PlanBuilder {
                std::vector<Range> writes);
   void transfer(const std::string& name, int from, int to, StreamKind stream, int layer, Range source,
                 Range destination);
+  void spread(const std::string& name, int from, StreamKind stream, int layer, std::vector<bool> wanted,
+              const std::function<Range(int device)>& where);
   void transfer_columns(const std::string& name, int from, int to, int layer, Range source, Range destination,
                         std::int64_t pitch, std::int64_t first_column, std::int64_t columns);
   Rows rows_of(int device) const;
@@ -95,6 +108,8 @@ class PlanBuilder {
     return options_.precision == DType::bf16 && parameter.shape.size() > 1;
   }
   bool shared() const { return options_.topology == ExchangeTopology::shared; }
+  // Whether what is exchanged passes devices that have no use for it.
+  bool relays() const { return !shared() && options_.topology != ExchangeTopology::direct; }
   bool training() const { return options_.mode == PlanMode::train; }
   int device_count() const { return static_cast<int>(options_.devices.size()); }
 

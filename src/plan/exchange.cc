@@ -6,10 +6,49 @@
 
 namespace hadal {
 
+namespace {
+
+// The same rows in as few spans as possible.
+std::vector<RowSpan> joined(std::vector<RowSpan> spans) {
+  std::sort(spans.begin(), spans.end(), [](const RowSpan& a, const RowSpan& b) { return a.first < b.first; });
+  std::vector<RowSpan> result;
+  for (const RowSpan& span : spans) {
+    if (!result.empty() && result.back().first + result.back().count == span.first) {
+      result.back().count += span.count;
+    } else {
+      result.push_back(span);
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
 void PlanBuilder::transfer(const std::string& name, int from, int to, StreamKind stream, int layer, Range source,
                            Range destination) {
   const std::size_t bytes = bytes_of(source);
   plan_.steps.push_back({name, from, stream, layer, Transfer{to, 1, bytes, bytes, bytes}, {source}, {destination}, {}});
+}
+
+// Brings what one device has, where(device), to all that are wanted, and those on the way. What it read where it lies
+// with one memory is counted for devices that work.
+void PlanBuilder::spread(const std::string& name, int from, StreamKind stream, int layer, std::vector<bool> wanted,
+                         const std::function<Range(int device)>& where) {
+  if (shared()) {
+    for (int to = 0; to < device_count(); ++to) {
+      if (to != from && wanted[to] && works(to)) plan_.remote_read_bytes += bytes_of(where(from));
+    }
+    return;
+  }
+  const Route route(options_.topology, device_count(), from);
+  for (auto to = route.outwards.rbegin(); *to != from; ++to) {
+    if (wanted[*to]) wanted[route.distribute[*to]] = true;
+  }
+  for (const int to : route.outwards) {
+    if (to == from || !wanted[to]) continue;
+    const int sender = route.distribute[to];
+    transfer(name, sender, to, stream, layer, where(sender), where(to));
+  }
 }
 
 // Copies columns of a matrix of rows `pitch` elements long.
@@ -38,22 +77,17 @@ void PlanBuilder::send_inputs(int l) {
   if (plan_.content[l] != ExchangeContent::factors) return;
   const int input = root(layer.inputs[0]);
   const RowTensor& rows = values_[input + 1];
-  // Another layer may have sent the same rows already.
-  for (int other = 0; other < l; ++other) {
-    if (plan_.content[other] == ExchangeContent::factors && root(network_.layers[other].inputs[0]) == input) return;
+  std::vector<bool> wanted(options_.devices.size());
+  for (int other = 0; other < static_cast<int>(network_.layers.size()); ++other) {
+    if (plan_.content[other] != ExchangeContent::factors || root(network_.layers[other].inputs[0]) != input) continue;
+    if (other < l) return;  // that layer has sent the rows already
+    for (const OwnerSpan& owner : owners_[other]) wanted[owner.device] = true;
   }
-  for (int to = 0; to < device_count(); ++to) {
-    if (!full_value_[input + 1][to]) continue;
-    for (int from = 0; from < device_count(); ++from) {
-      if (from == to || !works(from)) continue;
-      const RowSpan& span = plan_.device_rows[from];
-      if (shared()) {
-        plan_.remote_read_bytes += bytes_of(rows.rows(from, span.first, span.count));
-      } else {
-        transfer(layer.name + ".send_input", from, to, StreamKind::gather, l, rows.rows(from, span.first, span.count),
-                 rows.rows(to, span.first, span.count));
-      }
-    }
+  for (int from = 0; from < device_count(); ++from) {
+    if (!works(from)) continue;
+    const RowSpan& span = plan_.device_rows[from];
+    spread(layer.name + ".send_input", from, StreamKind::gather, l, wanted,
+           [&](int device) { return rows.rows(device, span.first, span.count); });
   }
 }
 
@@ -65,24 +99,54 @@ void PlanBuilder::gather(int l) {
   }
 }
 
+// Parts of a gradient are added up on their way, unless each is part of the definition of the result.
 void PlanBuilder::gather_gradients(int l) {
   const Layer& layer = network_.layers[l];
   for (const int index : owned_of_layer_[l]) {
     const OwnedRange& owned = plan_.owned[index];
     const std::string& name = network_.parameters[owned.parameter].name;
+    std::vector<std::vector<GradientPiece>> held(options_.devices.size());
     for (const GradientPart& part : gradients_[l]) {
       const int tensor = owned.parameter == layer.weight ? part.weight : part.bias;
-      Range source{tensor, owned.first, owned.count};
-      if (part.device != owned.device && shared()) {
-        plan_.remote_read_bytes += static_cast<std::size_t>(owned.count) * 4;
-      } else if (part.device != owned.device) {
-        const int received = add_tensor(name + ".received", owned.device, TensorKind::gradient, owned.count);
-        transfer(name + ".send_gradient", part.device, owned.device, StreamKind::gather, l, source, whole(received));
-        source = whole(received);
-      }
-      sources_[index].push_back(source);
+      held[shared() ? owned.device : part.device].push_back({part.rows.first, {tensor, owned.first, owned.count}});
+      if (shared() && part.device != owned.device) plan_.remote_read_bytes += bytes_of(held[owned.device].back().range);
     }
+    if (!shared()) {
+      const Route route(options_.topology, device_count(), owned.device);
+      for (const int from : route.inwards) {
+        if (from == owned.device) continue;
+        if (options_.reproducible_shards == 0) add_up(name, from, l, held[from]);
+        const int to = route.gather[from];
+        for (const GradientPiece& piece : held[from]) {
+          const Range received = whole(add_tensor(name + ".received", to, TensorKind::gradient, owned.count));
+          transfer(name + ".send_gradient", from, to, StreamKind::gather, l, piece.range, received);
+          held[to].push_back({piece.first_row, received});
+        }
+      }
+    }
+    std::vector<GradientPiece>& pieces = held[owned.device];
+    std::sort(pieces.begin(), pieces.end());
+    for (const GradientPiece& piece : pieces) sources_[index].push_back(piece.range);
   }
+}
+
+// Several pieces become their sum. It waits for what comes from others, so it is not for the compute stream.
+void PlanBuilder::add_up(const std::string& name, int device, int l, std::vector<GradientPiece>& pieces) {
+  if (pieces.size() < 2) return;
+  std::sort(pieces.begin(), pieces.end());
+  std::vector<Range> reads;
+  for (const GradientPiece& piece : pieces) reads.push_back(piece.range);
+  const std::int64_t count = reads[0].count;
+  const Range sum = whole(add_tensor(name + ".partial_sum", device, TensorKind::gradient, count));
+  plan_.steps.push_back({name + ".add_up",
+                         device,
+                         StreamKind::gather,
+                         l,
+                         Compute{SumParts{static_cast<int>(reads.size()), count}},
+                         std::move(reads),
+                         {sum},
+                         {}});
+  pieces = {{pieces[0].first_row, sum}};
 }
 
 // Brings the columns of the output's diff that each owner needs.
@@ -91,14 +155,23 @@ void PlanBuilder::gather_factors(int l) {
   const RowTensor& diffs = diffs_[l + 1];
   const std::int64_t out = diffs.row_elements;
   for (const OwnerSpan& owner : owners_[l]) {
-    for (int from = 0; from < device_count(); ++from) {
-      if (from == owner.device || !works(from)) continue;
-      const RowSpan& span = plan_.device_rows[from];
-      if (shared()) {
-        plan_.remote_read_bytes += bytes_of({diffs.tensor[from], 0, span.count * owner.count});
-      } else {
-        transfer_columns(layer.name + ".send_diff", from, owner.device, l, diffs.rows(from, span.first, span.count),
-                         diffs.rows(owner.device, span.first, span.count), out, owner.first, owner.count);
+    std::vector<std::vector<RowSpan>> held(options_.devices.size());
+    for (int d = 0; d < device_count(); ++d) {
+      const RowSpan& own = plan_.device_rows[d];
+      if (!works(d)) continue;
+      if (shared() && d != owner.device)
+        plan_.remote_read_bytes += bytes_of({diffs.tensor[d], 0, own.count * owner.count});
+      held[d].push_back({own.first, own.count, {}});
+    }
+    if (shared()) continue;
+    const Route route(options_.topology, device_count(), owner.device);
+    for (const int from : route.inwards) {
+      if (from == owner.device) continue;
+      const int to = route.gather[from];
+      for (const RowSpan& span : joined(held[from])) {
+        transfer_columns(layer.name + ".send_diff", from, to, l, diffs.rows(from, span.first, span.count),
+                         diffs.rows(to, span.first, span.count), out, owner.first, owner.count);
+        held[to].push_back(span);
       }
     }
   }
@@ -194,15 +267,8 @@ void PlanBuilder::update_range(int index, const std::vector<Range>& parts, int s
 void PlanBuilder::distribute(int index) {
   const OwnedRange& owned = plan_.owned[index];
   const Parameter& parameter = network_.parameters[owned.parameter];
-  for (int to = 0; to < device_count(); ++to) {
-    if (to == owned.device) continue;
-    if (shared()) {
-      plan_.remote_read_bytes += works(to) ? bytes_of(place_of(owned, to)) : 0;
-    } else {
-      transfer(parameter.name + ".send", owned.device, to, StreamKind::distribute, parameter.layer,
-               place_of(owned, owned.device), place_of(owned, to));
-    }
-  }
+  spread(parameter.name + ".send", owned.device, StreamKind::distribute, parameter.layer,
+         std::vector<bool>(options_.devices.size(), true), [&](int device) { return place_of(owned, device); });
 }
 
 // Clipping by the global norm: owners hold their gradients until the sums of squares of all are known to all.
@@ -243,10 +309,10 @@ void PlanBuilder::clip_and_update() {
 
 void PlanBuilder::share_norms(const std::vector<int>& slots, std::int64_t first, std::int64_t count, int owner) {
   if (shared()) return;
-  for (int to = 0; to < device_count(); ++to) {
-    if (to == owner) continue;
-    transfer("norms.send", owner, to, StreamKind::gather, -1, {slots[owner], first, count}, {slots[to], first, count});
-  }
+  spread("norms.send", owner, StreamKind::gather, -1, std::vector<bool>(options_.devices.size(), true),
+         [&](int device) {
+           return Range{slots[device], first, count};
+         });
 }
 
 std::vector<int> PlanBuilder::scales_from(const std::vector<int>& slots, std::int64_t count) {

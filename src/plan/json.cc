@@ -51,6 +51,7 @@ ordered_json plan_to_json(const Plan& plan, const Network& network, const Memory
                               {"exchange", to_string(plan.content[l])},
                               {"exchange_bytes_per_step", plan.layer_exchange_bytes[l]}});
   }
+  json["topology"] = to_string(plan.topology);
   json["transfer_bytes_per_step"] = 0;
   json["exchange_bytes_per_step"] = plan.exchange_bytes();
   json["remote_read_bytes_per_step"] = plan.remote_read_bytes;

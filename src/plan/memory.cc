@@ -26,7 +26,7 @@ std::vector<Lifetime> lifetimes_of(const Plan& plan, bool share) {
   std::vector<Lifetime> lifetimes(plan.tensors.size());
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     const Step& step = plan.steps[i];
-    const int stream = step.device * kStreamKinds + static_cast<int>(step.stream);
+    const int stream = static_cast<int>(step.stream_index());
     for (const auto* ranges : {&step.reads, &step.writes}) {
       for (const Range& range : *ranges) lifetimes[range.tensor].touch(static_cast<int>(i), stream);
     }
@@ -60,7 +60,7 @@ MemoryPlan plan_memory(const Plan& plan, const MemoryOptions& options) {
   MemoryPlan memory;
   memory.offset.resize(plan.tensors.size());
   memory.use.resize(plan.devices.size());
-  memory.scratch_offset.resize(plan.devices.size());
+  memory.scratch_offset.resize(plan.devices.size() * kStreamKinds);
   for (std::size_t t = 0; t < plan.tensors.size(); ++t) {
     const PlanTensor& tensor = plan.tensors[t];
     if (!tensor.persistent()) continue;
@@ -69,11 +69,15 @@ MemoryPlan plan_memory(const Plan& plan, const MemoryOptions& options) {
     use.peak += align(tensor.bytes());
     bytes_of_kind(use, tensor.kind) += tensor.bytes();
   }
-  for (std::size_t d = 0; d < plan.devices.size(); ++d) {
-    MemoryUse& use = memory.use[d];
-    memory.scratch_offset[d] = use.peak;
-    use.scratch = options.scratch.empty() ? 0 : options.scratch[d];
-    use.peak += align(use.scratch);
+  std::vector<std::size_t> shared_from(plan.devices.size());  // what tensors share begins after the scratch
+  for (std::size_t s = 0; s < memory.scratch_offset.size(); ++s) {
+    MemoryUse& use = memory.use[s / kStreamKinds];
+    const std::size_t bytes = options.scratch.empty() ? 0 : options.scratch[s];
+    memory.scratch_offset[s] = use.peak;
+    use.scratch += bytes;
+    use.peak += align(bytes);
+    memory.scratch_bytes.push_back(bytes);
+    shared_from[s / kStreamKinds] = use.peak;
   }
 
   const std::vector<Lifetime> lifetimes = lifetimes_of(plan, options.share);
@@ -86,7 +90,7 @@ MemoryPlan plan_memory(const Plan& plan, const MemoryOptions& options) {
   for (const std::size_t t : by_size) {
     const PlanTensor& tensor = plan.tensors[t];
     auto& others = placed[tensor.device];
-    std::size_t offset = memory.scratch_offset[tensor.device] + align(memory.use[tensor.device].scratch);
+    std::size_t offset = shared_from[tensor.device];
     for (const std::size_t other : others) {
       if (!lifetimes[t].meets(lifetimes[other])) continue;
       if (offset + align(tensor.bytes()) <= memory.offset[other]) break;

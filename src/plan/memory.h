@@ -10,7 +10,7 @@ namespace hadal {
 
 struct MemoryOptions {
   std::size_t alignment = 64;        // of every tensor; a power of two
-  std::vector<std::size_t> scratch;  // by device: bytes that its kernels share
+  std::vector<std::size_t> scratch;  // by stream (Step::stream_index()): bytes that its kernels share
   bool share = true;                 // tensors whose lifetimes do not meet may share bytes
 };
 
@@ -20,9 +20,9 @@ struct MemoryUse {
 };
 
 struct MemoryPlan {
-  std::vector<std::size_t> offset;          // by tensor
-  std::vector<std::size_t> scratch_offset;  // by device
-  std::vector<MemoryUse> use;               // by device; `peak` is the arena's size
+  std::vector<std::size_t> offset;                         // by tensor
+  std::vector<std::size_t> scratch_offset, scratch_bytes;  // by stream
+  std::vector<MemoryUse> use;                              // by device; `peak` is the arena's size
 };
 
 // Persistent tensors come first, so that every plan of a family finds them at the same place. A tensor that steps of

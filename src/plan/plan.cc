@@ -1,9 +1,11 @@
 #include "plan/plan.h"
 
 #include <map>
+#include <stdexcept>
 
 #include "base/error.h"
 #include "plan/builder.h"
+#include "plan/verify.h"
 
 namespace hadal {
 
@@ -64,6 +66,8 @@ ExchangeContent exchange_content(const Network& network, int l, const PlanOption
 
 Plan build_plan(const Network& network, const PlanOptions& options) {
   Plan plan = PlanBuilder(network, options).build();
+  const std::string error = exchange_error(plan, network);
+  if (!error.empty()) throw std::logic_error("a plan that does not exchange what it should: " + error);
   count_traffic(plan);
   return plan;
 }

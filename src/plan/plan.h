@@ -15,13 +15,11 @@
 #include "nn/network.h"
 #include "nn/op.h"
 #include "plan/partition.h"
+#include "plan/topology.h"
 
 namespace hadal {
 
 enum class PlanMode { train, evaluate, predict };
-
-// shared: one memory, nothing is copied. direct: ranges are sent to their owner and back.
-enum class ExchangeTopology { shared, direct };
 
 // What travels to the owner of a fully-connected layer's parameters.
 enum class ExchangeContent { automatic, gradients, factors };
@@ -95,6 +93,10 @@ struct Step {
   std::variant<Compute, Transfer, Load> body;
   std::vector<Range> reads, writes;  // a range that is written in place stands in `writes` only
   std::vector<int> waits;            // earlier steps, of other streams, that must be done
+
+  std::size_t stream_index() const {  // among all streams of the plan's devices
+    return static_cast<std::size_t>(device) * kStreamKinds + static_cast<std::size_t>(stream);
+  }
 };
 
 // Where layers read parameter p: one tensor on each device, or the same one where they share a memory. fp32, or a copy
@@ -127,6 +129,7 @@ struct LinkBytes {
 struct Plan {
   PlanMode mode = PlanMode::train;
   DType precision = DType::f32;
+  ExchangeTopology topology = ExchangeTopology::shared;
   std::int64_t rows = 0;
   std::vector<PlanDevice> devices;
   std::vector<RowSpan> device_rows;

@@ -31,7 +31,7 @@ double run(const Plan& plan, const DeviceSpeed& device, const LinkSpeed& link, s
   compute_seconds.assign(plan.devices.size(), 0);
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     const Step& step = plan.steps[i];
-    double& stream = free[static_cast<std::size_t>(step.device * kStreamKinds + static_cast<int>(step.stream))];
+    double& stream = free[step.stream_index()];
     for (const int wait : step.waits) stream = std::max(stream, done[wait]);
     const double seconds = seconds_of(plan, step, device, link);
     stream += seconds;

@@ -29,9 +29,7 @@ void join(Knowledge& into, const Knowledge& other) {
 
 void synchronise(Plan& plan) {
   const std::size_t streams = plan.devices.size() * kStreamKinds;
-  const auto stream_of = [&](int step) {
-    return static_cast<std::size_t>(plan.steps[step].device * kStreamKinds + static_cast<int>(plan.steps[step].stream));
-  };
+  const auto stream_of = [&](int step) { return plan.steps[step].stream_index(); };
   std::vector<std::vector<Access>> accesses(plan.tensors.size());
   std::vector<Knowledge> knows(plan.steps.size());  // after each step: including itself
   std::vector<Knowledge> last(streams, Knowledge(streams, 0));

@@ -35,7 +35,9 @@ BoundPlan::BoundPlan(Plan plan, const std::vector<std::unique_ptr<Device>>& devi
     const auto* compute = std::get_if<Compute>(&step.body);
     if (compute) check_types(plan_, step, compute->op);
     try {
-      kernels_.push_back(compute ? backend.bind(compute->op, devices[step.device]->threads()) : nullptr);
+      // What runs beside the compute stream leaves it the device's cores.
+      const int threads = step.stream == StreamKind::compute ? devices[step.device]->threads() : 1;
+      kernels_.push_back(compute ? backend.bind(compute->op, threads) : nullptr);
     } catch (const DeviceError& error) {
       throw DeviceError(plan_.devices[step.device].name + ": " + step.name + ": " + error.what());
     }
@@ -43,10 +45,10 @@ BoundPlan::BoundPlan(Plan plan, const std::vector<std::unique_ptr<Device>>& devi
 }
 
 std::vector<std::size_t> BoundPlan::scratch_bytes() const {
-  std::vector<std::size_t> bytes(plan_.devices.size());
+  std::vector<std::size_t> bytes(plan_.devices.size() * kStreamKinds);
   for (std::size_t i = 0; i < kernels_.size(); ++i) {
     if (!kernels_[i]) continue;
-    std::size_t& most = bytes[plan_.steps[i].device];
+    std::size_t& most = bytes[plan_.steps[i].stream_index()];
     most = std::max(most, kernels_[i]->scratch_bytes());
   }
   return bytes;
@@ -93,7 +95,7 @@ void BoundPlan::place(const std::vector<std::byte*>& arenas) {
   }
   for (int i = 0; i < static_cast<int>(plan_.steps.size()); ++i) {
     const Step& step = plan_.steps[i];
-    auto& items = programs_[step.device * kStreamKinds + static_cast<int>(step.stream)].items;
+    auto& items = programs_[step.stream_index()].items;
     for (const int wait : step.waits) items.push_back({Item::Kind::wait, i, nullptr, {}, events_[wait].get()});
     if (kernels_[i]) {
       std::vector<Work::Argument> arguments;
@@ -101,7 +103,7 @@ void BoundPlan::place(const std::vector<std::byte*>& arenas) {
         for (const Range& range : *ranges) arguments.push_back({address(range), bytes(range)});
       }
       work_[i] = std::make_unique<BoundKernel>(*kernels_[i], std::move(arguments),
-                                               arenas[step.device] + memory_.scratch_offset[step.device]);
+                                               arenas[step.device] + memory_.scratch_offset[step.stream_index()]);
       items.push_back({Item::Kind::run, i, work_[i].get(), {}, nullptr});
     } else {
       items.push_back({Item::Kind::copy, i, nullptr, copy(i), nullptr});

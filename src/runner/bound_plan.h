@@ -35,7 +35,7 @@ class BoundPlan {
 
   const Plan& plan() const { return plan_; }
   const Kernel* kernel(int step) const { return kernels_[step].get(); }  // nullptr: not a kernel
-  std::vector<std::size_t> scratch_bytes() const;                        // by device
+  std::vector<std::size_t> scratch_bytes() const;                        // by stream
 
   void set_memory(MemoryPlan memory) { memory_ = std::move(memory); }
   const MemoryPlan& memory() const { return memory_; }

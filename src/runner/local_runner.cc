@@ -24,12 +24,12 @@ LocalRunner::LocalRunner(std::vector<std::unique_ptr<Device>> devices, std::uniq
                          std::vector<Plan> plans, const RunnerOptions& options)
     : devices_(std::move(devices)), backend_(std::move(backend)), backend_name_(backend_->name()), options_(options) {
   HADAL_CHECK(!plans.empty());
-  MemoryOptions memory{options.guarded ? kPage : kCacheLine, std::vector<std::size_t>(devices_.size()),
+  MemoryOptions memory{options.guarded ? kPage : kCacheLine, std::vector<std::size_t>(devices_.size() * kStreamKinds),
                        !options.guarded && !options.keep_activations};
   for (Plan& plan : plans) {
     bound_.push_back(std::make_unique<BoundPlan>(std::move(plan), devices_, *backend_));
     const auto scratch = bound_.back()->scratch_bytes();
-    for (std::size_t d = 0; d < devices_.size(); ++d) memory.scratch[d] = std::max(memory.scratch[d], scratch[d]);
+    for (std::size_t s = 0; s < scratch.size(); ++s) memory.scratch[s] = std::max(memory.scratch[s], scratch[s]);
   }
   arena_bytes_.resize(devices_.size());
   seen_.resize(devices_.size());
@@ -184,16 +184,14 @@ void LocalRunner::run_guarded(int index, const StepValues& values) {
     set_access(PROT_NONE);
     for (const Range& range : step.reads) open(bound.address(range), bound.bytes(range), PROT_READ);
     for (const Range& range : step.writes) open(bound.address(range), bound.bytes(range), PROT_READ | PROT_WRITE);
-    open(arenas_[step.device] + bound.memory().scratch_offset[step.device], bound.memory().use[step.device].scratch,
-         PROT_READ | PROT_WRITE);
+    open(arenas_[step.device] + bound.memory().scratch_offset[step.stream_index()],
+         bound.memory().scratch_bytes[step.stream_index()], PROT_READ | PROT_WRITE);
     if (Work* work = bound.work(i)) {
       try {
         work->run(values);
       } catch (const NotFinite& error) {
         set_access(PROT_READ | PROT_WRITE);
-        const auto stream =
-            static_cast<std::size_t>(step.device * kStreamKinds) + static_cast<std::size_t>(step.stream);
-        fail(index, stream, StepError(i, error.what(), StepError::Cause::not_finite), values);
+        fail(index, step.stream_index(), StepError(i, error.what(), StepError::Cause::not_finite), values);
       }
       continue;
     }

@@ -249,9 +249,9 @@ Keys<ExchangeSpec> exchange_keys() {
              {{"auto", Topology::automatic},
               {"shared", Topology::shared},
               {"direct", Topology::direct},
-              {"line", Topology::line, false},
-              {"tree", Topology::tree, false},
-              {"ring", Topology::ring, false}},
+              {"line", Topology::line},
+              {"tree", Topology::tree},
+              {"ring", Topology::ring}},
              "auto", "how gradients and parameters travel: read where they lie, or sent from device to device")),
       at(&E::content_where,
          choice<E, Content>(

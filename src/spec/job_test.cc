@@ -181,8 +181,6 @@ const BadLine kBadLines[] = {
     {kEnd, "precision: fp64", "11:12: precision must be fp32 or bf16, not 'fp64'; did you mean 'fp32'?"},
     {3, "  input: [4]\n  loss: softmax", "4:9: network.loss must be softmax_cross_entropy, not 'softmax'"},
     // known to the language, not to this version
-    {kEnd, "exchange: {topology: ring}",
-     "11:22: exchange.topology ring is not supported by this version yet; use auto, shared or direct"},
     {kEnd, "memory: {limit: 4GB}", "11:17: memory.limit 4GB is not supported by this version yet; use none"},
     {kEnd, "memory: {recompute: all}", "11:21: memory.recompute all is not supported by this version yet; use auto"},
     {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: 2}",

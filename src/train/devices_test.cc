@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <span>
 
 #include "ops/arguments.h"
 #include "testing/networks.h"
@@ -11,6 +12,10 @@
 
 namespace hadal {
 namespace {
+
+constexpr ExchangeTopology kAll[] = {ExchangeTopology::shared, ExchangeTopology::direct, ExchangeTopology::line,
+                                     ExchangeTopology::tree, ExchangeTopology::ring};
+constexpr auto kSending = std::span(kAll).subspan(1);
 
 using testing::device_list;
 using testing::SmallTraining;
@@ -44,7 +49,10 @@ TEST_P(Devices, any_number_of_them_gives_the_same_bits_when_reproducible) {
     many.topology = ExchangeTopology::direct;
     EXPECT_EQ(testing::train(many), one) << count << " cpu devices, direct";
     many.devices = device_list("fake", count);
-    EXPECT_EQ(testing::train(many), one) << count << " fake devices, direct";
+    for (const ExchangeTopology topology : kSending) {
+      many.topology = topology;
+      EXPECT_EQ(testing::train(many), one) << count << " fake devices, " << to_string(topology);
+    }
   }
 }
 
@@ -57,11 +65,11 @@ TEST_P(Devices, any_number_and_content_gives_nearly_the_same_otherwise) {
   const auto start = testing::train(untrained);
   for (const int count : {2, 3, 6}) {
     for (const auto content : {ExchangeContent::gradients, ExchangeContent::factors}) {
-      for (const char* kind : {"cpu", "fake"}) {
+      for (const ExchangeTopology topology : kAll) {
         SmallTraining many = single;
-        many.devices = device_list(kind, count);
+        many.devices = device_list(topology == ExchangeTopology::shared ? "cpu" : "fake", count);
         many.content = content;
-        many.topology = std::string(kind) == "cpu" ? ExchangeTopology::shared : ExchangeTopology::direct;
+        many.topology = topology;
         const auto result = testing::train(many);
         for (std::size_t p = 0; p < one.size(); ++p) {
           double difference = 0, size = 0, change = 0;
@@ -73,7 +81,7 @@ TEST_P(Devices, any_number_and_content_gives_nearly_the_same_otherwise) {
           // In bf16 a sum in another order may round to the next number.
           const bool bf16 = GetParam().precision == DType::bf16;
           EXPECT_LE(difference, bf16 ? 0.05 * change : 1e-5 * size + 1e-7)
-              << count << " " << kind << ", parameter " << p;
+              << count << " devices, " << to_string(topology) << ", parameter " << p;
         }
       }
     }

@@ -54,12 +54,21 @@ Plan make_plan(const JobSpec& job, const Network& network, const std::vector<Pla
         throw ConfigError(
             job.exchange.topology_where,
             "exchange.topology: shared needs devices that address one memory; fake devices have one each: "
-            "use direct or auto");
+            "use another topology, or auto");
       }
       options.topology = ExchangeTopology::shared;
       break;
     case Topology::direct:
       options.topology = ExchangeTopology::direct;
+      break;
+    case Topology::line:
+      options.topology = ExchangeTopology::line;
+      break;
+    case Topology::tree:
+      options.topology = ExchangeTopology::tree;
+      break;
+    case Topology::ring:
+      options.topology = ExchangeTopology::ring;
       break;
     default:
       options.topology = one_memory ? ExchangeTopology::shared : ExchangeTopology::direct;

@@ -19,13 +19,15 @@ struct Case {
   double clip_norm = 0;
   std::int64_t shards = 0;
   DType precision = DType::f32;
+  ExchangeTopology topology = ExchangeTopology::direct;
+  int devices = 2;
 };
 
 SmallTraining training_of(const Case& c) {
   SmallTraining training;
   training.network = c.network;
-  training.devices = testing::device_list("fake", 2);
-  training.topology = ExchangeTopology::direct;
+  training.devices = testing::device_list("fake", c.devices);
+  training.topology = c.topology;
   training.content = c.content;
   training.clip_norm = c.clip_norm;
   training.shards = c.shards;
@@ -97,6 +99,10 @@ NetworkSpec tiny_dag() {
           {}};
 }
 
+Case relayed(const char* name, ExchangeTopology topology) {
+  return {name, tiny_conv(), ExchangeContent::automatic, 0, 0, DType::f32, topology, 3};
+}
+
 INSTANTIATE_TEST_SUITE_P(
     all, Waits,
     ::testing::Values(Case{"conv", tiny_conv()}, Case{"gradients", two_layers(), ExchangeContent::gradients},
@@ -105,7 +111,9 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"reproducible", tiny_conv(), ExchangeContent::automatic, 0, 4}, Case{"branches", tiny_dag()},
                       Case{"bf16", tiny_conv(), ExchangeContent::automatic, 0, 0, DType::bf16},
                       Case{"bf16_factors", two_layers(), ExchangeContent::factors, 0, 0, DType::bf16},
-                      Case{"clipped_factors", two_layers(), ExchangeContent::factors, 0.01}),
+                      Case{"clipped_factors", two_layers(), ExchangeContent::factors, 0.01},
+                      relayed("line", ExchangeTopology::line), relayed("tree", ExchangeTopology::tree),
+                      relayed("ring", ExchangeTopology::ring)),
     [](const auto& test) { return test.param.name; });
 
 }  // namespace

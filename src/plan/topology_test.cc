@@ -1,0 +1,182 @@
+// Ways between devices, and what the check of plans finds where a step is missing, doubled or misled.
+
+#include "plan/topology.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <numeric>
+
+#include "plan/plan.h"
+#include "plan/verify.h"
+#include "testing/networks.h"
+
+namespace hadal {
+namespace {
+
+constexpr ExchangeTopology kSending[] = {ExchangeTopology::direct, ExchangeTopology::line, ExchangeTopology::tree,
+                                         ExchangeTopology::ring};
+
+PlanOptions options_of(ExchangeTopology topology, int devices, ExchangeContent content) {
+  PlanOptions options;
+  options.batch = options.rows = 24;
+  for (int d = 0; d < devices; ++d) options.devices.push_back({"fake:" + std::to_string(d), 1 + d});
+  options.topology = topology;
+  options.content = content;
+  options.momentum = 0.9;
+  return options;
+}
+
+TEST(Route, leads_every_device_to_the_owner_and_back) {
+  for (const ExchangeTopology topology : kSending) {
+    for (int devices = 1; devices <= 9; ++devices) {
+      for (int owner = 0; owner < devices; ++owner) {
+        const Route route(topology, devices, owner);
+        for (const auto* next : {&route.gather, &route.distribute}) {
+          for (int from = 0; from < devices; ++from) {
+            int at = from, hops = 0;
+            for (; at != owner && hops < devices; ++hops) at = (*next)[at];
+            EXPECT_EQ(at, owner) << to_string(topology) << " of " << devices << " from " << from;
+          }
+        }
+        std::vector<bool> seen(devices);
+        for (const int device : route.outwards) {
+          EXPECT_TRUE(device == owner || seen[route.distribute[device]]);
+          seen[device] = true;
+        }
+        seen.assign(devices, false);
+        for (const int device : route.inwards) {
+          seen[device] = true;
+          EXPECT_TRUE(device == owner || !seen[route.gather[device]]);
+        }
+        EXPECT_EQ(route.inwards.size(), static_cast<std::size_t>(devices));
+        EXPECT_EQ(route.outwards.size(), static_cast<std::size_t>(devices));
+      }
+    }
+  }
+}
+
+TEST(Route, hops_are_those_of_its_topology) {
+  for (int owner = 0; owner < 7; ++owner) {
+    for (int d = 0; d < 7; ++d) {
+      if (d == owner) continue;
+      EXPECT_EQ(Route(ExchangeTopology::direct, 7, owner).gather[d], owner);
+      EXPECT_EQ(std::abs(Route(ExchangeTopology::line, 7, owner).gather[d] - d), 1);
+      EXPECT_EQ(Route(ExchangeTopology::ring, 7, owner).gather[d], (d + 1) % 7);
+      EXPECT_EQ(Route(ExchangeTopology::ring, 7, owner).distribute[d], (d + 6) % 7);
+    }
+  }
+  // 3 is the root of 0 ... 6, 1 and 5 are below it.
+  const Route tree(ExchangeTopology::tree, 7, 6);
+  EXPECT_EQ(tree.gather, (std::vector<int>{1, 3, 1, 5, 5, 6, -1}));
+}
+
+std::size_t bytes_between(const Plan& plan, int from, int to) {
+  for (const LinkBytes& link : plan.links) {
+    if (link.from == from && link.to == to) return link.bytes;
+  }
+  return 0;
+}
+
+TEST(Exchange, each_hop_of_a_line_carries_each_byte_of_plain_gradients_once) {
+  const Network network = build_network(testing::small_lenet());
+  const std::size_t model = static_cast<std::size_t>(network.parameter_elements()) * 4;
+  for (int devices = 2; devices <= 8; ++devices) {
+    const Plan plan = build_plan(network, options_of(ExchangeTopology::line, devices, ExchangeContent::gradients));
+    EXPECT_EQ(plan.links.size(), static_cast<std::size_t>(2 * (devices - 1)));
+    for (int d = 0; d + 1 < devices; ++d) {
+      EXPECT_EQ(bytes_between(plan, d, d + 1), model) << devices << " devices";
+      EXPECT_EQ(bytes_between(plan, d + 1, d), model) << devices << " devices";
+    }
+  }
+}
+
+TEST(Exchange, a_hop_of_a_ring_carries_all_gradients_but_its_senders_and_all_values_but_its_receivers) {
+  const Network network = build_network(testing::small_mlp());
+  for (int devices = 2; devices <= 8; ++devices) {
+    const Plan plan = build_plan(network, options_of(ExchangeTopology::ring, devices, ExchangeContent::gradients));
+    std::vector<std::size_t> own(devices);
+    for (const OwnedRange& owned : plan.owned) own[owned.device] += static_cast<std::size_t>(owned.count) * 4;
+    const std::size_t model = std::accumulate(own.begin(), own.end(), std::size_t{0});
+    for (int d = 0; d < devices; ++d) {
+      const int next = (d + 1) % devices;
+      EXPECT_EQ(bytes_between(plan, d, next), 2 * model - own[d] - own[next]) << devices << " devices";
+    }
+  }
+}
+
+TEST(Exchange, relayed_factors_cross_each_hop_once) {
+  const NetworkSpec spec{{100}, {testing::fully_connected("only", 120)}, {}};
+  const Network network = build_network(spec);
+  const Plan plan = build_plan(network, options_of(ExchangeTopology::line, 3, ExchangeContent::factors));
+  // From the first device to the second: 8 rows of inputs, 8 rows of the 80 columns that it and the third own, and the
+  // values of the first's 40 outputs.
+  EXPECT_EQ(bytes_between(plan, 0, 1), (8u * 100 + 8 * 80 + 40 * 101) * 4);
+  // From the second to the third: the inputs of both, 16 rows of the third's 40 columns, 80 outputs.
+  EXPECT_EQ(bytes_between(plan, 1, 2), (16u * 100 + 16 * 40 + 80 * 101) * 4);
+}
+
+// A plan with one step changed.
+struct Damage {
+  const char* name;
+  void (*apply)(Plan& plan, std::size_t step);
+  bool (*applies)(const Step& step);
+};
+
+bool is_transfer(const Step& step) { return std::holds_alternative<Transfer>(step.body); }
+bool is_update(const Step& step) { return step.name.ends_with(".update"); }
+
+void drop(Plan& plan, std::size_t step) { plan.steps.erase(plan.steps.begin() + static_cast<std::ptrdiff_t>(step)); }
+
+const Damage kDamages[] = {
+    {"a transfer is missing", drop, is_transfer},
+    {"an update is missing", drop, is_update},
+    {"an update is made twice",
+     [](Plan& plan, std::size_t step) {
+       plan.steps.insert(plan.steps.begin() + static_cast<std::ptrdiff_t>(step), plan.steps[step]);
+     },
+     is_update},
+    {"a sum leaves something out",
+     [](Plan& plan, std::size_t step) { plan.steps[step].reads[1] = plan.steps[step].reads[0]; },
+     [](const Step& step) { return step.name.ends_with(".add_up"); }},
+    {"a transfer comes from elsewhere",
+     [](Plan& plan, std::size_t step) {
+       Range& source = plan.steps[step].reads[0];
+       source.first += source.first > 0 ? -1 : 1;
+     },
+     is_transfer},
+    {"a transfer goes elsewhere",
+     [](Plan& plan, std::size_t step) {
+       Range& to = plan.steps[step].writes[0];
+       to.first += to.first > 0 ? -1 : 1;
+     },
+     is_transfer},
+    {"a step waits for a later one",
+     [](Plan& plan, std::size_t step) { plan.steps[step].waits.push_back(static_cast<int>(plan.steps.size()) - 1); },
+     is_transfer},
+};
+
+TEST(Exchange, the_check_finds_every_damaged_step) {
+  for (const auto& spec : {testing::small_lenet(), testing::small_mlp()}) {
+    const Network network = build_network(spec);
+    for (const ExchangeTopology topology : kSending) {
+      for (const auto content : {ExchangeContent::gradients, ExchangeContent::factors}) {
+        const Plan whole = build_plan(network, options_of(topology, 4, content));
+        ASSERT_EQ(exchange_error(whole, network), "");
+        for (const Damage& damage : kDamages) {
+          for (std::size_t i = 0; i + 1 < whole.steps.size(); ++i) {
+            if (!damage.applies(whole.steps[i])) continue;
+            Plan damaged = whole;
+            damage.apply(damaged, i);
+            EXPECT_NE(exchange_error(damaged, network), "")
+                << to_string(topology) << ": " << damage.name << " at " << whole.steps[i].name;
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace hadal

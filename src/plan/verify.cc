@@ -1,0 +1,270 @@
+#include "plan/verify.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace hadal {
+
+namespace {
+
+// What wrote some elements: a step, and which of its `writes` they were part of.
+struct Producer {
+  int step = 0, write = 0;
+
+  auto operator<=>(const Producer&) const = default;
+};
+
+// Consecutive elements of a tensor with one history. Element e of the tensor is element e + shift of what each producer
+// wrote. Several producers: their sum.
+struct Segment {
+  std::int64_t end = 0;
+  std::vector<Producer> sum_of;  // sorted
+  std::int64_t shift = 0;
+};
+
+// The contents of a tensor: by first element; what is not there was not written.
+class Contents {
+ public:
+  void write(std::int64_t first, std::int64_t count, const std::vector<Producer>& sum_of, std::int64_t shift) {
+    if (count == 0) return;
+    cut(first);
+    cut(first + count);
+    segments_.erase(segments_.lower_bound(first), segments_.lower_bound(first + count));
+    segments_[first] = {first + count, sum_of, shift};
+  }
+
+  // The part of each segment inside [first, first + count), with a gap as a segment of no producer.
+  std::vector<std::pair<std::int64_t, Segment>> read(std::int64_t first, std::int64_t count) const {
+    std::vector<std::pair<std::int64_t, Segment>> parts;
+    auto next = segments_.upper_bound(first);
+    if (next != segments_.begin() && std::prev(next)->second.end > first) --next;
+    std::int64_t at = first;
+    while (at < first + count) {
+      Segment part;
+      if (next == segments_.end() || next->first >= first + count) {
+        part.end = first + count;
+      } else if (next->first > at) {
+        part.end = next->first;
+      } else {
+        part = next->second;
+        part.end = std::min(part.end, first + count);
+        ++next;
+      }
+      parts.emplace_back(at, part);
+      at = part.end;
+    }
+    return parts;
+  }
+
+ private:
+  void cut(std::int64_t at) {
+    auto after = segments_.upper_bound(at);
+    if (after == segments_.begin()) return;
+    auto& [first, segment] = *std::prev(after);
+    if (first == at || segment.end <= at) return;
+    segments_[at] = segment;
+    segment.end = at;
+  }
+
+  std::map<std::int64_t, Segment> segments_;
+};
+
+class Verifier {
+ public:
+  Verifier(const Plan& plan, const Network& network) : plan_(plan), network_(network), contents_(plan.tensors.size()) {}
+
+  std::string run() {
+    for (int i = 0; i < static_cast<int>(plan_.steps.size()) && error_.empty(); ++i) {
+      const Step& step = plan_.steps[i];
+      for (const int wait : step.waits) {
+        if (wait >= i) fail(i, "waits for a step that comes after it");
+      }
+      if (plan_.mode != PlanMode::train) continue;
+      if (const auto* transfer = std::get_if<Transfer>(&step.body)) {
+        move(step, *transfer);
+        continue;
+      }
+      std::vector<Producer> sum_of;
+      std::int64_t shift = 0;
+      const auto* compute = std::get_if<Compute>(&step.body);
+      if (compute && std::holds_alternative<SumParts>(compute->op)) {
+        std::tie(sum_of, shift) = sum(i, step.reads, step.writes[0].first);
+      } else if (compute && std::holds_alternative<SgdUpdate>(compute->op)) {
+        const auto parts = static_cast<std::size_t>(std::get<SgdUpdate>(compute->op).parts);
+        check_update(i, {step.reads.begin(), step.reads.begin() + static_cast<std::ptrdiff_t>(parts)});
+      } else if (compute && std::holds_alternative<FullyConnectedUpdate>(compute->op)) {
+        check_factors(i, std::get<FullyConnectedUpdate>(compute->op).gradient);
+      } else if (compute && std::holds_alternative<FullyConnectedBackwardWeights>(compute->op)) {
+        note_gradient(i, std::get<FullyConnectedBackwardWeights>(compute->op));
+      } else if (compute && std::holds_alternative<ConvBackwardWeights>(compute->op)) {
+        gradients_[step.layer].insert(i);
+      }
+      for (std::size_t w = 0; w < step.writes.size(); ++w) {
+        const Range& to = step.writes[w];
+        const bool summed = !sum_of.empty();
+        contents_[to.tensor].write(to.first, to.count,
+                                   summed ? sum_of : std::vector<Producer>{{i, static_cast<int>(w)}},
+                                   summed ? shift : -to.first);
+      }
+    }
+    if (plan_.mode == PlanMode::train && error_.empty()) check_new_values();
+    return error_;
+  }
+
+ private:
+  void fail(int step, const std::string& what) {
+    if (!error_.empty()) return;
+    error_ = fmt::format("{} on {}: {}", plan_.steps[step].name, plan_.devices[plan_.steps[step].device].name, what);
+  }
+
+  void move(const Step& step, const Transfer& transfer) {
+    const auto element = static_cast<std::int64_t>(size_of(plan_.tensors[step.reads[0].tensor].type));
+    const auto elements_in = [&](std::size_t bytes) { return static_cast<std::int64_t>(bytes) / element; };
+    for (std::int64_t row = 0; row < static_cast<std::int64_t>(transfer.rows); ++row) {
+      const std::int64_t from = step.reads[0].first + row * elements_in(transfer.source_pitch);
+      const std::int64_t to = step.writes[0].first + row * elements_in(transfer.destination_pitch);
+      for (const auto& [first, part] : contents_[step.reads[0].tensor].read(from, elements_in(transfer.row_bytes))) {
+        contents_[step.writes[0].tensor].write(first - from + to, part.end - first, part.sum_of,
+                                               part.shift + from - to);
+      }
+    }
+  }
+
+  // The producers whose sum the parts are, and the shift of an element that lies at `first`, where all parts agree.
+  std::pair<std::vector<Producer>, std::int64_t> sum(int step, const std::vector<Range>& parts, std::int64_t first) {
+    std::vector<Producer> sum_of;
+    std::int64_t shift = 0;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const auto read = contents_[parts[i].tensor].read(parts[i].first, parts[i].count);
+      if (read.size() != 1 || read[0].second.sum_of.empty()) {
+        fail(step, "reads a gradient that is not all there");
+        return {};
+      }
+      const std::int64_t own_shift = read[0].second.shift + parts[i].first - first;
+      if (i > 0 && own_shift != shift) fail(step, "adds up different elements of a gradient");
+      shift = own_shift;
+      sum_of.insert(sum_of.end(), read[0].second.sum_of.begin(), read[0].second.sum_of.end());
+    }
+    std::sort(sum_of.begin(), sum_of.end());
+    return {std::move(sum_of), shift};
+  }
+
+  const OwnedRange* owned_by(const Range& written) const {
+    for (const OwnedRange& owned : plan_.owned) {
+      const bool master = owned.master >= 0;
+      const Range values =
+          master ? Range{owned.master, 0, owned.count}
+                 : Range{plan_.parameters[owned.parameter].tensor[owned.device], owned.first, owned.count};
+      if (values.tensor == written.tensor && values.first == written.first && values.count == written.count)
+        return &owned;
+    }
+    return nullptr;
+  }
+
+  // The range that a step updates: once.
+  const OwnedRange* updated(int step, const Range& written) {
+    const OwnedRange* owned = owned_by(written);
+    if (owned == nullptr || owned->device != plan_.steps[step].device) {
+      fail(step, "updates what its device does not own");
+      return nullptr;
+    }
+    if (!updates_.emplace(owned - plan_.owned.data(), step).second) fail(step, "updates a range for the second time");
+    return owned;
+  }
+
+  void check_update(int i, const std::vector<Range>& parts) {
+    const OwnedRange* owned = updated(i, plan_.steps[i].writes[0]);
+    if (owned == nullptr) return;
+    const Layer& layer = network_.layers[plan_.steps[i].layer];
+    const int write = owned->parameter == layer.weight ? 0 : 1;
+    const auto [sum_of, shift] = sum(i, parts, 0);
+    if (!error_.empty()) return;
+    // Gradients of factors hold the owner's outputs alone.
+    const bool of_factors = plan_.content[plan_.steps[i].layer] == ExchangeContent::factors;
+    std::vector<Producer> all;
+    for (const int step : gradients_[plan_.steps[i].layer]) {
+      if (!of_factors || plan_.steps[step].device == owned->device) all.push_back({step, write});
+    }
+    if (sum_of != all) {
+      fail(i, fmt::format("adds up {} parts of the gradient where there are {}, or one of them twice", sum_of.size(),
+                          all.size()));
+    } else if (shift != (of_factors ? 0 : owned->first)) {
+      fail(i, "updates a range by the gradient of another");
+    }
+  }
+
+  void note_gradient(int i, const FullyConnectedBackwardWeights& op) {
+    gradients_[plan_.steps[i].layer].insert(i);
+    if (plan_.content[plan_.steps[i].layer] == ExchangeContent::factors) check_factors(i, op);
+  }
+
+  // The step's first two reads: rows of inputs and of output gradients.
+  void check_factors(int i, const FullyConnectedBackwardWeights& op) {
+    const Step& step = plan_.steps[i];
+    if (std::holds_alternative<FullyConnectedUpdate>(std::get<Compute>(step.body).op)) {
+      for (std::size_t w = 0; w < 2; ++w) updated(i, step.writes[w]);
+    }
+    check_rows(i, step.reads[0], op.in, 0, op.in);
+    check_rows(i, step.reads[1], op.out, op.first_output, op.outputs);
+  }
+
+  // Columns [first, first + count) of every row are what the row's device computed, all by the same step of the plan.
+  void check_rows(int i, const Range& range, std::int64_t width, std::int64_t first, std::int64_t count) {
+    std::string name;
+    for (const RowSpan& span : plan_.device_rows) {
+      const auto device = static_cast<int>(&span - plan_.device_rows.data());
+      for (std::int64_t row = span.first; row < span.first + span.count; ++row) {
+        const std::int64_t at = range.first + row * width + first;
+        for (const auto& [begin, part] : contents_[range.tensor].read(at, count)) {
+          if (part.sum_of.size() != 1) return fail(i, fmt::format("row {} of a factor is not there", row));
+          const Producer& producer = part.sum_of[0];
+          const Step& by = plan_.steps[producer.step];
+          if (name.empty()) name = by.name;
+          // The producer wrote its device's rows, from the first one on.
+          const std::int64_t element = begin + part.shift + span.first * width;
+          if (by.device != device || by.name != name || element != begin - range.first) {
+            return fail(i, fmt::format("row {} of a factor is not what {} computed", row, plan_.devices[device].name));
+          }
+        }
+      }
+    }
+  }
+
+  void check_new_values() {
+    for (std::size_t o = 0; o < plan_.owned.size(); ++o) {
+      const OwnedRange& owned = plan_.owned[o];
+      const std::string& name = network_.parameters[owned.parameter].name;
+      if (!updates_.contains(static_cast<std::ptrdiff_t>(o))) {
+        error_ = fmt::format("{}: a range of {} is not updated", plan_.devices[owned.device].name, name);
+        return;
+      }
+      const int update = updates_[static_cast<std::ptrdiff_t>(o)];
+      for (std::size_t d = 0; d < plan_.devices.size(); ++d) {
+        const int tensor = plan_.parameters[owned.parameter].tensor[d];
+        const auto parts = contents_[tensor].read(owned.first, owned.count);
+        const bool is_new = parts.size() == 1 && parts[0].second.sum_of.size() == 1 &&
+                            parts[0].second.sum_of[0].step == update && parts[0].second.shift == -owned.first;
+        if (is_new) continue;
+        error_ = fmt::format("{} does not get the new values of {} [{}, {}) from {}", plan_.devices[d].name, name,
+                             owned.first, owned.first + owned.count, plan_.devices[owned.device].name);
+        return;
+      }
+    }
+  }
+
+  const Plan& plan_;
+  const Network& network_;
+  std::vector<Contents> contents_;          // by tensor
+  std::map<int, std::set<int>> gradients_;  // by layer: the steps that compute its gradient's parts
+  std::map<std::ptrdiff_t, int> updates_;   // by owned range: the step that updates it
+  std::string error_;
+};
+
+}  // namespace
+
+std::string exchange_error(const Plan& plan, const Network& network) { return Verifier(plan, network).run(); }
+
+}  // namespace hadal

@@ -1,0 +1,17 @@
+#pragma once
+// Proves that a training plan exchanges what it should.
+
+#include <string>
+
+#include "nn/network.h"
+#include "plan/plan.h"
+
+namespace hadal {
+
+// Follows the contents of parameters, gradients and factors through the steps, without running them. Empty where each
+// owned range is updated once, from every part of its gradient exactly once (or the rows of its factors that their own
+// device computed last), every device ends with all new values, and no step waits for one that comes after it; else
+// what is wrong. Plans of other modes: the waits alone.
+std::string exchange_error(const Plan& plan, const Network& network);
+
+}  // namespace hadal
