@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <tuple>
 
 namespace hadal {
 
@@ -14,7 +15,8 @@ namespace {
 struct Producer {
   int step = 0, write = 0;
 
-  auto operator<=>(const Producer&) const = default;
+  bool operator==(const Producer&) const = default;
+  bool operator<(const Producer& other) const { return std::tie(step, write) < std::tie(other.step, other.write); }
 };
 
 // Consecutive elements of a tensor with one history. Element e of the tensor is element e + shift of what each producer
