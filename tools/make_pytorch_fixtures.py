@@ -255,11 +255,46 @@ def trainings():
             training("concat and add", {"network": dag, "solver": solver(0.01)}, 3)]
 
 
+def rules():
+    """Twelve updates by each rule, from gradients of very different sizes."""
+    torch.manual_seed(20161220)
+    cases = []
+
+    def rule(name, kind, rate, make, **options):
+        weights = torch.randn(9).requires_grad_(True)
+        case = dict(name=name, kind=kind, rate=rate, initial=flat(weights), steps=[], **options)
+        optimizer = make([weights])
+        for _ in range(12):
+            weights.grad = torch.randn(9) * torch.logspace(-3, 2, 9)
+            gradient = flat(weights.grad)
+            optimizer.step()
+            case["steps"].append(dict(gradient=gradient, weights=flat(weights)))
+        cases.append(case)
+
+    optim = torch.optim
+    rule("sgd", "sgd", 0.1, lambda p: optim.SGD(p, 0.1, weight_decay=0.01), weight_decay=0.01)
+    rule("sgd with momentum", "sgd", 0.1, lambda p: optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.01), momentum=0.9,
+         weight_decay=0.01)
+    rule("nesterov", "nesterov", 0.1, lambda p: optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.01, nesterov=True),
+         momentum=0.9, weight_decay=0.01)
+    rule("adagrad", "adagrad", 0.1, lambda p: optim.Adagrad(p, 0.1, weight_decay=0.01), weight_decay=0.01, epsilon=1e-10)
+    rule("rmsprop", "rmsprop", 0.1, lambda p: optim.RMSprop(p, 0.1, weight_decay=0.01), weight_decay=0.01, beta2=0.99,
+         epsilon=1e-8)
+    rule("rmsprop with momentum", "rmsprop", 0.1, lambda p: optim.RMSprop(p, 0.1, momentum=0.9), momentum=0.9,
+         beta2=0.99, epsilon=1e-8)
+    rule("adam", "adam", 0.1, lambda p: optim.Adam(p, 0.1, weight_decay=0.01), weight_decay=0.01, beta1=0.9, beta2=0.999,
+         epsilon=1e-8)
+    rule("adamw", "adamw", 0.1, lambda p: optim.AdamW(p, 0.1, weight_decay=0.01), weight_decay=0.01, beta1=0.9,
+         beta2=0.999, epsilon=1e-8)
+    return cases
+
+
 def main():
     root = pathlib.Path(__file__).resolve().parent.parent
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else root / "src/testing/fixtures"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in (("pytorch_ops", operators()), ("pytorch_training", {"trainings": trainings()})):
+    for name, content in (("pytorch_ops", operators()), ("pytorch_training", {"trainings": trainings()}),
+                          ("pytorch_rules", {"rules": rules()})):
         path = folder / (name + ".json")
         path.write_text(json.dumps(content, separators=(",", ":")) + "\n")
         print(path, path.stat().st_size, "bytes")

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "nn/layer.h"
+#include "optim/rule.h"
 #include "tensor/tensor.h"
 
 namespace hadal {
@@ -162,13 +163,13 @@ struct FullyConnectedBackwardWeights {
   DType type = DType::f32;
 };
 
-// FullyConnectedBackwardWeights and the SgdUpdate of those outputs in one, block by block while a block's gradient is
+// FullyConnectedBackwardWeights and the Update of those outputs in one, block by block while a block's gradient is
 // hot: the gradient as a whole is nowhere. reads source, diff_destination; writes (in place) weight [outputs, in], bias
-// [outputs], and with momentum the velocity of each; with `copies` writes the new weights in bf16. Bits are those of
-// the two operators one after the other.
+// [outputs], and each state of the rule, the weight's before the bias's; with `copies` writes the new weights in bf16.
+// Bits are those of the two operators one after the other.
 struct FullyConnectedUpdate {
   FullyConnectedBackwardWeights gradient;
-  float momentum = 0, weight_decay = 0;
+  UpdateRule rule;
   bool copies = false;
 };
 
@@ -218,13 +219,14 @@ struct SumParts {
   std::int64_t elements = 0;
 };
 
-// g = scale (sum of the parts, as SumParts) + decay w; v = momentum v + g; w -= rate v. Rounded after each operation,
-// never fused. A gradient that is not finite is not stored: the kernel throws NotFinite. reads the parts, and
-// with `scaled` a scale [1]; writes (in place) w, and with momentum v; with `copies` the new w in bf16 too.
-struct SgdUpdate {
+// A rule (optim/rule.h) by the gradient: scale (sum of the parts, as SumParts). Rounded after each operation, never
+// fused; StepValues::step counts the updates before. A gradient that is not finite is not stored: the kernel throws
+// NotFinite. reads the parts, and with `scaled` a scale [1]; writes (in place) w, and each state of the rule; with
+// `copies` the new w in bf16 too.
+struct Update {
   int parts = 1;
   std::int64_t elements = 0;
-  float momentum = 0, weight_decay = 0;
+  UpdateRule rule;
   bool scaled = false;
   bool copies = false;
 };
@@ -251,7 +253,7 @@ using Op =
     std::variant<ConvForward, ConvBackwardData, ConvBackwardWeights, PoolForward, PoolBackward, LrnForward, LrnBackward,
                  ActivationForward, ActivationBackward, Dropout, FullyConnectedForward, FullyConnectedBackwardData,
                  FullyConnectedBackwardWeights, FullyConnectedUpdate, ConcatForward, ConcatBackward, Add,
-                 SoftmaxCrossEntropy, Softmax, SumParts, SgdUpdate, SquaredNorms, ClipScale, Convert>;
+                 SoftmaxCrossEntropy, Softmax, SumParts, Update, SquaredNorms, ClipScale, Convert>;
 
 // "conv_forward", ...
 std::string op_name(const Op& op);

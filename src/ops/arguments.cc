@@ -124,9 +124,9 @@ Arguments list(const FullyConnectedUpdate& o) {
                          {"diff_destination", Access::read, rows.count * out, type},
                          {"weight", Access::update, outputs * in},
                          {"bias", Access::update, outputs}};
-  if (o.momentum != 0) {
-    arguments.push_back({"weight_velocity", Access::update, outputs * in});
-    arguments.push_back({"bias_velocity", Access::update, outputs});
+  for (const std::string& state : o.rule.states()) {
+    arguments.push_back({"weight_" + state, Access::update, outputs * in});
+    arguments.push_back({"bias_" + state, Access::update, outputs});
   }
   if (o.copies) arguments.push_back({"copy", Access::write, outputs * in, DType::bf16});
   return arguments;
@@ -177,11 +177,11 @@ Arguments list(const SumParts& o) {
   return arguments;
 }
 
-Arguments list(const SgdUpdate& o) {
+Arguments list(const Update& o) {
   Arguments arguments(static_cast<std::size_t>(o.parts), {"part", Access::read, o.elements});
   if (o.scaled) arguments.push_back({"scale", Access::read, 1});
   arguments.push_back({"weights", Access::update, o.elements});
-  if (o.momentum != 0) arguments.push_back({"velocity", Access::update, o.elements});
+  for (const std::string& state : o.rule.states()) arguments.push_back({state, Access::update, o.elements});
   if (o.copies) arguments.push_back({"copy", Access::write, o.elements, DType::bf16});
   return arguments;
 }

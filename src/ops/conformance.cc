@@ -77,8 +77,10 @@ Bytes make_input(const ConformanceCase& which, const OpArgument& argument, std::
   for (std::size_t i = 0; i < static_cast<std::size_t>(argument.elements); ++i) {
     if (argument.name == "labels") {
       set_element(bytes, i, static_cast<std::int32_t>(random.below(i, static_cast<std::uint64_t>(loss->classes))));
-    } else if (argument.name == "squares") {
+    } else if (argument.name == "squares" && argument.type == DType::f64) {
       set_element(bytes, i, double{random.uniform(i)} * 10);
+    } else if (argument.name.ends_with("squares")) {
+      set_element(bytes, i, random.uniform(i));
     } else if (argument.name == "scale") {
       set_element(bytes, i, random.uniform(i));
     } else {
@@ -336,7 +338,7 @@ struct Tolerance {
   double operator()(const FullyConnectedUpdate& o) const { return sum_tolerance(o.gradient.rows.count); }
   double operator()(const SoftmaxCrossEntropy& o) const { return sum_tolerance(o.classes) + 16 * kRounding; }
   double operator()(const Softmax& o) const { return sum_tolerance(o.classes) + 16 * kRounding; }
-  template <class Exact>  // ConcatForward, ConcatBackward, Add, SumParts, SgdUpdate, SquaredNorms, ClipScale
+  template <class Exact>  // ConcatForward, ConcatBackward, Add, SumParts, Update, SquaredNorms, ClipScale
   double operator()(const Exact&) const {
     return 0;
   }

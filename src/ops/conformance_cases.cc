@@ -245,14 +245,15 @@ void add_fully_connected(Cases& cases) {
     cases.push_back({name, FullyConnectedBackwardData{r.in, r.out, all(r.batch)}});
     const FullyConnectedBackwardWeights gradient{r.in, r.out, 0, r.out, {}, all(r.batch)};
     cases.push_back({name, gradient});
-    cases.push_back({name, FullyConnectedUpdate{gradient, 0.9f, 5e-4f}});
+    cases.push_back({name, FullyConnectedUpdate{gradient, UpdateRule::sgd(0.9, 5e-4)}});
   }
-  cases.push_back({"fully connected without momentum", FullyConnectedUpdate{{11, 23, 0, 23, {}, all(6)}, 0, 0}});
+  cases.push_back(
+      {"fully connected without momentum", FullyConnectedUpdate{{11, 23, 0, 23, {}, all(6)}, UpdateRule::sgd(0, 0)}});
   const auto part = [&](const char* name, std::int64_t first, std::int64_t outputs) {
     cases.push_back({fmt::format("fully connected {} of 23 outputs", name),
                      FullyConnectedBackwardWeights{11, 23, first, outputs, {}, all(6)}});
     cases.push_back({fmt::format("fully connected {} of 23 outputs", name),
-                     FullyConnectedUpdate{{11, 23, first, outputs, {}, all(6)}, 0.9f, 5e-4f}});
+                     FullyConnectedUpdate{{11, 23, first, outputs, {}, all(6)}, UpdateRule::sgd(0.9, 5e-4)}});
   };
   part("first 8", 0, 8);
   part("middle 7", 8, 7);
@@ -289,18 +290,35 @@ void add_losses(Cases& cases) {
 
 // ---- updates
 
+// epsilon is not small here: where a gradient is nothing but rounding, these rules take its sign.
+const UpdateRule kRules[] = {
+    {.kind = RuleKind::nesterov, .momentum = 0.9, .weight_decay = 5e-4},
+    {.kind = RuleKind::adagrad, .weight_decay = 5e-4, .epsilon = 0.1},
+    {.kind = RuleKind::rmsprop, .weight_decay = 5e-4, .beta2 = 0.99, .epsilon = 0.1},
+    {.kind = RuleKind::rmsprop, .momentum = 0.9, .beta2 = 0.99, .epsilon = 0.1},
+    {.kind = RuleKind::adam, .weight_decay = 5e-4, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 0.1},
+    {.kind = RuleKind::adamw, .weight_decay = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 0.1},
+};
+
 void add_updates(Cases& cases) {
   for (const int parts : {1, 2, 3, 5, 12}) {
     cases.push_back({fmt::format("sum of {} parts", parts), SumParts{parts, 133}});
     cases.push_back({fmt::format("sum of {} parts, one element", parts), SumParts{parts, 1}});
-    cases.push_back({fmt::format("sgd of {} parts", parts), SgdUpdate{parts, 133, 0.9f, 5e-4f, false}});
-    cases.push_back({fmt::format("sgd of {} parts, scaled", parts), SgdUpdate{parts, 70, 0.9f, 5e-4f, true}});
+    cases.push_back({fmt::format("sgd of {} parts", parts), Update{parts, 133, UpdateRule::sgd(0.9, 5e-4), false}});
+    cases.push_back(
+        {fmt::format("sgd of {} parts, scaled", parts), Update{parts, 70, UpdateRule::sgd(0.9, 5e-4), true}});
   }
-  cases.push_back({"sgd plain", SgdUpdate{1, 133, 0, 0, false}});
-  cases.push_back({"sgd plain, one element", SgdUpdate{1, 1, 0, 0, false}});
-  cases.push_back({"sgd momentum", SgdUpdate{1, 133, 0.9f, 0, false}});
-  cases.push_back({"sgd decay", SgdUpdate{1, 133, 0, 5e-4f, false}});
-  cases.push_back({"sgd scaled", SgdUpdate{1, 133, 0, 0, true}});
+  cases.push_back({"sgd plain", Update{1, 133, UpdateRule::sgd(0, 0), false}});
+  cases.push_back({"sgd plain, one element", Update{1, 1, UpdateRule::sgd(0, 0), false}});
+  cases.push_back({"sgd momentum", Update{1, 133, UpdateRule::sgd(0.9, 0), false}});
+  cases.push_back({"sgd decay", Update{1, 133, UpdateRule::sgd(0, 5e-4), false}});
+  cases.push_back({"sgd scaled", Update{1, 133, UpdateRule::sgd(0, 0), true}});
+  for (const UpdateRule& rule : kRules) {
+    const std::string name = fmt::format("{}{}", to_string(rule.kind), rule.momentum > 0 ? " with momentum" : "");
+    cases.push_back({name, Update{1, 133, rule, false}});
+    cases.push_back({name + " of 3 parts, scaled", Update{3, 1000, rule, true}});
+    cases.push_back({"fully connected, " + name, FullyConnectedUpdate{{30, 23, 0, 23, {}, all(6)}, rule}});
+  }
   cases.push_back({"norm of one piece", SquaredNorms{{1000}}});
   cases.push_back({"norms of odd pieces", SquaredNorms{{1, 17, 250, 3}}});
   cases.push_back({"clip scale cuts", ClipScale{5, 0.5}});

@@ -2,9 +2,48 @@
 // Update rules and rate schedules, as data and as pure functions of the position in training.
 
 #include <cstdint>
+#include <string>
 #include <variant>
+#include <vector>
 
 namespace hadal {
+
+// How a parameter w changes by its gradient g, as PyTorch has it. Before all rules but adamw: g = g + weight_decay w.
+//
+//   sgd       v = momentum v + g;   w = w - rate v                                    (without momentum: v = g)
+//   nesterov  v = momentum v + g;   w = w - rate (g + momentum v)                     (Sutskever et al. 2013)
+//   adagrad   s = s + g g;          w = w - rate g / (sqrt(s) + epsilon)              (Duchi, Hazan, Singer 2011)
+//   rmsprop   s = beta2 s + (1 - beta2) g g;   u = g / (sqrt(s) + epsilon)            (Hinton 2012)
+//             w = w - rate u;       with momentum: v = momentum v + u;   w = w - rate v
+//   adam      m = beta1 m + (1 - beta1) g;   s = beta2 s + (1 - beta2) g g            (Kingma, Ba 2015)
+//             w = w - rate / (1 - beta1^t) m / (sqrt(s) / sqrt(1 - beta2^t) + epsilon), t counts updates from 1
+//   adamw     w = w - rate weight_decay w, then as adam                               (Loshchilov, Hutter 2019)
+enum class RuleKind { sgd, nesterov, adagrad, rmsprop, adam, adamw };
+
+const char* to_string(RuleKind kind);  // as in a job
+
+struct UpdateRule {
+  RuleKind kind = RuleKind::sgd;
+  double momentum = 0, weight_decay = 0;
+  double beta1 = 0, beta2 = 0, epsilon = 0;
+
+  static UpdateRule sgd(double momentum, double weight_decay) { return {RuleKind::sgd, momentum, weight_decay}; }
+
+  // What is kept for each element of a parameter between updates, in the order of operators' arguments: "momentum" (v),
+  // "mean" (m), "squares" (s).
+  std::vector<std::string> states() const;
+
+  bool operator==(const UpdateRule&) const = default;
+};
+
+// All names that states() can give.
+const std::vector<std::string>& state_names();
+
+// What adam's update `t` (from 1) multiplies the rate by, and the root of s; 1 for other rules.
+struct BiasCorrection {
+  double rate = 1, root = 1;
+};
+BiasCorrection bias_correction(const UpdateRule& rule, std::uint64_t t);
 
 struct ConstantRate {
   double base = 0;
@@ -21,11 +60,5 @@ using RateSchedule = std::variant<ConstantRate, StepRate>;
 
 // The rate of all steps of an epoch.
 double rate_at(const RateSchedule& schedule, std::int64_t epoch);
-
-// v = momentum v + g + weight_decay w; w -= rate v (nn/op.h, SgdUpdate).
-struct SgdRule {
-  RateSchedule rate;
-  double momentum = 0, weight_decay = 0;
-};
 
 }  // namespace hadal

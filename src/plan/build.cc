@@ -271,12 +271,14 @@ void PlanBuilder::place_persistent() {
       const Parameter& parameter = network_.parameters[p];
       const std::int64_t per_output = elements(parameter.shape) / parameter.shape[0];
       for (const OwnerSpan& owner : owners_[l]) {
-        OwnedRange owned{p, owner.device, owner.first * per_output, owner.count * per_output, -1, -1};
+        OwnedRange owned{p, owner.device, owner.first * per_output, owner.count * per_output, -1, {}};
         if (options_.updates && has_copies(parameter)) {
           owned.master = add_tensor(parameter.name + ".master", owner.device, TensorKind::parameter, owned.count);
         }
-        if (options_.updates && options_.momentum > 0) {
-          owned.state = add_tensor(parameter.name + ".momentum", owner.device, TensorKind::state, owned.count);
+        for (const std::string& state : options_.rule.states()) {
+          if (!options_.updates) break;
+          owned.states.push_back(
+              add_tensor(parameter.name + "." + state, owner.device, TensorKind::state, owned.count));
         }
         owned_of_layer_[l].push_back(static_cast<int>(plan_.owned.size()));
         plan_.owned.push_back(owned);

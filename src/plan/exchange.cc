@@ -219,19 +219,19 @@ void PlanBuilder::gradient_of_factors(int l, const OwnerSpan& owner) {
 }
 
 void PlanBuilder::update_by_factors(int l, const OwnerSpan& owner) {
-  std::vector<Range> writes, velocities, copies;
+  std::vector<Range> writes, copies;
+  std::vector<std::vector<Range>> states(options_.rule.states().size());
   for (const int index : owned_of_layer_[l]) {  // the weight's before the bias's
     const OwnedRange& owned = plan_.owned[index];
     if (owned.device != owner.device) continue;
     writes.push_back(master_of(owned));
-    if (owned.state >= 0) velocities.push_back(whole(owned.state));
+    for (std::size_t s = 0; s < states.size(); ++s) states[s].push_back(whole(owned.states[s]));
     if (owned.master >= 0) copies.push_back(place_of(owned, owned.device));
   }
-  writes.insert(writes.end(), velocities.begin(), velocities.end());
+  for (const auto& of_parameters : states) writes.insert(writes.end(), of_parameters.begin(), of_parameters.end());
   writes.insert(writes.end(), copies.begin(), copies.end());
   compute(network_.layers[l].name + ".update", owner.device, l,
-          FullyConnectedUpdate{product_of_factors(l, owner), static_cast<float>(options_.momentum),
-                               static_cast<float>(options_.weight_decay), !copies.empty()},
+          FullyConnectedUpdate{product_of_factors(l, owner), options_.rule, !copies.empty()},
           factors_on(l, owner.device), std::move(writes));
 }
 
@@ -255,11 +255,10 @@ void PlanBuilder::update_range(int index, const std::vector<Range>& parts, int s
   std::vector<Range> reads = parts;
   if (scale >= 0) reads.push_back(whole(scale));
   std::vector<Range> writes{master_of(owned)};
-  if (owned.state >= 0) writes.push_back(whole(owned.state));
+  for (const int state : owned.states) writes.push_back(whole(state));
   if (owned.master >= 0) writes.push_back(place_of(owned, owned.device));
   compute(parameter.name + ".update", owned.device, parameter.layer,
-          SgdUpdate{static_cast<int>(parts.size()), owned.count, static_cast<float>(options_.momentum),
-                    static_cast<float>(options_.weight_decay), scale >= 0, owned.master >= 0},
+          Update{static_cast<int>(parts.size()), owned.count, options_.rule, scale >= 0, owned.master >= 0},
           std::move(reads), std::move(writes));
 }
 

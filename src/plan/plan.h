@@ -39,8 +39,8 @@ struct PlanOptions {
   std::int64_t reproducible_shards = 0;  // 0: not reproducible
   Layout image_layout = Layout::canonical;
   std::uint64_t seed = 0;
-  bool updates = true;  // false in a family without training: no momentum, and no fp32 beside bf16 weights
-  double momentum = 0, weight_decay = 0;
+  bool updates = true;  // false in a family without training: no states, and no fp32 beside bf16 weights
+  UpdateRule rule;
   double clip_norm = 0;  // 0: none
   bool in_place = true;  // activations overwrite their inputs where nothing else needs those
   // f32 or bf16: of what layers pass to each other and of the weights in products; all else is fp32 (nn/op.h).
@@ -110,8 +110,8 @@ struct OwnedRange {
   int parameter = 0;
   int device = 0;
   std::int64_t first = 0, count = 0;  // elements
-  int state = -1;                     // tensor of the momentum, -1: none
   int master = -1;                    // tensor of the fp32 values, -1: they are those of the place
+  std::vector<int> states;            // tensors, in the order of the rule's states
 };
 
 // What a device gives back after a round: loss and rank of its rows, or their probabilities.

@@ -31,6 +31,7 @@ struct Case {
   double clip_norm = 0;
   std::int64_t rows = 24;
   DType precision = DType::f32;
+  UpdateRule rule = UpdateRule::sgd(0.9, 0);
 };
 
 PlanOptions options_of(const Case& c) {
@@ -44,7 +45,7 @@ PlanOptions options_of(const Case& c) {
   options.topology = c.topology;
   options.content = c.content;
   options.reproducible_shards = c.shards;
-  options.momentum = 0.9;
+  options.rule = c.rule;
   options.clip_norm = c.clip_norm;
   options.precision = c.precision;
   options.image_layout = Layout::channels_last;
@@ -66,6 +67,16 @@ std::vector<Case> cases() {
         all.push_back({base + "_bf16", network, devices, topology, ExchangeContent::automatic, 0, 0, 24, DType::bf16});
         all.push_back(
             {base + "_bf16_clip", network, devices, topology, ExchangeContent::factors, 0, 0.5, 24, DType::bf16});
+        all.push_back({base + "_adam",
+                       network,
+                       devices,
+                       topology,
+                       ExchangeContent::automatic,
+                       0,
+                       0,
+                       24,
+                       DType::bf16,
+                       {.kind = RuleKind::adam, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8}});
         all.push_back({base + "_reproducible", network, devices, topology, ExchangeContent::automatic, 12});
         all.push_back({base + "_clip", network, devices, topology, ExchangeContent::automatic, 12, 0.5});
         all.push_back({base + "_short", network, devices, topology, ExchangeContent::automatic, 0, 0, 5});

@@ -24,7 +24,7 @@ PlanOptions options_of(ExchangeTopology topology, int devices, ExchangeContent c
   for (int d = 0; d < devices; ++d) options.devices.push_back({"fake:" + std::to_string(d), 1 + d});
   options.topology = topology;
   options.content = content;
-  options.momentum = 0.9;
+  options.rule = UpdateRule::sgd(0.9, 0);
   return options;
 }
 

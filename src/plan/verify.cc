@@ -94,8 +94,8 @@ class Verifier {
       const auto* compute = std::get_if<Compute>(&step.body);
       if (compute && std::holds_alternative<SumParts>(compute->op)) {
         std::tie(sum_of, shift) = sum(i, step.reads, step.writes[0].first);
-      } else if (compute && std::holds_alternative<SgdUpdate>(compute->op)) {
-        const auto parts = static_cast<std::size_t>(std::get<SgdUpdate>(compute->op).parts);
+      } else if (compute && std::holds_alternative<Update>(compute->op)) {
+        const auto parts = static_cast<std::size_t>(std::get<Update>(compute->op).parts);
         check_update(i, {step.reads.begin(), step.reads.begin() + static_cast<std::ptrdiff_t>(parts)});
       } else if (compute && std::holds_alternative<FullyConnectedUpdate>(compute->op)) {
         check_factors(i, std::get<FullyConnectedUpdate>(compute->op).gradient);

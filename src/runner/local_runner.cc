@@ -240,21 +240,21 @@ std::vector<float> LocalRunner::read_parameter(int parameter) const {
   return values;
 }
 
-void LocalRunner::write_state(int parameter, const std::vector<float>& values) {
+void LocalRunner::write_state(int parameter, std::size_t state, const std::vector<float>& values) {
   const BoundPlan& bound = *bound_[0];
   for (const OwnedRange& owned : bound.plan().owned) {
-    if (owned.parameter != parameter || owned.state < 0) continue;
-    devices_[owned.device]->upload(bound.address({owned.state, 0, 0}), values.data() + owned.first,
+    if (owned.parameter != parameter) continue;
+    devices_[owned.device]->upload(bound.address({owned.states[state], 0, 0}), values.data() + owned.first,
                                    static_cast<std::size_t>(owned.count) * sizeof(float));
   }
 }
 
-std::vector<float> LocalRunner::read_state(int parameter) const {
+std::vector<float> LocalRunner::read_state(int parameter, std::size_t state) const {
   std::vector<float> values;
   for (const OwnedRange& owned : bound_[0]->plan().owned) {
-    if (owned.parameter != parameter || owned.state < 0) continue;
+    if (owned.parameter != parameter) continue;
     values.resize(static_cast<std::size_t>(owned.first + owned.count));
-    read(0, owned.state, values.data() + owned.first, static_cast<std::size_t>(owned.count) * sizeof(float));
+    read(0, owned.states[state], values.data() + owned.first, static_cast<std::size_t>(owned.count) * sizeof(float));
   }
   return values;
 }

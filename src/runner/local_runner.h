@@ -57,9 +57,9 @@ class LocalRunner {
   void write_parameter(int parameter, const std::vector<float>& values);
   std::vector<float> read_parameter(int parameter) const;
 
-  // The momentum of a whole parameter, gathered from its owners; empty where the rule keeps none.
-  void write_state(int parameter, const std::vector<float>& values);
-  std::vector<float> read_state(int parameter) const;
+  // A state of a whole parameter, gathered from its owners: one of UpdateRule::states().
+  void write_state(int parameter, std::size_t state, const std::vector<float>& values);
+  std::vector<float> read_state(int parameter, std::size_t state) const;
 
   // What a plan left in a tensor (its results) in its last round.
   void read(int index, int tensor, void* host, std::size_t bytes) const;

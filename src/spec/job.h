@@ -36,9 +36,14 @@ struct DataSpec {
   BadSample on_bad_sample = BadSample::fail;
 };
 
+struct RuleSpec {
+  RateSchedule rate;
+  UpdateRule update;
+};
+
 struct SolverSpec {
   std::int64_t epochs = 1;
-  SgdRule rule;
+  RuleSpec rule;
   std::int64_t accumulate = 1;
   std::optional<double> clip_norm;
 };

@@ -109,40 +109,83 @@ const Keys<RateSchedule>& rate_schedules() {
   return kSchedules;
 }
 
-Key<SgdRule> rate_key() {
+Key<RuleSpec> rate_key() {
   return {"rate",
           describe(kRate) + ", or a schedule",
           kRequired,
           "learning rate; a number is constant",
-          [](const Value& value, const std::string& path, SgdRule& into) {
+          [](const Value& value, const std::string& path, RuleSpec& into) {
             if (value.kind == Value::Kind::map) {
               read_one_of(value, path, "rate schedule", rate_schedules(), into.rate);
             } else {
               into.rate = ConstantRate{read_double(value, path, kRate)};
             }
           },
-          [](const SgdRule& from) {
+          [](const RuleSpec& from) {
             const auto* constant = std::get_if<ConstantRate>(&from.rate);
             return constant ? number_json(constant->base) : write_map(rate_schedules(), from.rate);
           },
           list_keys(rate_schedules())};
 }
 
-const Keys<SgdRule>& rules() {
-  using R = SgdRule;
-  static const Keys<R> kRules = {
-      section<R>("sgd", kItself,
-                 Keys<R>{
-                     rate_key(),
-                     real<R>("momentum", &R::momentum, {.most = 1, .below_most = true}, "0",
-                             "`v = momentum v + g; w -= rate v`"),
-                     real<R>("weight_decay", &R::weight_decay, kRate, "0", "adds `weight_decay w` to the gradient"),
-                 },
-                 "", "stochastic gradient descent"),
-      not_yet<R>("nesterov", "sgd"),
-      not_yet<R>("adagrad", "sgd"),
-      not_yet<R>("adam", "sgd"),
-      not_yet<R>("adamw", "sgd"),
+// A row of a rule whose other keys are those of its update; `defaults`: their values where a job does not give them.
+Key<RuleSpec> rule_row(UpdateRule defaults, const Keys<UpdateRule>& update_keys, std::string meaning) {
+  Keys<RuleSpec> keys{rate_key()};
+  if (defaults.kind != RuleKind::sgd) keys[0].below.clear();  // listed once
+  for (const Key<UpdateRule>& key : update_keys) {
+    keys.push_back({key.name, key.type, key.fallback, key.meaning,
+                    [read = key.read](const Value& value, const std::string& path, RuleSpec& into) {
+                      read(value, path, into.update);
+                    },
+                    [write = key.write](const RuleSpec& from) { return write(from.update); }});
+  }
+  Key<RuleSpec> row = section<RuleSpec>(to_string(defaults.kind), kItself, keys, "", std::move(meaning));
+  row.read = [=, read = row.read](const Value& value, const std::string& path, RuleSpec& into) {
+    into.update = defaults;
+    read(value, path, into);
+  };
+  row.write = [=, write = row.write](const RuleSpec& from) -> std::optional<Json> {
+    return from.update.kind == defaults.kind ? write(from) : std::nullopt;
+  };
+  return row;
+}
+
+const Keys<RuleSpec>& rules() {
+  using U = UpdateRule;
+  constexpr RealRange kShare{.most = 1, .below_most = true};
+  constexpr RealRange kEpsilon{.most = 1, .above_least = true};
+  const auto momentum = [=](const char* fallback, const char* meaning) {
+    return real<U>("momentum", &U::momentum, kShare, fallback, meaning);
+  };
+  const auto epsilon = [=](const char* fallback) {
+    return real<U>("epsilon", &U::epsilon, kEpsilon, fallback, "added to the root that the step is divided by");
+  };
+  const auto beta = [=](const char* name, double U::*place, const char* fallback, const char* of) {
+    return real<U>(name, place, kShare, fallback, std::string("how much of the mean of ") + of + " stays at each step");
+  };
+  const auto decay = real<U>("weight_decay", &U::weight_decay, kRate, "0", "adds `weight_decay w` to the gradient");
+  const auto decoupled = real<U>("weight_decay", &U::weight_decay, kRate, "0.01", "first `w -= rate weight_decay w`");
+  const auto mean = beta("beta1", &U::beta1, "0.9", "gradients"),
+             squares = beta("beta2", &U::beta2, "0.999", "squares");
+  static const Keys<RuleSpec> kRules = {
+      rule_row({RuleKind::sgd}, {momentum("0", "`v = momentum v + g; w -= rate v`"), decay},
+               "stochastic gradient descent"),
+      rule_row({RuleKind::nesterov, 0.9}, {momentum("0.9", "`v = momentum v + g; w -= rate (g + momentum v)`"), decay},
+               "the same with Nesterov's momentum"),
+      rule_row({.kind = RuleKind::adagrad, .epsilon = 1e-10},
+               {epsilon("1e-10"), decay,
+                only<U>("exchange", {"owner", "approximate", "full"}, false,
+                        "where the sums of squares are: with the owner of each parameter alone")},
+               "`s += g g; w -= rate g / (sqrt(s) + epsilon)`"),
+      rule_row({.kind = RuleKind::rmsprop, .beta2 = 0.99, .epsilon = 1e-8},
+               {beta("alpha", &U::beta2, "0.99", "squares"), epsilon("1e-8"), momentum("0", "of the scaled gradients"),
+                decay},
+               "as adagrad, by a moving mean of squares"),
+      rule_row({.kind = RuleKind::adam, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
+               {mean, squares, epsilon("1e-8"), decay},
+               "moving means of gradients and squares, corrected for their start"),
+      rule_row({.kind = RuleKind::adamw, .weight_decay = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
+               {mean, squares, epsilon("1e-8"), decoupled}, "adam with decay apart from the gradient"),
   };
   return kRules;
 }

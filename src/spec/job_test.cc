@@ -189,8 +189,10 @@ const BadLine kBadLines[] = {
     {kEnd, "  accumulate: 0", "11:15: solver.accumulate must be a whole number from 1 to 1048576, not '0'"},
     {8, "  batch: 4\n  on_bad_sample: skip",
      "9:18: data.on_bad_sample skip is not supported by this version yet; use fail"},
-    {10, "  rule: {adam: {rate: 0.1}}", "10:10: rule adam is not supported by this version yet; use sgd"},
-    // devices
+    {10, "  rule: {adam: {rate: 0.1, beta1: 1}}",
+     "10:35: solver.rule.adam.beta1 must be a number from 0 to below 1, not '1'"},
+    {10, "  rule: {adagrad: {rate: 0.1, exchange: full}}",
+     "10:41: solver.rule.adagrad.exchange full is not supported by this version yet; use owner"},
     {kEnd, "parallel: {devices: []}", "11:21: parallel.devices must be a list of devices, as [cpu:0, cpu:1]"},
     {kEnd, "parallel: {devices: cpu:0}", "11:21: parallel.devices must be a list of devices, as [cpu:0, cpu:1]"},
     {kEnd, "parallel: {devices: [gpu:0]}",
@@ -270,7 +272,7 @@ TEST(ParseJob, fills_in_defaults) {
   EXPECT_FALSE(job.data.test);
   EXPECT_EQ(job.data.order, SampleOrder::shuffled);
   EXPECT_EQ(std::get<ConstantRate>(job.solver.rule.rate).base, 0.1);
-  EXPECT_EQ(job.solver.rule.momentum, 0);
+  EXPECT_EQ(job.solver.rule.update.momentum, 0);
   EXPECT_FALSE(job.solver.clip_norm);
   EXPECT_THAT(job.parallel.devices, ElementsAre("cpu:0"));
   EXPECT_FALSE(job.parallel.groups);
@@ -369,8 +371,8 @@ TEST(ParseJob, reads_everything_else) {
   EXPECT_EQ(step.base, 0.5);
   EXPECT_EQ(step.every_epochs, 3);
   EXPECT_EQ(step.factor, 0.1);
-  EXPECT_EQ(job.solver.rule.momentum, 0.9);
-  EXPECT_EQ(job.solver.rule.weight_decay, 1e-4);
+  EXPECT_EQ(job.solver.rule.update.momentum, 0.9);
+  EXPECT_EQ(job.solver.rule.update.weight_decay, 1e-4);
   EXPECT_EQ(job.solver.clip_norm, 0.5);
   EXPECT_EQ(job.solver.epochs, 7);
   EXPECT_EQ(job.seed, UINT64_MAX);

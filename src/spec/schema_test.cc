@@ -2,6 +2,7 @@
 
 #include "spec/schema.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -136,6 +137,16 @@ TEST(Defaults, are_those_of_the_list) {
       "job.yaml");
   Json written = write_map(job_table(), job);
   for (const LayerSpec& layer : job.network.layers) written.update(write_map(layer_types(), layer));
+  for (const char* rule : {"nesterov", "adagrad", "rmsprop", "adam", "adamw"}) {
+    const JobSpec other = parse_job(fmt::format("name: defaults\n"
+                                                "network: {{input: [3], layers: [fully_connected: {{out: 2}}]}}\n"
+                                                "data: {{train: {{synthetic: {{samples: 1, classes: 2}}}}, batch: 1}}\n"
+                                                "solver: {{rule: {{{}: {{rate: 1}}}}}}\n",
+                                                rule),
+                                    "job.yaml");
+    const Json rules = write_map(job_table(), other)["solver"]["rule"];
+    written["solver"]["rule"].update(rules);
+  }
   int checked = 0;
   for (const KeyInfo& key : job_keys()) {
     if (key.fallback.empty() || key.fallback == kRequired || key.path == "reproducible") continue;
@@ -144,7 +155,11 @@ TEST(Defaults, are_those_of_the_list) {
     if (expected.empty()) continue;
     const Json* value = find_path(written, key.path);
     ASSERT_TRUE(value) << key.path;
-    EXPECT_EQ(plain_text(*value), expected) << key.path;
+    if (value->is_number_float()) {
+      EXPECT_EQ(value->get<double>(), std::stod(expected)) << key.path;
+    } else {
+      EXPECT_EQ(plain_text(*value), expected) << key.path;
+    }
     ++checked;
   }
   EXPECT_GE(checked, 30);

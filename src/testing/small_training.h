@@ -21,7 +21,8 @@ struct SmallTraining {
   std::int64_t batch = 24, last_rows = 7;  // the last of each three steps is shorter
   std::int64_t shards = 12;                // 0: not reproducible
   double clip_norm = 0;
-  double rate = 0.05, momentum = 0.9, weight_decay = 5e-4;
+  double rate = 0.05;
+  UpdateRule rule = UpdateRule::sgd(0.9, 5e-4);
   bool reference = false;
   DType precision = DType::f32;
   int steps = 3;
@@ -65,8 +66,7 @@ class SmallTrainer {
     options.reproducible_shards = training_.shards;
     options.image_layout = backend_->image_layout();
     options.seed = 7;
-    options.momentum = training_.momentum;
-    options.weight_decay = training_.weight_decay;
+    options.rule = training_.rule;
     options.clip_norm = training_.clip_norm;
     options.precision = training_.precision;
     return build_plan(network_, options);

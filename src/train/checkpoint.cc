@@ -9,6 +9,7 @@
 #include "base/crc32c.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "optim/rule.h"
 #include "tensor/safetensors.h"
 
 namespace hadal {
@@ -20,7 +21,6 @@ namespace {
 constexpr const char* kFormat = "hadal-checkpoint-2";
 constexpr const char* kPrefix = "step-";
 constexpr const char* kSuffix = ".safetensors";
-constexpr const char* kStateSuffix = ".momentum";
 
 Metadata metadata_of(const Checkpoint& checkpoint) {
   return {{"format", kFormat},
@@ -108,8 +108,10 @@ Checkpoint read_checkpoint(const std::string& path, const Network& network) {
       return values;
     };
     checkpoint.parameters.push_back(read(parameter.name));
-    const bool has_state = file.contains(parameter.name + kStateSuffix);
-    checkpoint.states.push_back(has_state ? read(parameter.name + kStateSuffix) : std::vector<float>{});
+    for (const std::string& state : state_names()) {
+      const std::string name = parameter.name + "." + state;
+      if (file.contains(name)) checkpoint.states[state].push_back(read(name));
+    }
   }
   return checkpoint;
 }
@@ -127,7 +129,7 @@ void save_checkpoint(const std::string& folder, const Network& network, const Ch
       tensors.push_back({name, DType::f32, parameter.shape, std::as_bytes(std::span(values))});
     };
     add(parameter.name, checkpoint.parameters[p]);
-    if (!checkpoint.states[p].empty()) add(parameter.name + kStateSuffix, checkpoint.states[p]);
+    for (const auto& [state, values] : checkpoint.states) add(parameter.name + "." + state, values[p]);
   }
   Metadata metadata = metadata_of(checkpoint);
   metadata["crc32c"] = checksum(metadata, tensors);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -25,7 +26,7 @@ struct Checkpoint {
   std::string identity;  // of the job (spec/job.h)
   std::string data;      // what the training samples are (fingerprint() in data/dataset.h)
   Values parameters;
-  Values states;  // momentum, by parameter; all empty where the rule keeps none
+  std::map<std::string, Values> states;  // by name (UpdateRule::states()), by parameter
 };
 
 // Writes FOLDER/step-000000200.safetensors (write, fsync, rename; a CRC-32C over what it says) and removes all but the

@@ -86,8 +86,7 @@ Plan make_plan(const JobSpec& job, const Network& network, const std::vector<Pla
   options.reproducible_shards = job.reproducible ? job.reproducible->shards : 0;
   options.image_layout = image_layout;
   options.seed = job.seed;
-  options.momentum = job.solver.rule.momentum;
-  options.weight_decay = job.solver.rule.weight_decay;
+  options.rule = job.solver.rule.update;
   options.clip_norm = job.solver.clip_norm.value_or(0);
   options.in_place = in_place;
   options.updates = updates;

@@ -35,7 +35,7 @@ std::vector<std::vector<std::byte>> arenas_after(const SmallTraining& training, 
   for (int p = 0; p < static_cast<int>(trainer.network().parameters.size()); ++p) {
     const std::vector<float> values = initial_values(trainer.network(), p, 3);
     runner.write_parameter(p, values);
-    runner.write_state(p, std::vector<float>(values.size()));
+    runner.write_state(p, 0, std::vector<float>(values.size()));
   }
   for (int step = 0; step < 2; ++step) trainer.run(0, step);
   use = runner.use();

@@ -159,7 +159,9 @@ void Trainer::resume_from(const TrainOptions& options, RunFolder& folder) {
   }
   for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
     engine_->runner().write_parameter(p, found->parameters[p]);
-    if (!found->states[p].empty()) engine_->runner().write_state(p, found->states[p]);
+    for (std::size_t s = 0; s < states().size(); ++s) {
+      engine_->runner().write_state(p, s, found->states.at(states()[s])[p]);
+    }
   }
   position_ = found->position;
   options.notice("resuming " + options.out + " at step " + std::to_string(position_.step));
@@ -209,7 +211,9 @@ Values Trainer::finite_parameters() const {
   Values parameters;
   for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
     parameters.push_back(engine_->runner().read_parameter(p));
-    if (all_finite(parameters.back()) && all_finite(engine_->runner().read_state(p))) continue;
+    bool finite = all_finite(parameters.back());
+    for (std::size_t s = 0; s < states().size(); ++s) finite = finite && all_finite(engine_->runner().read_state(p, s));
+    if (finite) continue;
     throw DataError("training diverged at step " + std::to_string(position_.step - 1) +
                     ": the first NaN or infinity is in the update of " + network_.parameters[p].name +
                     "; a smaller rate or clip_norm may help");
@@ -225,7 +229,9 @@ const std::string& Trainer::train_fingerprint() {
 void Trainer::save(const TrainOptions& options) {
   Checkpoint checkpoint{position_, identity(job_), train_fingerprint(), finite_parameters(), {}};
   for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
-    checkpoint.states.push_back(engine_->runner().read_state(p));
+    for (std::size_t s = 0; s < states().size(); ++s) {
+      checkpoint.states[states()[s]].push_back(engine_->runner().read_state(p, s));
+    }
   }
   save_checkpoint(RunFolder(options.out).checkpoints(), network_, checkpoint, job_.checkpoint.keep);
 }

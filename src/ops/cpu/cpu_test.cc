@@ -52,7 +52,7 @@ std::vector<Op> ops(const Rows& rows) {
                           FullyConnectedBackwardData{800, 500, rows},
                           FullyConnectedBackwardWeights{800, 500, 0, 500, {}, rows},
                           FullyConnectedBackwardData{1024, 40, rows},
-                          FullyConnectedUpdate{{800, 500, 0, 500, {}, rows}, 0.9f, 5e-4f},
+                          FullyConnectedUpdate{{800, 500, 0, 500, {}, rows}, UpdateRule::sgd(0.9, 5e-4)},
                           ActivationForward{ActivationKind::tanh, 1500, rows},
                           ActivationBackward{ActivationKind::sigmoid, 1500, rows},
                           Dropout{.p = 0.5f, .row_elements = 1501, .rows = rows, .seed = 1, .layer = 2},
@@ -60,7 +60,7 @@ std::vector<Op> ops(const Rows& rows) {
                           SoftmaxCrossEntropy{1500, rows, rows.count, true},
                           Softmax{1500, rows},
                           SumParts{5, 100003},
-                          SgdUpdate{3, 100003, 0.9f, 5e-4f, true}};
+                          Update{3, 100003, UpdateRule::sgd(0.9, 5e-4), true}};
   const std::vector<Op> fp32 = list;
   for (const Op& op : fp32) {
     if (const std::optional<Op> bf16 = in_bf16(op)) list.push_back(*bf16);

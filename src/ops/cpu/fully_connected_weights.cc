@@ -14,8 +14,8 @@
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/onednn.h"
 #include "ops/cpu/pitch.h"
-#include "ops/cpu/sgd.h"
 #include "ops/cpu/simd.h"
+#include "ops/cpu/update_block.h"
 
 namespace hadal {
 
@@ -175,6 +175,7 @@ class UpdateKernel final : public Kernel {
       : op_(op),
         pieces_(std::move(pieces)),
         threads_(threads),
+        states_(op.rule.states().size()),
         product_(op.gradient, pieces_, threads, plan_),
         dw_at_(plan_.reserve(static_cast<std::size_t>(largest(pieces_) * op.gradient.in) * sizeof(float))),
         db_at_(plan_.reserve(static_cast<std::size_t>(largest(pieces_)) * sizeof(float))) {}
@@ -182,20 +183,21 @@ class UpdateKernel final : public Kernel {
   void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues& values) override {
     const OmpThreads scope(threads_);
     product_.begin(arguments, scratch);
-    const SgdCoefficients by{.rate = values.rate, .momentum = op_.momentum, .decay = op_.weight_decay};
+    const UpdateCoefficients by(op_.rule, values.rate, values.step);
     auto* dw = reinterpret_cast<float*>(scratch + dw_at_);
     auto* db = reinterpret_cast<float*>(scratch + db_at_);
-    const bool with_velocity = op_.momentum != 0;
+    UpdateTarget weight{.w = floats_out(arguments, 2)}, bias{.w = floats_out(arguments, 3)};
+    std::size_t next = 4;
+    for (std::size_t s = 0; s < states_; ++s) {
+      weight.states[s] = floats_out(arguments, next++);
+      bias.states[s] = floats_out(arguments, next++);
+    }
+    if (op_.copies) weight.copy = argument<Bf16>(arguments, next);
     std::int64_t first = 0;
     for (const std::int64_t outputs : pieces_) {
       product_.run(first, outputs, dw, db);
-      const auto at = [&](std::size_t argument, std::int64_t offset) {
-        return argument < 4 || with_velocity ? floats_out(arguments, argument) + offset : nullptr;
-      };
-      const std::int64_t weights = first * op_.gradient.in;
-      Bf16* copy = op_.copies ? argument<Bf16>(arguments, with_velocity ? 6 : 4) + weights : nullptr;
-      if (!update(by, dw, at(2, weights), at(4, weights), copy, outputs * op_.gradient.in) ||
-          !update(by, db, at(3, first), at(5, first), nullptr, outputs)) {
+      if (!update(by, dw, weight.from(first * op_.gradient.in), outputs * op_.gradient.in) ||
+          !update(by, db, bias.from(first), outputs)) {
         throw NotFinite("the gradient is not finite");
       }
       first += outputs;
@@ -206,13 +208,10 @@ class UpdateKernel final : public Kernel {
   std::string implementation() const override { return product_.implementation() + ", then loops"; }
 
  private:
-  bool update(const SgdCoefficients& by, const float* g, float* w, float* v, Bf16* copy, std::int64_t count) const {
+  bool update(const UpdateCoefficients& by, const float* g, const UpdateTarget& to, std::int64_t count) const {
     std::atomic<bool> finite{true};
     parallel_for(threads_, count, kParallelGrain, [&](std::int64_t begin, std::int64_t end) {
-      if (!sgd_block(by, g + begin, w + begin, v == nullptr ? nullptr : v + begin,
-                     copy == nullptr ? nullptr : copy + begin, end - begin)) {
-        finite = false;
-      }
+      if (!update_block(by, g + begin, to.from(begin), end - begin)) finite = false;
     });
     return finite;
   }
@@ -220,6 +219,7 @@ class UpdateKernel final : public Kernel {
   FullyConnectedUpdate op_;
   std::vector<std::int64_t> pieces_;
   int threads_;
+  std::size_t states_;
   ScratchPlan plan_;
   Product product_;
   std::size_t dw_at_, db_at_;

@@ -124,15 +124,15 @@ std::vector<PieceCase> output_cases() {
     for (const auto& [in, out] : layers) {
       for (const std::int64_t pieces : {2, 4, 12}) {
         const Rows rows{.first = 0, .count = batch, .units = {batch}};
-        cases.push_back(
-            {"update " + std::to_string(in) + " to " + std::to_string(out) + " batch " + std::to_string(batch) +
-                 " in " + std::to_string(pieces),
-             out,
-             [in = in, out = out, rows](const Held& held) -> Op {
-               return FullyConnectedUpdate{{in, out, held.first, held.count, held.units, rows}, 0.9f, 5e-4f};
-             },
-             {0, 0, in, 1, in, 1},
-             pieces});
+        cases.push_back({"update " + std::to_string(in) + " to " + std::to_string(out) + " batch " +
+                             std::to_string(batch) + " in " + std::to_string(pieces),
+                         out,
+                         [in = in, out = out, rows](const Held& held) -> Op {
+                           return FullyConnectedUpdate{{in, out, held.first, held.count, held.units, rows},
+                                                       UpdateRule::sgd(0.9, 5e-4)};
+                         },
+                         {0, 0, in, 1, in, 1},
+                         pieces});
       }
     }
   }

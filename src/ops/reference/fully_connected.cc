@@ -1,7 +1,7 @@
 // Fully connected: y[n,o] = b[o] + sum over i of w[o,i] x[n,i].
 
 #include "ops/reference/loops.h"
-#include "ops/reference/sgd.h"
+#include "ops/reference/update_step.h"
 #include "tensor/bf16.h"
 
 namespace hadal::reference {
@@ -75,18 +75,25 @@ void run(const FullyConnectedUpdate& op, const Call& call) {
   const Real* diff_destination = call.read<Real>(1);
   Real* weight = call.written<Real>(2);
   Real* bias = call.written<Real>(3);
-  Real* weight_velocity = op.momentum != 0 ? call.written<Real>(4) : nullptr;
-  Real* bias_velocity = op.momentum != 0 ? call.written<Real>(5) : nullptr;
-  Bf16* copy = op.copies ? call.written<Bf16>(op.momentum != 0 ? 6 : 4) : nullptr;
-  const SgdCoefficients<Real> by{call.values.rate, op.momentum, op.weight_decay};
+  std::array<Real*, 2> weight_states{}, bias_states{};
+  std::size_t next = 4;
+  for (std::size_t s = 0; s < op.rule.states().size(); ++s) {
+    weight_states[s] = call.written<Real>(next++);
+    bias_states[s] = call.written<Real>(next++);
+  }
+  Bf16* copy = op.copies ? call.written<Bf16>(next) : nullptr;
+  const UpdateStep<Real> update(op.rule, call.values.rate, call.values.step);
+  const auto at = [](const std::array<Real*, 2>& states, std::int64_t i) {
+    return std::array<Real*, 2>{states[0] == nullptr ? nullptr : states[0] + i,
+                                states[1] == nullptr ? nullptr : states[1] + i};
+  };
   const std::int64_t in = op.gradient.in;
   for (std::int64_t output = 0; output < op.gradient.outputs; ++output) {
     const std::int64_t o = op.gradient.first_output + output;
-    sgd_step(by, bias_gradient(op.gradient, diff_destination, o), bias[output],
-             bias_velocity == nullptr ? nullptr : bias_velocity + output);
+    update(bias_gradient(op.gradient, diff_destination, o), bias[output], at(bias_states, output));
     for (std::int64_t i = 0; i < in; ++i) {
-      sgd_step(by, weight_gradient(op.gradient, source, diff_destination, o, i), weight[output * in + i],
-               weight_velocity == nullptr ? nullptr : weight_velocity + output * in + i);
+      update(weight_gradient(op.gradient, source, diff_destination, o, i), weight[output * in + i],
+             at(weight_states, output * in + i));
       if (copy != nullptr) copy[output * in + i] = Bf16(static_cast<float>(weight[output * in + i]));
     }
   }

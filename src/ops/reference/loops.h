@@ -72,7 +72,7 @@ void run(const Softmax& op, const Call& call);
 template <class Real>
 void run(const SumParts& op, const Call& call);
 template <class Real>
-void run(const SgdUpdate& op, const Call& call);
+void run(const Update& op, const Call& call);
 template <class Real>
 void run(const SquaredNorms& op, const Call& call);
 template <class Real>

@@ -124,7 +124,7 @@ TEST(PyTorch, cross_entropy) {
   }
 }
 
-// PyTorch's gradients through SquaredNorms, ClipScale and SgdUpdate, five times.
+// PyTorch's gradients through SquaredNorms, ClipScale and Update, five times.
 TEST(PyTorch, five_updates) {
   for (const json& which : cases_of("pytorch_training.json", "trainings")) {
     SCOPED_TRACE(which["name"].get<std::string>());
@@ -137,7 +137,7 @@ TEST(PyTorch, five_updates) {
     std::map<std::string, Arrays> parameters;
     for (const auto& [name, initial] : which["initial"].items()) {
       parameters[name]["weights"] = initial.get<std::vector<float>>();
-      parameters[name]["velocity"].resize(initial.size());
+      parameters[name]["momentum"].resize(initial.size());
     }
     for (const json& step : which["steps"]) {
       Arrays clip;
@@ -154,12 +154,46 @@ TEST(PyTorch, five_updates) {
         Arrays& arrays = parameters[name];
         arrays["part"] = gradient.get<std::vector<float>>();
         arrays["scale"] = clip["scale"];
-        arrays.run(
-            SgdUpdate{1, static_cast<std::int64_t>(gradient.size()), sgd["momentum"], sgd["weight_decay"], clipped},
-            values);
+        arrays.run(Update{1, static_cast<std::int64_t>(gradient.size()),
+                          UpdateRule::sgd(sgd["momentum"], sgd["weight_decay"]), clipped},
+                   values);
         SCOPED_TRACE(name);
         expect_near(arrays["weights"], step["parameters"][name], 1e-6);
       }
+    }
+  }
+}
+
+UpdateRule rule_of(const json& which) {
+  const std::string kind = which["kind"];
+  UpdateRule rule;
+  for (const RuleKind k :
+       {RuleKind::sgd, RuleKind::nesterov, RuleKind::adagrad, RuleKind::rmsprop, RuleKind::adam, RuleKind::adamw}) {
+    if (kind == to_string(k)) rule.kind = k;
+  }
+  EXPECT_EQ(kind, to_string(rule.kind));
+  rule.momentum = which.value("momentum", 0.0);
+  rule.weight_decay = which.value("weight_decay", 0.0);
+  rule.beta1 = which.value("beta1", 0.0);
+  rule.beta2 = which.value("beta2", 0.0);
+  rule.epsilon = which.value("epsilon", 0.0);
+  return rule;
+}
+
+TEST(PyTorch, rules) {
+  for (const json& which : cases_of("pytorch_rules.json", "rules")) {
+    SCOPED_TRACE(which["name"].get<std::string>());
+    const UpdateRule rule = rule_of(which);
+    StepValues values;
+    values.rate = which["rate"];
+    Arrays arrays;
+    arrays["weights"] = which["initial"].get<std::vector<float>>();
+    for (const std::string& state : rule.states()) arrays[state].resize(arrays["weights"].size());
+    for (const json& step : which["steps"]) {
+      arrays["part"] = step["gradient"].get<std::vector<float>>();
+      arrays.run(Update{1, static_cast<std::int64_t>(arrays["part"].size()), rule}, values);
+      expect_near(arrays["weights"], step["weights"], 2e-6);
+      ++values.step;
     }
   }
 }

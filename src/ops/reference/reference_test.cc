@@ -260,32 +260,32 @@ TEST(SumParts, halves_round_up) {
   EXPECT_EQ(sum({1, 0, 0, tiny, tiny}), 1 + 2 * tiny);
 }
 
-TEST(SgdUpdate, moves_weights_and_velocity) {
+TEST(Update, moves_weights_and_velocity) {
   Arrays a;
   a["part"] = {0.25f};
   a["part 2"] = {0.75f};
   a["scale"] = {2};
   a["weights"] = {2};
-  a["velocity"] = {4};
+  a["momentum"] = {4};
   StepValues values;
   values.rate = 0.5f;
-  a.run(SgdUpdate{2, 1, 0.5f, 0.25f, true}, values);
-  EXPECT_THAT(a["velocity"], ElementsAre(4.5f));  // 0.5 * 4 + (2 * (0.25 + 0.75) + 0.25 * 2)
+  a.run(Update{2, 1, UpdateRule::sgd(0.5, 0.25), true}, values);
+  EXPECT_THAT(a["momentum"], ElementsAre(4.5f));  // 0.5 * 4 + (2 * (0.25 + 0.75) + 0.25 * 2)
   EXPECT_THAT(a["weights"], ElementsAre(-0.25f));
   a["weights"] = {2};
   a["part"] = {8};
-  a.run(SgdUpdate{1, 1, 0, 0, false}, values);
+  a.run(Update{1, 1, UpdateRule::sgd(0, 0), false}, values);
   EXPECT_THAT(a["weights"], ElementsAre(-2));
 }
 
-TEST(SgdUpdate, rounds_the_product_before_it_adds) {
+TEST(Update, rounds_the_product_before_it_adds) {
   const float m = 1 + 0x1p-12f;  // m * m = 1 + 2^-11 + 2^-24, which rounds to 1 + 2^-11
   Arrays a;
   a["part"] = {-(1 + 0x1p-11f)};
   a["weights"] = {0};
-  a["velocity"] = {m};
-  a.run(SgdUpdate{1, 1, m, 0, false});
-  EXPECT_THAT(a["velocity"], ElementsAre(0));
+  a["momentum"] = {m};
+  a.run(Update{1, 1, UpdateRule::sgd(m, 0), false});
+  EXPECT_THAT(a["momentum"], ElementsAre(0));
 }
 
 TEST(Clip, scales_down_to_the_norm_only) {
