@@ -71,7 +71,8 @@ bool kill_after(Command& command, const SmallWorkplace& place, const std::string
 
 std::string name_of(const ::testing::TestParamInfo<const char*>& which) {
   std::string name = which.param;
-  std::replace(name.begin(), name.end(), '=', '_');
+  const auto is_letter = [](char c) { return ('a' <= c && c <= 'z') || ('0' <= c && c <= '9'); };
+  for (char& c : name) c = is_letter(c) ? c : '_';
   return name;
 }
 
@@ -108,7 +109,9 @@ TEST_P(KilledRuns, end_in_the_model_of_a_run_left_alone) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Jobs, KilledRuns,
-                         ::testing::Values("reproducible=true", "reproducible=false", "precision=bf16"), name_of);
+                         ::testing::Values("reproducible=true", "reproducible=false", "precision=bf16",
+                                           "solver.rule={adam: {rate: 0.001}}"),
+                         name_of);
 
 struct Moment {
   const char* what;

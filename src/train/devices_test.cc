@@ -26,6 +26,8 @@ struct Case {
   double clip_norm = 0;
   bool reference = false;
   DType precision = DType::f32;
+  UpdateRule rule = UpdateRule::sgd(0.9, 5e-4);
+  double rate = 0.05;
 };
 
 class Devices : public ::testing::TestWithParam<Case> {
@@ -36,6 +38,8 @@ class Devices : public ::testing::TestWithParam<Case> {
     training.clip_norm = GetParam().clip_norm;
     training.reference = GetParam().reference;
     training.precision = GetParam().precision;
+    training.rule = GetParam().rule;
+    training.rate = GetParam().rate;
     return training;
   }
 };
@@ -95,16 +99,38 @@ TEST_P(Devices, training_changes_every_parameter) {
   for (std::size_t p = 0; p < before.size(); ++p) EXPECT_NE(before[p], after[p]) << "parameter " << p;
 }
 
-INSTANTIATE_TEST_SUITE_P(all, Devices,
-                         ::testing::Values(Case{"lenet", testing::small_lenet()}, Case{"dag", testing::small_dag()},
-                                           Case{"mlp", testing::small_mlp()},
-                                           Case{"lenet_clipped", testing::small_lenet(), 0.05},
-                                           Case{"dag_on_reference", testing::small_dag(), 0, true},
-                                           Case{"lenet_bf16", testing::small_lenet(), 0, false, DType::bf16},
-                                           Case{"dag_bf16", testing::small_dag(), 0, false, DType::bf16},
-                                           Case{"mlp_bf16_clipped", testing::small_mlp(), 0.05, false, DType::bf16},
-                                           Case{"dag_bf16_on_reference", testing::small_dag(), 0, true, DType::bf16}),
-                         [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    all, Devices,
+    ::testing::Values(
+        Case{"lenet", testing::small_lenet()}, Case{"dag", testing::small_dag()}, Case{"mlp", testing::small_mlp()},
+        Case{"lenet_clipped", testing::small_lenet(), 0.05}, Case{"dag_on_reference", testing::small_dag(), 0, true},
+        Case{"lenet_bf16", testing::small_lenet(), 0, false, DType::bf16},
+        Case{"dag_bf16", testing::small_dag(), 0, false, DType::bf16},
+        Case{"mlp_bf16_clipped", testing::small_mlp(), 0.05, false, DType::bf16},
+        Case{"dag_bf16_on_reference", testing::small_dag(), 0, true, DType::bf16},
+        // A large epsilon: else they take the sign of a gradient that is all rounding.
+        Case{"lenet_adagrad",
+             testing::small_lenet(),
+             0,
+             false,
+             DType::f32,
+             {.kind = RuleKind::adagrad, .epsilon = 0.01},
+             0.01},
+        Case{"mlp_adam_clipped",
+             testing::small_mlp(),
+             0.05,
+             false,
+             DType::f32,
+             {.kind = RuleKind::adam, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 0.01},
+             0.01},
+        Case{"dag_adamw_bf16",
+             testing::small_dag(),
+             0,
+             false,
+             DType::bf16,
+             {.kind = RuleKind::adamw, .weight_decay = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 0.01},
+             0.01}),
+    [](const auto& test) { return test.param.name; });
 
 TEST_P(Devices, bf16_stays_near_fp32) {
   if (GetParam().precision == DType::f32) GTEST_SKIP() << "nothing to compare";
