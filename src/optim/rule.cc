@@ -1,6 +1,8 @@
 #include "optim/rule.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numbers>
 
 namespace hadal {
 
@@ -49,12 +51,48 @@ BiasCorrection bias_correction(const UpdateRule& rule, std::uint64_t t) {
   return {1 / (1 - std::pow(rule.beta1, updates)), 1 / std::sqrt(1 - std::pow(rule.beta2, updates))};
 }
 
+namespace {
+
+// How much of the way has been gone, at most 1.
+template <class Schedule>
+double share_of(const Schedule& schedule, std::int64_t epoch) {
+  return std::min(1.0, static_cast<double>(epoch) / static_cast<double>(schedule.epochs));
+}
+
+double rate(const ConstantRate& schedule, std::int64_t) { return schedule.base; }
+
+double rate(const StepRate& schedule, std::int64_t epoch) {
+  return schedule.base * std::pow(schedule.factor, static_cast<double>(epoch / schedule.every_epochs));
+}
+
+double rate(const MultistepRate& schedule, std::int64_t epoch) {
+  const auto begun = std::count_if(schedule.at_epochs.begin(), schedule.at_epochs.end(),
+                                   [epoch](std::int64_t at) { return at <= epoch; });
+  return schedule.base * std::pow(schedule.factor, static_cast<double>(begun));
+}
+
+double rate(const ExponentialRate& schedule, std::int64_t epoch) {
+  return schedule.base * std::pow(schedule.factor, static_cast<double>(epoch));
+}
+
+double rate(const PolynomialRate& schedule, std::int64_t epoch) {
+  return schedule.end + (schedule.base - schedule.end) * std::pow(1 - share_of(schedule, epoch), schedule.power);
+}
+
+double rate(const CosineRate& schedule, std::int64_t epoch) {
+  return schedule.end +
+         (schedule.base - schedule.end) * (1 + std::cos(std::numbers::pi * share_of(schedule, epoch))) / 2;
+}
+
+}  // namespace
+
 double rate_at(const RateSchedule& schedule, std::int64_t epoch) {
-  if (const auto* step = std::get_if<StepRate>(&schedule)) {
-    const std::int64_t drops = epoch / step->every_epochs;
-    return step->base * std::pow(step->factor, static_cast<double>(drops));
-  }
-  return std::get<ConstantRate>(schedule).base;
+  return std::visit([epoch](const auto& which) { return rate(which, epoch); }, schedule);
+}
+
+double WarmUp::share(std::int64_t step) const {
+  if (step >= steps) return 1;
+  return from + (1 - from) * static_cast<double>(step + 1) / static_cast<double>(steps);
 }
 
 }  // namespace hadal

@@ -56,9 +56,42 @@ struct StepRate {
   double factor = 0.1;
 };
 
-using RateSchedule = std::variant<ConstantRate, StepRate>;
+// base * factor^n, n: how many of `at_epochs` have begun.
+struct MultistepRate {
+  double base = 0;
+  std::vector<std::int64_t> at_epochs;
+  double factor = 0.1;
+};
+
+// base * factor^epoch.
+struct ExponentialRate {
+  double base = 0, factor = 0.9;
+};
+
+// From base to `end` in `epochs`: end + (base - end) (1 - epoch / epochs)^power; then `end`.
+struct PolynomialRate {
+  double base = 0, end = 0, power = 1;
+  std::int64_t epochs = 1;
+};
+
+// The same along half a cosine: end + (base - end) (1 + cos(pi epoch / epochs)) / 2.
+struct CosineRate {
+  double base = 0, end = 0;
+  std::int64_t epochs = 1;
+};
+
+using RateSchedule = std::variant<ConstantRate, StepRate, MultistepRate, ExponentialRate, PolynomialRate, CosineRate>;
 
 // The rate of all steps of an epoch.
 double rate_at(const RateSchedule& schedule, std::int64_t epoch);
+
+// The first `steps` take a share of their rate that grows evenly from `from` to 1.
+struct WarmUp {
+  std::int64_t steps = 0;
+  double from = 0;
+
+  // Of step `step`, from 0: from + (1 - from) (step + 1) / steps.
+  double share(std::int64_t step) const;
+};
 
 }  // namespace hadal

@@ -44,6 +44,7 @@ struct RuleSpec {
 struct SolverSpec {
   std::int64_t epochs = 1;
   RuleSpec rule;
+  WarmUp warm_up;
   std::int64_t accumulate = 1;
   std::optional<double> clip_norm;
 };

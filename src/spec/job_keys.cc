@@ -1,5 +1,7 @@
 #include "spec/job_keys.h"
 
+#include <type_traits>
+
 #include "spec/network_keys.h"
 
 namespace hadal {
@@ -87,25 +89,86 @@ Keys<DataSpec> data_keys() {
   };
 }
 
-Keys<StepRate> step_keys() {
-  using S = StepRate;
-  return {
-      real<S>("base", &S::base, kRate, kRequired, "rate of the first epochs"),
-      whole<S>("every_epochs", &S::every_epochs, kEpochs, kRequired, "epochs between two changes"),
-      real<S>("factor", &S::factor, kRate, "0.1", "what the rate is multiplied by at each change"),
+// A row of an alternative of RateSchedule.
+template <class Schedule>
+Key<RateSchedule> schedule_row(const char* name, const Keys<Schedule>& keys, std::string meaning) {
+  const auto held = [](auto& schedule) -> auto& { return std::get<Schedule>(schedule); };
+  Key<RateSchedule> row = section<RateSchedule>(name, held, keys, "", std::move(meaning));
+  row.read = [read = row.read](const Value& value, const std::string& path, RateSchedule& into) {
+    into = Schedule{};
+    read(value, path, into);
   };
+  row.write = [write = row.write](const RateSchedule& from) -> std::optional<Json> {
+    return std::holds_alternative<Schedule>(from) ? write(from) : std::nullopt;
+  };
+  return row;
+}
+
+Key<MultistepRate> at_epochs_key() {
+  return {"at_epochs",
+          "list of rising whole numbers",
+          kRequired,
+          "epochs at which the rate changes, counted from 0",
+          [](const Value& value, const std::string& path, MultistepRate& into) {
+            if (value.kind != Value::Kind::list || value.items.empty()) {
+              throw ConfigError(value.where,
+                                path + " must be a list of rising whole numbers, as [30, 60], not " + shown(value));
+            }
+            into.at_epochs.clear();
+            for (const Value& item : value.items) {
+              const std::int64_t epoch = read_whole(item, path, kEpochs);
+              if (!into.at_epochs.empty() && epoch <= into.at_epochs.back()) {
+                throw ConfigError(item.where, path + " must rise: " + item.text + " comes after " +
+                                                  std::to_string(into.at_epochs.back()));
+              }
+              into.at_epochs.push_back(epoch);
+            }
+          },
+          [](const MultistepRate& from) { return Json(from.at_epochs); }};
 }
 
 const Keys<RateSchedule>& rate_schedules() {
-  const auto step_of = [](auto& schedule) -> auto& { return std::get<StepRate>(schedule); };
-  static const Keys<RateSchedule> kSchedules = [&] {
-    Key<RateSchedule> step = section<RateSchedule>("step", step_of, step_keys(), "", "a rate that falls in steps");
-    step.read = [read = step.read](const Value& value, const std::string& path, RateSchedule& into) {
-      into = StepRate{};
-      read(value, path, into);
-    };
-    return Keys<RateSchedule>{step};
-  }();
+  const auto base = [](auto place) {
+    using S = typename decltype(place)::type;
+    return real<S>("base", &S::base, kRate, kRequired, "rate of the first epochs");
+  };
+  const auto factor = [](auto place, const char* fallback) {
+    using S = typename decltype(place)::type;
+    return real<S>("factor", &S::factor, kRate, fallback, "what the rate is multiplied by at each change");
+  };
+  const auto end = [](auto place) {
+    using S = typename decltype(place)::type;
+    return real<S>("end", &S::end, kRate, "0", "rate at the end of the way, and after it");
+  };
+  const auto epochs = [](auto place) {
+    using S = typename decltype(place)::type;
+    return whole<S>("epochs", &S::epochs, kEpochs, kRequired, "length of the way");
+  };
+  constexpr std::type_identity<StepRate> kStep;
+  constexpr std::type_identity<MultistepRate> kMultistep;
+  constexpr std::type_identity<ExponentialRate> kExponential;
+  constexpr std::type_identity<PolynomialRate> kPolynomial;
+  constexpr std::type_identity<CosineRate> kCosine;
+  static const Keys<RateSchedule> kSchedules = {
+      schedule_row<StepRate>(
+          "step",
+          {base(kStep),
+           whole<StepRate>("every_epochs", &StepRate::every_epochs, kEpochs, kRequired, "epochs between two changes"),
+           factor(kStep, "0.1")},
+          "a rate that falls in steps"),
+      schedule_row<MultistepRate>("multistep", {base(kMultistep), at_epochs_key(), factor(kMultistep, "0.1")},
+                                  "a rate that falls at given epochs"),
+      schedule_row<ExponentialRate>("exponential", {base(kExponential), factor(kExponential, "0.9")},
+                                    "a rate that falls at each epoch"),
+      schedule_row<PolynomialRate>(
+          "polynomial",
+          {base(kPolynomial), end(kPolynomial), epochs(kPolynomial),
+           real<PolynomialRate>("power", &PolynomialRate::power, {.most = 100, .above_least = true}, "1",
+                                "1: along a straight line")},
+          "a rate that falls along a power"),
+      schedule_row<CosineRate>("cosine", {base(kCosine), end(kCosine), epochs(kCosine)},
+                               "a rate that falls along half a cosine"),
+  };
   return kSchedules;
 }
 
@@ -218,6 +281,14 @@ Keys<SolverSpec> solver_keys() {
          read_one_of(value, path, "rule", rules(), into.rule);
        },
        [](const S& from) { return write_map(rules(), from.rule); }, list_keys(rules())},
+      section<S>(
+          "warm_up", [](auto& solver) -> auto& { return solver.warm_up; },
+          Keys<WarmUp>{
+              whole<WarmUp>("steps", &WarmUp::steps, {0, 1'000'000'000}, "0",
+                            "first steps, whose rate grows evenly to that of the schedule; 0: none"),
+              real<WarmUp>("from", &WarmUp::from, {.most = 1}, "0", "share of the rate that it grows from"),
+          },
+          "of its keys", "a slow start"),
       only_one<S>("accumulate", &S::accumulate, {1, 1 << 20}, "batches whose gradients make one step"),
       clip_norm_key(),
   };

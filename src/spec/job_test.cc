@@ -545,6 +545,7 @@ TEST(ToYaml, writes_every_default_out) {
       "solver:\n"
       "  epochs: 1\n"
       "  rule: {sgd: {rate: 0.1, momentum: 0, weight_decay: 0}}\n"
+      "  warm_up: {steps: 0, from: 0}\n"
       "  accumulate: 1\n"
       "  clip_norm: none\n"
       "checkpoint:\n"

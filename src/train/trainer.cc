@@ -98,8 +98,12 @@ void Trainer::start_loader(std::int64_t epochs) {
   loader_ = std::make_unique<BatchLoader>(*train_, options);
 }
 
+double Trainer::rate_of(std::int64_t step, std::int64_t epoch) const {
+  return rate_at(job_.solver.rule.rate, epoch) * job_.solver.warm_up.share(step);
+}
+
 BatchResult Trainer::step(const StagedBatch& batch) {
-  const double rate = rate_at(job_.solver.rule.rate, position_.epoch);
+  const double rate = rate_of(position_.step, position_.epoch);
   BatchResult result;
   try {
     result =
@@ -240,7 +244,7 @@ void Trainer::report(const BatchResult& result, Meter& meter, MetricsLog& metric
   const bool epoch_ended = position_.batch_in_epoch == 0;
   const std::int64_t steps = std::min(total_steps(), options.max_steps.value_or(total_steps()));
   const std::int64_t epoch = epoch_ended ? position_.epoch - 1 : position_.epoch;
-  const double rate = rate_at(job_.solver.rule.rate, epoch);
+  const double rate = rate_of(position_.step - 1, epoch);
   const double speed = meter.samples_per_second();
   const double left = static_cast<double>((steps - position_.step) * job_.data.batch) / speed;
   options.progress({position_.step, steps, epoch, job_.solver.epochs, result.loss(), rate, speed, std::max(left, 0.0)});
