@@ -40,6 +40,18 @@ std::vector<std::string> UpdateRule::states() const {
   }
 }
 
+std::size_t UpdateRule::state_count() const {
+  switch (kind) {
+    case RuleKind::adagrad:
+      return 1;
+    case RuleKind::adam:
+    case RuleKind::adamw:
+      return 2;
+    default:
+      return (kind == RuleKind::rmsprop ? 1U : 0U) + (momentum == 0 ? 0U : 1U);
+  }
+}
+
 const std::vector<std::string>& state_names() {
   static const std::vector<std::string> kNames{"momentum", "mean", "squares"};
   return kNames;

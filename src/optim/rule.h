@@ -1,6 +1,7 @@
 #pragma once
 // Update rules and rate schedules, as data and as pure functions of the position in training.
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <variant>
@@ -30,8 +31,9 @@ struct UpdateRule {
   static UpdateRule sgd(double momentum, double weight_decay) { return {RuleKind::sgd, momentum, weight_decay}; }
 
   // What is kept for each element of a parameter between updates, in the order of operators' arguments: "momentum" (v),
-  // "mean" (m), "squares" (s).
+  // "mean" (m), "squares" (s). At most two.
   std::vector<std::string> states() const;
+  std::size_t state_count() const;
 
   bool operator==(const UpdateRule&) const = default;
 };

@@ -44,6 +44,16 @@ TEST(Rule, names_its_states) {
             (std::vector<std::string>{"squares", "momentum"}));
 }
 
+TEST(Rule, counts_its_states) {
+  for (const RuleKind kind :
+       {RuleKind::sgd, RuleKind::nesterov, RuleKind::adagrad, RuleKind::rmsprop, RuleKind::adam, RuleKind::adamw}) {
+    for (const double momentum : {0.0, 0.9}) {
+      const UpdateRule rule{.kind = kind, .momentum = momentum};
+      EXPECT_EQ(rule.state_count(), rule.states().size()) << to_string(kind) << " " << momentum;
+    }
+  }
+}
+
 TEST(Rule, corrects_the_bias_of_adam_alone) {
   const UpdateRule adam{.kind = RuleKind::adam, .beta1 = 0.9, .beta2 = 0.99};
   EXPECT_NEAR(bias_correction(adam, 1).rate, 10, 1e-12);

@@ -220,7 +220,7 @@ void PlanBuilder::gradient_of_factors(int l, const OwnerSpan& owner) {
 
 void PlanBuilder::update_by_factors(int l, const OwnerSpan& owner) {
   std::vector<Range> writes, copies;
-  std::vector<std::vector<Range>> states(options_.rule.states().size());
+  std::vector<std::vector<Range>> states(options_.rule.state_count());
   for (const int index : owned_of_layer_[l]) {  // the weight's before the bias's
     const OwnedRange& owned = plan_.owned[index];
     if (owned.device != owner.device) continue;

@@ -175,7 +175,7 @@ class UpdateKernel final : public Kernel {
       : op_(op),
         pieces_(std::move(pieces)),
         threads_(threads),
-        states_(op.rule.states().size()),
+        states_(op.rule.state_count()),
         product_(op.gradient, pieces_, threads, plan_),
         dw_at_(plan_.reserve(static_cast<std::size_t>(largest(pieces_) * op.gradient.in) * sizeof(float))),
         db_at_(plan_.reserve(static_cast<std::size_t>(largest(pieces_)) * sizeof(float))) {}

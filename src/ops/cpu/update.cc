@@ -182,7 +182,7 @@ namespace {
 
 class UpdateKernel final : public LoopKernel {
  public:
-  UpdateKernel(const Update& op, int threads) : op_(op), threads_(threads), states_(op.rule.states().size()) {}
+  UpdateKernel(const Update& op, int threads) : op_(op), threads_(threads), states_(op.rule.state_count()) {}
 
   void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues& values) override {
     const UpdateCoefficients by(op_.rule, values.rate, values.step);

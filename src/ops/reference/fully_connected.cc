@@ -77,7 +77,7 @@ void run(const FullyConnectedUpdate& op, const Call& call) {
   Real* bias = call.written<Real>(3);
   std::array<Real*, 2> weight_states{}, bias_states{};
   std::size_t next = 4;
-  for (std::size_t s = 0; s < op.rule.states().size(); ++s) {
+  for (std::size_t s = 0; s < op.rule.state_count(); ++s) {
     weight_states[s] = call.written<Real>(next++);
     bias_states[s] = call.written<Real>(next++);
   }

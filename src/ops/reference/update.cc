@@ -13,7 +13,7 @@ void run(const Update& op, const Call& call) {
   const Real* scale = op.scaled ? call.read<Real>(next++) : nullptr;
   Real* w = call.written<Real>(next++);
   std::array<Real*, 2> states{};
-  for (std::size_t s = 0; s < op.rule.states().size(); ++s) states[s] = call.written<Real>(next++);
+  for (std::size_t s = 0; s < op.rule.state_count(); ++s) states[s] = call.written<Real>(next++);
   Bf16* copy = op.copies ? call.written<Bf16>(next) : nullptr;
   const UpdateStep<Real> update(op.rule, call.values.rate, call.values.step);
   for (std::int64_t i = 0; i < op.elements; ++i) {
