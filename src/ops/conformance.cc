@@ -79,9 +79,7 @@ Bytes make_input(const ConformanceCase& which, const OpArgument& argument, std::
       set_element(bytes, i, static_cast<std::int32_t>(random.below(i, static_cast<std::uint64_t>(loss->classes))));
     } else if (argument.name == "squares" && argument.type == DType::f64) {
       set_element(bytes, i, double{random.uniform(i)} * 10);
-    } else if (argument.name.ends_with("squares")) {
-      set_element(bytes, i, random.uniform(i));
-    } else if (argument.name == "scale") {
+    } else if (argument.name.ends_with("squares") || argument.name == "scale") {
       set_element(bytes, i, random.uniform(i));
     } else {
       const float value = argument.name == "destination" ? activation_result(activation->kind, random.normal(i))

@@ -74,7 +74,8 @@ double share_of(const Schedule& schedule, std::int64_t epoch) {
 double rate(const ConstantRate& schedule, std::int64_t) { return schedule.base; }
 
 double rate(const StepRate& schedule, std::int64_t epoch) {
-  return schedule.base * std::pow(schedule.factor, static_cast<double>(epoch / schedule.every_epochs));
+  const std::int64_t steps = epoch / schedule.every_epochs;
+  return schedule.base * std::pow(schedule.factor, static_cast<double>(steps));
 }
 
 double rate(const MultistepRate& schedule, std::int64_t epoch) {

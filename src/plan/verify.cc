@@ -100,9 +100,11 @@ class Verifier {
       } else if (compute && std::holds_alternative<FullyConnectedUpdate>(compute->op)) {
         check_factors(i, std::get<FullyConnectedUpdate>(compute->op).gradient);
       } else if (compute && std::holds_alternative<FullyConnectedBackwardWeights>(compute->op)) {
-        note_gradient(i, std::get<FullyConnectedBackwardWeights>(compute->op));
+        const auto& op = std::get<FullyConnectedBackwardWeights>(compute->op);
+        note_gradient(i, op.rows);
+        if (plan_.content[step.layer] == ExchangeContent::factors) check_factors(i, op);
       } else if (compute && std::holds_alternative<ConvBackwardWeights>(compute->op)) {
-        gradients_[step.layer].insert(i);
+        note_gradient(i, std::get<ConvBackwardWeights>(compute->op).rows);
       }
       for (std::size_t w = 0; w < step.writes.size(); ++w) {
         const Range& to = step.writes[w];
@@ -112,6 +114,7 @@ class Verifier {
                                    summed ? shift : -to.first);
       }
     }
+    if (plan_.mode == PlanMode::train && error_.empty()) check_parts();
     if (plan_.mode == PlanMode::train && error_.empty()) check_new_values();
     return error_;
   }
@@ -188,7 +191,9 @@ class Verifier {
     const bool of_factors = plan_.content[plan_.steps[i].layer] == ExchangeContent::factors;
     std::vector<Producer> all;
     for (const int step : gradients_[plan_.steps[i].layer]) {
-      if (!of_factors || plan_.steps[step].device == owned->device) all.push_back({step, write});
+      if (of_factors && plan_.steps[step].device != owned->device) continue;
+      all.push_back({step, write});
+      if (of_factors) check_outputs(i, std::get<FullyConnectedBackwardWeights>(op_of(step)), *owned, write == 0);
     }
     if (sum_of != all) {
       fail(i, fmt::format("adds up {} parts of the gradient where there are {}, or one of them twice", sum_of.size(),
@@ -198,17 +203,30 @@ class Verifier {
     }
   }
 
-  void note_gradient(int i, const FullyConnectedBackwardWeights& op) {
+  const Op& op_of(int step) const { return std::get<Compute>(plan_.steps[step].body).op; }
+
+  // A step computes a part of its layer's gradient, from these rows.
+  void note_gradient(int i, const Rows& rows) {
     gradients_[plan_.steps[i].layer].insert(i);
-    if (plan_.content[plan_.steps[i].layer] == ExchangeContent::factors) check_factors(i, op);
+    parts_[plan_.steps[i].layer].emplace_back(rows.first, rows.first + rows.count);
+  }
+
+  // A product of factors is the gradient of the range that step `i` updates by it.
+  void check_outputs(int i, const FullyConnectedBackwardWeights& op, const OwnedRange& owned, bool weight) {
+    const std::int64_t width = weight ? op.in : 1;
+    if (owned.first == op.first_output * width && owned.count == op.outputs * width) return;
+    fail(i, "updates a range by the gradient of other outputs");
   }
 
   // The step's first two reads: rows of inputs and of output gradients.
   void check_factors(int i, const FullyConnectedBackwardWeights& op) {
     const Step& step = plan_.steps[i];
-    if (std::holds_alternative<FullyConnectedUpdate>(std::get<Compute>(step.body).op)) {
-      for (std::size_t w = 0; w < 2; ++w) updated(i, step.writes[w]);
+    if (std::holds_alternative<FullyConnectedUpdate>(op_of(i))) {
+      for (std::size_t w = 0; w < 2; ++w) {
+        if (const OwnedRange* owned = updated(i, step.writes[w])) check_outputs(i, op, *owned, w == 0);
+      }
     }
+    if (op.rows.first != 0 || op.rows.count != plan_.rows) fail(i, "multiplies only some rows of the factors");
     check_rows(i, step.reads[0], op.in, 0, op.in);
     check_rows(i, step.reads[1], op.out, op.first_output, op.outputs);
   }
@@ -235,6 +253,21 @@ class Verifier {
     }
   }
 
+  // The parts of a gradient are of all rows, each once.
+  void check_parts() {
+    for (auto& [layer, spans] : parts_) {
+      if (plan_.content[layer] == ExchangeContent::factors) continue;
+      std::sort(spans.begin(), spans.end());
+      std::int64_t reached = 0;
+      for (const auto& [first, end] : spans) {
+        if (first == reached) reached = end;
+      }
+      if (reached == plan_.rows && spans.size() == gradients_[layer].size()) continue;
+      error_ = fmt::format("{}: its gradient is not of each row once", network_.layers[layer].name);
+      return;
+    }
+  }
+
   void check_new_values() {
     for (std::size_t o = 0; o < plan_.owned.size(); ++o) {
       const OwnedRange& owned = plan_.owned[o];
@@ -244,12 +277,14 @@ class Verifier {
         return;
       }
       const int update = updates_[static_cast<std::ptrdiff_t>(o)];
+      const int values = plan_.parameters[owned.parameter].tensor[owned.device];
       for (std::size_t d = 0; d < plan_.devices.size(); ++d) {
         const int tensor = plan_.parameters[owned.parameter].tensor[d];
         const auto parts = contents_[tensor].read(owned.first, owned.count);
-        const bool is_new = parts.size() == 1 && parts[0].second.sum_of.size() == 1 &&
-                            parts[0].second.sum_of[0].step == update && parts[0].second.shift == -owned.first;
-        if (is_new) continue;
+        if (parts.size() == 1 && parts[0].second.sum_of.size() == 1 && parts[0].second.shift == -owned.first) {
+          const Producer& by = parts[0].second.sum_of[0];
+          if (by.step == update && plan_.steps[update].writes[by.write].tensor == values) continue;
+        }
         error_ = fmt::format("{} does not get the new values of {} [{}, {}) from {}", plan_.devices[d].name, name,
                              owned.first, owned.first + owned.count, plan_.devices[owned.device].name);
         return;
@@ -261,7 +296,8 @@ class Verifier {
   const Network& network_;
   std::vector<Contents> contents_;          // by tensor
   std::map<int, std::set<int>> gradients_;  // by layer: the steps that compute its gradient's parts
-  std::map<std::ptrdiff_t, int> updates_;   // by owned range: the step that updates it
+  std::map<int, std::vector<std::pair<std::int64_t, std::int64_t>>> parts_;  // and their rows, from and past
+  std::map<std::ptrdiff_t, int> updates_;                                    // by owned range: the step that updates it
   std::string error_;
 };
 

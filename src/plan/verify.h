@@ -10,8 +10,8 @@ namespace hadal {
 
 // Follows the contents of parameters, gradients and factors through the steps, without running them. Empty where each
 // owned range is updated once, from every part of its gradient exactly once (or the rows of its factors that their own
-// device computed last), every device ends with all new values, and no step waits for one that comes after it; else
-// what is wrong. Plans of other modes: the waits alone.
+// device computed last), those parts are of every row once, every device ends with all new values, and no step waits
+// for one that comes after it; else what is wrong. Plans of other modes: the waits alone.
 std::string exchange_error(const Plan& plan, const Network& network);
 
 }  // namespace hadal

@@ -166,10 +166,15 @@ double peak_flops(Backend& backend, int threads, DType type) {
 }
 
 std::vector<StepTime> step_times(const LocalRunner& runner) {
+  const std::vector<Step>& steps = runner.bound(0).plan().steps;
   std::map<std::pair<int, bool>, std::vector<double>> seconds;  // by step and whether it is a wait
   for (const TraceEvent& event : runner.trace()) {
     if (event.round == 1 && runner.trace().back().round > 1) continue;  // it touches all memory for the first time
-    if (event.plan != 0 || event.stream != static_cast<int>(StreamKind::compute)) continue;
+    if (event.plan != 0) continue;
+    const bool on_compute = event.stream == static_cast<int>(StreamKind::compute);
+    // Sums of gradients on their way are computed by other streams, whose waits cost nothing.
+    const bool computes = event.kind != Item::Kind::wait && std::holds_alternative<Compute>(steps[event.step].body);
+    if (!on_compute && !computes) continue;
     seconds[{event.step, event.kind != Item::Kind::wait}].push_back(
         static_cast<double>(event.span.end_ns - event.span.begin_ns) * 1e-9);
   }
@@ -177,7 +182,7 @@ std::vector<StepTime> step_times(const LocalRunner& runner) {
   std::vector<StepTime> times;
   for (auto& [which, all] : seconds) {
     const auto& [index, works] = which;
-    const Step& step = bound.plan().steps[index];
+    const Step& step = steps[index];
     const auto* compute = std::get_if<Compute>(&step.body);
     const auto middle = all.begin() + static_cast<std::ptrdiff_t>(all.size() / 2);
     std::nth_element(all.begin(), middle, all.end());

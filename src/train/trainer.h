@@ -66,7 +66,7 @@ class Trainer {
   void end_trace(const TrainOptions& options) const;
   const std::string& train_fingerprint();  // made when it is first asked for: it reads every label
   Values finite_parameters() const;
-  double rate_of(std::int64_t step, std::int64_t epoch) const;  // `step` counts from 0
+  double rate_of(std::int64_t step, std::int64_t epoch) const;                          // `step` counts from 0
   std::vector<std::string> states() const { return job_.solver.rule.update.states(); }  // of each parameter
   std::optional<Evaluation> test();
   nlohmann::ordered_json summary(const Meter& meter, const std::optional<Evaluation>& test,

@@ -112,6 +112,8 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"bf16", tiny_conv(), ExchangeContent::automatic, 0, 0, DType::bf16},
                       Case{"bf16_factors", two_layers(), ExchangeContent::factors, 0, 0, DType::bf16},
                       Case{"clipped_factors", two_layers(), ExchangeContent::factors, 0.01},
+                      Case{"relayed_factors", two_layers(), ExchangeContent::factors, 0, 0, DType::f32,
+                           ExchangeTopology::line, 3},
                       relayed("line", ExchangeTopology::line), relayed("tree", ExchangeTopology::tree),
                       relayed("ring", ExchangeTopology::ring)),
     [](const auto& test) { return test.param.name; });

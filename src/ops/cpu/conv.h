@@ -21,7 +21,8 @@ std::unique_ptr<Kernel> bind_patches(const ConvBackwardWeights& op, int threads)
 std::unique_ptr<Kernel> bind_pairs(const ConvBackwardWeights& op, int threads);
 
 // Null where there is none: it is for bf16 on processors with instructions for it, up to 4 channels, and lines of at
-// least 8 pixels. Each sample is computed by itself.
+// least 8 pixels. Each sample is computed by itself. Where kernel * channels is odd, the number after a line of the
+// window is multiplied by zero: infinity or NaN there makes NaN, as it makes NaN of the next window.
 std::unique_ptr<Kernel> bind_few_channels(const ConvForward& op, int threads);
 
 }  // namespace hadal

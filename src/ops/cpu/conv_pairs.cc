@@ -111,14 +111,17 @@ class WeightsByPairs final : public Kernel {
       }
     });
     const auto blocks = static_cast<std::int64_t>(blocks_.size()), inputs = input_blocks();
-    const std::int64_t all = shape_.groups * blocks * inputs;
+    // Lines of the kernel apart from each other only where there are threads for them: they read the same diffs.
+    const std::int64_t whole = shape_.groups * blocks * inputs;
+    const std::int64_t splits = whole < threads_ ? shape_.kernel : 1, lines = shape_.kernel / splits;
+    const std::int64_t all = whole * splits;
     parallel_for(threads_, threads_, 1, [&](std::int64_t thread, std::int64_t past_thread) {
       for (; thread < past_thread; ++thread) {
         float* sums = reinterpret_cast<float*>(scratch + sums_) + thread * sums_floats();
         for (std::int64_t t = all * thread / threads_; t < all * (thread + 1) / threads_; ++t) {
-          const std::int64_t group = t / inputs / blocks;
-          const ColumnBlock& block = blocks_[static_cast<std::size_t>(t / inputs % blocks)];
-          const Blocks of{group, t % inputs, block};
+          const std::int64_t w = t / splits, group = w / inputs / blocks;
+          const ColumnBlock& block = blocks_[static_cast<std::size_t>(w / inputs % blocks)];
+          const Blocks of{group, w % inputs, block, t % splits * lines, lines};
           if (block.registers == 3) {
             run_blocks<3>(of, source_pairs, diff_pairs, sums, floats_out(arguments, 2), floats_out(arguments, 3));
           } else if (block.registers == 2) {
@@ -137,9 +140,13 @@ class WeightsByPairs final : public Kernel {
  private:
   static constexpr std::size_t kPair = 2 * sizeof(Bf16);
 
+  // Lines of the kernel for a block of inputs and one of outputs.
   struct Blocks {
     std::int64_t group, inputs;
     ColumnBlock outputs;
+    std::int64_t first_line, lines;
+
+    bool has_bias() const { return inputs == 0 && first_line == 0; }
   };
 
   std::int64_t pixels() const { return shape_.out_height() * shape_.out_width(); }
@@ -149,13 +156,14 @@ class WeightsByPairs final : public Kernel {
   std::int64_t input_blocks() const { return shape_.channels / shape_.groups / block_channels_; }
   std::int64_t run_inputs() const { return shape_.kernel * block_channels_; }
   std::int64_t run_tiles() const { return padded(run_inputs(), kInputs) / kInputs; }
-  std::int64_t tiles() const { return shape_.kernel * run_tiles(); }
   // The first input of a tile in its run.
   std::int64_t first_input(std::int64_t tile) const {
     return std::min(tile % run_tiles() * kInputs, run_inputs() - kInputs);
   }
   // Sums of all tiles of a block, and of the bias.
-  std::int64_t sums_floats() const { return (tiles() * kInputs + 1) * kMostRegisters * kTileColumns; }
+  std::int64_t sums_floats() const {
+    return (shape_.kernel * run_tiles() * kInputs + 1) * kMostRegisters * kTileColumns;
+  }
 
   // The first of two samples and the second, null where there is none.
   struct Samples {
@@ -215,9 +223,9 @@ class WeightsByPairs final : public Kernel {
     const ConvShape& s = shape_;
     constexpr std::int64_t kWidth = kRegisters * kTileColumns;
     const std::int64_t pixel = 2 * block_channels_, line = padded_width() * pixel, image = padded_pixels() * pixel;
-    const bool has_bias = of.inputs == 0;
-    float* bias = sums + tiles() * kInputs * kWidth;
-    std::fill_n(sums, (tiles() * kInputs + 1) * kWidth, 0.0f);
+    const std::int64_t tiles = of.lines * run_tiles();
+    float* bias = sums + tiles * kInputs * kWidth;
+    std::fill_n(sums, (tiles * kInputs + 1) * kWidth, 0.0f);
     const std::int64_t line_bytes = s.out_width() * kWidth * static_cast<std::int64_t>(kPair);
     const std::int64_t most_lines = std::clamp<std::int64_t>(kCachedBytes / line_bytes, 1, s.out_height());
     for (std::int64_t pair = 0; pair < pairs_; ++pair) {
@@ -231,24 +239,24 @@ class WeightsByPairs final : public Kernel {
                       .next_line = s.stride * line,
                       .next = s.stride * pixel,
                       .next_row = 2};
-        for (std::int64_t tile = 0; tile < tiles(); ++tile) {
-          from.rows = source + (y * s.stride + tile / run_tiles()) * line + 2 * first_input(tile);
+        for (std::int64_t tile = 0; tile < tiles; ++tile) {
+          from.rows = source + (y * s.stride + of.first_line + tile / run_tiles()) * line + 2 * first_input(tile);
           add_pairs<kRegisters, 2>(from, sums + tile * kInputs * kWidth);
         }
-        if (has_bias) add_bias<kRegisters>(from.columns, from.lines * from.width, bias);
+        if (of.has_bias()) add_bias<kRegisters>(from.columns, from.lines * from.width, bias);
       }
     }
     const std::int64_t first = of.group * (s.out / s.groups) + of.outputs.first;
     for (std::int64_t o = 0; o < of.outputs.columns; ++o) write_weights(of, first + o, sums + o, kWidth, dw);
-    if (has_bias) std::copy_n(bias, of.outputs.columns, db + first);
+    if (of.has_bias()) std::copy_n(bias, of.outputs.columns, db + first);
   }
 
   // The gradients of an output's weights, each `stride` after the one before it in the sums of the tiles.
   void write_weights(const Blocks& of, std::int64_t output, const float* sums, std::int64_t stride, float* dw) const {
     const std::int64_t kernel = shape_.kernel, inputs = input_blocks() * block_channels_;
     float* to = dw + (output * inputs + of.inputs * block_channels_) * kernel * kernel;
-    for (std::int64_t tile = 0; tile < tiles(); ++tile) {
-      const std::int64_t ky = tile / run_tiles(), first = first_input(tile);
+    for (std::int64_t tile = 0; tile < of.lines * run_tiles(); ++tile) {
+      const std::int64_t ky = of.first_line + tile / run_tiles(), first = first_input(tile);
       for (std::int64_t i = first; i < first + kInputs; ++i, sums += stride) {
         to[(i % block_channels_ * kernel + ky) * kernel + i / block_channels_] = *sums;
       }

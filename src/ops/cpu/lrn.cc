@@ -23,7 +23,8 @@ struct Powers {
 template <class T>
 struct ThreeQuarters {
   [[gnu::always_inline]] Powers operator()(float s) const {
-    const float r = inverse_fourth_root < std::is_same_v<T, float> ? 3 : 2 > (s), square = r * r;
+    constexpr int kSteps = std::is_same_v<T, float> ? 3 : 2;
+    const float r = inverse_fourth_root<kSteps>(s), square = r * r;
     return {square * r, square * r * (square * square)};
   }
 };

@@ -27,6 +27,9 @@ HADAL_CLONES void log_of(const float* x, float* y, std::size_t count) {
 HADAL_CLONES void inverse_fourth_root_of(const float* x, float* y, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) y[i] = inverse_fourth_root(x[i]);
 }
+HADAL_CLONES void rough_inverse_fourth_root_of(const float* x, float* y, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) y[i] = inverse_fourth_root<2>(x[i]);
+}
 HADAL_CLONES void sigmoid_of(const float* x, float* y, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) y[i] = fast_sigmoid(x[i]);
 }
@@ -56,6 +59,13 @@ TEST(Simd, functions_are_accurate) {
     const std::vector<float> positive = grid(from, 20 * from, 0.0001f * from);
     EXPECT_LT(worst_ulps(positive, log_of, [](double v) { return std::log(v); }), 2) << from;
     EXPECT_LT(worst_ulps(positive, inverse_fourth_root_of, [](double v) { return std::pow(v, -0.25); }), 4) << from;
+    std::vector<float> rough(positive.size());
+    rough_inverse_fourth_root_of(positive.data(), rough.data(), rough.size());
+    double worst = 0;
+    for (std::size_t i = 0; i < rough.size(); ++i) {
+      worst = std::max(worst, std::abs(rough[i] * std::pow(double{positive[i]}, 0.25) - 1));
+    }
+    EXPECT_LT(worst, 1.5e-5) << from;
   }
   EXPECT_LT(worst_ulps(grid(-86, 40, 0.00077f), sigmoid_of, [](double v) { return 1 / (1 + std::exp(-v)); }), 3);
   EXPECT_LT(worst_ulps(grid(-12, 12, 0.00011f), tanh_of, [](double v) { return std::tanh(v); }), 3);
