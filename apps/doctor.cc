@@ -14,7 +14,7 @@
 #include "ops/cpu/cpu.h"
 #include "ops/reference/reference.h"
 #include "train/bench.h"
-#include "train/machine.h"
+#include "train/host.h"
 
 namespace hadal {
 
@@ -28,15 +28,15 @@ struct DoctorCommand {
     DeviceOptions options;
     options.names = {DeviceName::parse(device_name)};
     const auto devices = make_devices(options);
-    const Machine machine = describe_machine();
+    const Host host = describe_host();
     const auto cpu = make_cpu_backend();
-    fmt::print("processor  {}\n", machine.processor);
-    fmt::print("cores      {} usable\n", machine.cores);
-    fmt::print("memory     {}\n", format_bytes(static_cast<double>(machine.memory_bytes)));
-    fmt::print("vectors    {}\n", machine.vectors);
+    fmt::print("processor  {}\n", host.processor);
+    fmt::print("cores      {} usable\n", host.cores);
+    fmt::print("memory     {}\n", format_bytes(static_cast<double>(host.memory_bytes)));
+    fmt::print("vectors    {}\n", host.vectors);
     fmt::print("bf16       {}\n",
-               machine.native_bf16 ? "native" : "not native: precision: bf16 works, but slower than fp32");
-    fmt::print("oneDNN     {}\n", machine.onednn);
+               host.native_bf16 ? "native" : "not native: precision: bf16 works, but slower than fp32");
+    fmt::print("oneDNN     {}\n", host.onednn);
     fmt::print("peak       {:.0f} GFLOP/s on one core in fp32, {:.0f} in bf16 (2048 x 2048 matrix product)\n",
                peak_flops(*cpu, 1, DType::f32) / 1e9, peak_flops(*cpu, 1, DType::bf16) / 1e9);
     test_operators(*cpu, *devices[0]);

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "base/error.h"
+#include "spec/machine_file.h"
 
 namespace hadal {
 
@@ -34,21 +37,62 @@ void JobFlags::add_to(CLI::App& verb) {
       ->expected(1);
 }
 
+void JobFlags::add_machine_to(CLI::App& verb) {
+  verb.add_option("--machine", machine_, "A described machine instead of this one; --devices may name its devices")
+      ->check(not_empty());
+}
+
+std::vector<std::string> JobFlags::named_devices() const {
+  if (("," + devices_ + ",").find(",,") != std::string::npos && !devices_.empty()) {
+    throw ConfigError("--devices " + devices_ + ": there is a comma too many; name devices as cpu:0,cpu:1");
+  }
+  std::vector<std::string> names;
+  std::istringstream list(devices_);
+  for (std::string name; std::getline(list, name, ',');) names.push_back(name);
+  return names;
+}
+
+namespace {
+
+// The devices of a job that stand for those of a machine: all, or those that are named.
+std::vector<std::string> devices_of(const Machine& machine, const std::vector<std::string>& names) {
+  const bool one_memory = std::all_of(machine.devices.begin(), machine.devices.end(), [&](const MachineDevice& device) {
+    return device.memory == machine.devices[0].memory;
+  });
+  std::vector<std::string> devices;
+  for (std::size_t d = 0; d < machine.devices.size(); ++d) {
+    devices.push_back((one_memory ? "cpu:" : "fake:") + std::to_string(d));
+  }
+  if (names.empty()) return devices;
+  std::vector<std::string> chosen;
+  for (const std::string& name : names) {
+    const auto found = std::find_if(machine.devices.begin(), machine.devices.end(),
+                                    [&](const MachineDevice& device) { return device.name == name; });
+    chosen.push_back(
+        found == machine.devices.end() ? name : devices[static_cast<std::size_t>(found - machine.devices.begin())]);
+  }
+  return chosen;
+}
+
+}  // namespace
+
 std::vector<Override> JobFlags::overrides() const {
   std::vector<Override> overrides;
   for (const std::string& set : sets_) overrides.push_back(parse_override(set));
   const auto add = [&](const std::string& key, const std::string& value, const std::string& flag) {
     overrides.push_back({"parallel." + key, value, flag});
   };
-  if (!devices_.empty()) {
-    const std::string flag = "--devices " + devices_;
-    if (("," + devices_ + ",").find(",,") != std::string::npos) {
-      throw ConfigError(flag + ": there is a comma too many; name devices as cpu:0,cpu:1");
-    }
-    add("devices", "[" + devices_ + "]", flag);
+  std::vector<std::string> devices = named_devices();
+  if (!machine_.empty()) {
+    const Machine machine = load_machine(machine_);
+    add("machine", nlohmann::json(machine_).dump(), "--machine " + machine_);
+    devices = devices_of(machine, devices);
+  }
+  if (!devices.empty()) {
+    add("devices", nlohmann::json(devices).dump(),
+        devices_.empty() ? "--machine " + machine_ : "--devices " + devices_);
     if (groups_ == 0) {
-      const auto count = 1 + std::count(devices_.begin(), devices_.end(), ',');
-      add("groups", std::to_string(count / std::max(split_, 1)), flag);
+      add("groups", std::to_string(static_cast<int>(devices.size()) / std::max(split_, 1)), "--devices " + devices_);
     }
   }
   if (groups_ > 0) add("groups", std::to_string(groups_), "--groups " + std::to_string(groups_));

@@ -18,6 +18,9 @@ class JobFlags {
   // Adds --devices, --threads, --groups, --split and --set. The object must outlive the parsing.
   void add_to(CLI::App& verb);
 
+  // Adds --machine: the job on all devices of a described machine, or those that --devices names as it does.
+  void add_machine_to(CLI::App& verb);
+
   JobSpec load(const std::string& path) const;                            // a file
   JobSpec parse(const std::string& text, const std::string& file) const;  // a text that `file` names in errors
 
@@ -25,7 +28,9 @@ class JobFlags {
   std::vector<Override> overrides() const;
   void apply_threads(JobSpec& job) const;
 
-  std::string devices_;
+  std::vector<std::string> named_devices() const;
+
+  std::string devices_, machine_;
   int threads_ = 0, groups_ = 0, split_ = 0;
   std::vector<std::string> sets_;
 };

@@ -7,8 +7,10 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/job_flags.h"
+#include "apps/plan_svg.h"
 #include "apps/plan_table.h"
 #include "apps/verbs.h"
+#include "base/file.h"
 #include "data/dataset.h"
 #include "train/engine.h"
 
@@ -26,7 +28,7 @@ std::int64_t rows_of_a_step(const JobSpec& job, const Network& network) {
 }
 
 struct PlanCommand {
-  std::string job;
+  std::string job, svg;
   bool json = false, steps = false;
   JobFlags flags;
 
@@ -37,16 +39,18 @@ struct PlanCommand {
     options.plan_only = true;
     const Engine engine(spec, network, {{PlanMode::train, rows_of_a_step(spec, network)}}, options);
     const BoundPlan& bound = engine.runner().bound(0);
-    const Simulation simulation = simulate(bound.plan(), {}, {});
+    if (!svg.empty()) {
+      write_file(svg, plan_svg(spec.name, bound.plan(), bound.memory(), engine.prediction()));
+    }
     if (json) {
-      auto out = plan_to_json(bound.plan(), network, bound.memory(), simulation);
+      auto out = plan_to_json(bound.plan(), network, bound.memory(), engine.prediction());
       if (steps) out["steps"] = steps_to_json(bound.plan());
       fmt::print("{}\n", out.dump());
       return;
     }
     fmt::print("{}: {}\n", job, spec.name);
-    fmt::print("{}", plan_table({bound.plan(), network, bound.memory(), simulation, engine.runner().backend_name(),
-                                 threads_of_each_device(spec)},
+    fmt::print("{}", plan_table({bound.plan(), network, bound.memory(), engine.prediction(),
+                                 engine.runner().backend_name(), threads_of_each_device(spec)},
                                 true));
     if (!steps) return;
     for (std::size_t i = 0; i < bound.plan().steps.size(); ++i) {
@@ -69,8 +73,13 @@ void add_plan(CLI::App& app) {
   verb->add_option("job", command->job, "The job file")->required();
   verb->add_flag("--json", command->json, "As JSON");
   verb->add_flag("--steps", command->steps, "List every step of every device too");
+  verb->add_option("--svg", command->svg, "Draw devices, links and what they carry into this file")->check(not_empty());
   command->flags.add_to(*verb);
-  verb->footer("Example: hadal plan examples/mnist_lenet.yaml --devices cpu:0,cpu:1");
+  command->flags.add_machine_to(*verb);
+  verb->footer(
+      "Examples: hadal plan examples/mnist_lenet.yaml --devices cpu:0,cpu:1\n"
+      "          hadal plan examples/acoustic_mlp.yaml --machine examples/machines/reference_server.yaml --svg "
+      "plan.svg");
   verb->callback([command] { command->run(); });
 }
 

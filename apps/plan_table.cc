@@ -29,6 +29,43 @@ std::string layer_rows(const PlanView& view) {
   return text;
 }
 
+// The ways to exchange that were considered, and the links that are busy for the longest part of a step.
+std::string machine_rows(const PlanView& view) {
+  constexpr std::size_t kShown = 6;
+  const Machine& machine = view.prediction.machine;
+  const Simulation& simulation = view.prediction.simulation;
+  std::string text = fmt::format("  machine: {}\n", machine.name);
+  for (std::size_t d = 0; d < machine.devices.size(); ++d) {
+    const double has = machine.devices[d].memory_bytes, needs = static_cast<double>(view.memory.use[d].peak);
+    if (has > 0 && needs > has) {
+      text += fmt::format("  {} has only {} of memory, and needs {}\n", view.plan.devices[d].name, format_bytes(has),
+                          format_bytes(needs));
+    }
+  }
+  std::string ways;
+  for (const Considered& way : view.prediction.considered) {
+    ways += fmt::format("{}{}{} {:.2f} ms", ways.empty() ? "" : ", ", to_string(way.topology),
+                        way.content == ExchangeContent::gradients ? " of gradients" : "", way.step_seconds * 1e3);
+  }
+  if (!ways.empty()) text += fmt::format("  topologies, the fastest first: {}\n", ways);
+  std::vector<std::size_t> ports;
+  for (std::size_t port = 0; port < simulation.port_seconds.size(); ++port) {
+    if (simulation.port_bytes[port] > 0) ports.push_back(port);
+  }
+  std::stable_sort(ports.begin(), ports.end(), [&](std::size_t a, std::size_t b) {
+    return simulation.port_seconds[a] > simulation.port_seconds[b];
+  });
+  const std::size_t shown = std::min(ports.size(), kShown);
+  if (view.plan.devices.size() < 2) return text;
+  for (std::size_t i = 0; i < shown; ++i) {
+    text += fmt::format("  {:<24} {:>9} a step, busy {:>5.1f} % of it\n", machine.port_name(static_cast<int>(ports[i])),
+                        format_bytes(static_cast<double>(simulation.port_bytes[ports[i]])),
+                        100 * simulation.port_seconds[ports[i]] / simulation.step_seconds);
+  }
+  if (ports.size() > shown) text += fmt::format("  ... and {} less busy directions of links\n", ports.size() - shown);
+  return text;
+}
+
 }  // namespace
 
 std::string plan_table(const PlanView& view, bool layers) {
@@ -60,8 +97,10 @@ std::string plan_table(const PlanView& view, bool layers) {
                                   ->bytes)));
     }
   }
+  text += machine_rows(view);
   text += fmt::format("  {} steps, {} waits; estimated {:.2f} ms a step, bound by {}\n", view.plan.steps.size(),
-                      view.plan.waits(), view.simulation.step_seconds * 1e3, view.simulation.bound_by());
+                      view.plan.waits(), view.prediction.simulation.step_seconds * 1e3,
+                      view.prediction.simulation.bound_by());
   return text;
 }
 

@@ -12,7 +12,7 @@ struct PlanView {
   const Plan& plan;
   const Network& network;
   const MemoryPlan& memory;
-  Simulation simulation;
+  const Prediction& prediction;
   std::string backend;
   int threads = 1;
 };

@@ -130,7 +130,7 @@ struct TrainCommand {
     const BoundPlan& bound = runner.bound(0);
     fmt::print("{}: {} steps, into {}/\n{}", spec.name, format_count(static_cast<double>(trainer.total_steps())),
                folder,
-               plan_table({bound.plan(), trainer.network(), bound.memory(), simulate(bound.plan(), {}, {}),
+               plan_table({bound.plan(), trainer.network(), bound.memory(), trainer.engine().prediction(),
                            runner.backend_name(), threads_of_each_device(spec)},
                           false));
     std::fflush(stdout);

@@ -3,7 +3,7 @@
 //
 //   cpu:0, cpu:1, ...   sets of cores; they all address one memory
 //   fake:0, fake:1, ... CPU devices behind an asynchronous driver: each its own heap, streams that run later and out of
-//                       step, links of a stated speed. What forgets to wait for an event computes garbage there.
+//                       step, links of a described machine. What forgets to wait for an event computes garbage there.
 //
 // Late streams of fake devices (DeviceOptions::fake_delay_seed): a late stream sleeps a millisecond before each kernel
 // and each copy. Streams are numbered 3 * (the device's place in the job) + kind. Seeds 2b and 2b + 1 look at bit b of
@@ -16,10 +16,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "device/machine.h"
 #include "device/stream.h"
 
 namespace hadal {
@@ -60,12 +62,6 @@ class Buffer {
 // Memory of this machine that programs can still get, in bytes; 0 where the system does not say.
 std::size_t available_memory_bytes();
 
-// How fast a device's copies to another go.
-struct LinkSpeed {
-  double bytes_per_second = 6e9;
-  double latency_seconds = 10e-6;
-};
-
 // Thread-safe except allocate(), which one thread calls before any work is submitted. Owns its streams; ends when no
 // program runs that uses its memory.
 class Device {
@@ -92,14 +88,18 @@ class Device {
   // DeviceError where `device` is not this device's memory.
   virtual void upload(std::byte* device, const void* host, std::size_t bytes) = 0;
   virtual void download(void* host, const std::byte* device, std::size_t bytes) = 0;
+
+  // What each port of the machine (device/machine.h) has carried for all its devices; empty where it is not counted.
+  virtual std::vector<std::uint64_t> port_bytes() const { return {}; }
 };
 
 struct DeviceOptions {
   std::vector<DeviceName> names;
-  int threads = 1;           // of each device
-  bool pin = true;           // cpu devices: bind each one's threads to cores of its own, where they take all cores
-  LinkSpeed link;            // fake devices: every link, host links included
-  int fake_delay_seed = -1;  // fake devices: -1 = as fast as the links allow; 0..7 = make some streams late
+  int threads = 1;  // of each device
+  bool pin = true;  // cpu devices: bind each one's threads to cores of its own, where they take all cores
+  LinkSpeed link;   // fake devices without `machine`: those of a uniform_machine()
+  std::optional<Machine> machine{};  // fake devices: its devices are these, in their order
+  int fake_delay_seed = -1;          // fake devices: -1 = as fast as the links allow; 0..7 = make some streams late
 };
 
 // The devices of a job in the job's order. Throws ConfigError when a name repeats, kinds are mixed, or an option is out

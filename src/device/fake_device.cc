@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "device/stream_thread.h"
+#include "device/traffic.h"
 
 namespace hadal {
 
@@ -36,8 +37,8 @@ std::size_t reach(std::size_t rows, std::size_t row_bytes, std::size_t pitch) {
 
 class FakeStream : public StreamThread {
  public:
-  FakeStream(StreamOptions options, Heaps heaps, std::size_t own)
-      : StreamThread(std::move(options)), heaps_(std::move(heaps)), own_(own) {}
+  FakeStream(StreamOptions options, Heaps heaps, std::shared_ptr<Traffic> traffic, std::size_t own)
+      : StreamThread(std::move(options)), heaps_(std::move(heaps)), traffic_(std::move(traffic)), own_(own) {}
 
   void submit(const Program& program, const StepValues& values, Deadline deadline, Abort& abort,
               std::span<Span> spans) override {
@@ -49,6 +50,22 @@ class FakeStream : public StreamThread {
   }
 
  private:
+  bool pace(const Copy& copy, Clock::time_point begin, const Abort& abort) override {
+    const int own = static_cast<int>(own_), host = traffic_->machine().host;
+    const bool load = copy.source == nullptr;
+    if ((load && host < 0) || copy.rows * copy.row_bytes == 0) return !abort.raised();
+    const auto to = load ? own_ : *place_of(copy.destination, 1);
+    return traffic_->carry(load ? host : own, static_cast<int>(to), copy.rows * copy.row_bytes, begin, abort);
+  }
+
+  // Whose memory this is.
+  std::optional<std::size_t> place_of(const void* pointer, std::size_t bytes) const {
+    for (std::size_t place = 0; place < heaps_->size(); ++place) {
+      if ((*heaps_)[place].buffer.contains(pointer, bytes)) return place;
+    }
+    return std::nullopt;
+  }
+
   void check(int step, const Work& work) const {
     for (const Work::Argument& argument : work.arguments()) {
       if (argument.bytes == 0 || heap().buffer.contains(argument.pointer, argument.bytes)) continue;
@@ -63,9 +80,8 @@ class FakeStream : public StreamThread {
     if (copy.source != nullptr && !heap().buffer.contains(copy.source, read)) {
       refuse(step, copy.source, "copies from", "a copy may only read this device's memory or the staged batch");
     }
-    const bool known = std::any_of(heaps_->begin(), heaps_->end(),
-                                   [&](const Heap& other) { return other.buffer.contains(copy.destination, written); });
-    if (!known) refuse(step, copy.destination, "copies to", "a copy may only write the memory of a device of this job");
+    if (!place_of(copy.destination, written))
+      refuse(step, copy.destination, "copies to", "a copy may only write the memory of a device of this job");
   }
 
   [[noreturn]] void refuse(int step, const void* pointer, const char* verb, const char* rule) const {
@@ -76,23 +92,24 @@ class FakeStream : public StreamThread {
   const Heap& heap() const { return (*heaps_)[own_]; }
 
   const Heaps heaps_;
+  const std::shared_ptr<Traffic> traffic_;
   const std::size_t own_;
 };
 
 class FakeDevice : public Device {
  public:
-  FakeDevice(const DeviceOptions& options, Heaps heaps, std::size_t place)
-      : heaps_(std::move(heaps)), place_(place), threads_(options.threads) {
+  FakeDevice(const DeviceOptions& options, Heaps heaps, std::shared_ptr<Traffic> traffic, std::size_t place)
+      : heaps_(std::move(heaps)), traffic_(std::move(traffic)), place_(place), threads_(options.threads) {
     for (int kind = 0; kind < kStreamKinds; ++kind) {
       const bool late = is_late(options.fake_delay_seed, static_cast<int>(place) * kStreamKinds + kind);
       streams_.push_back(std::make_unique<FakeStream>(
           StreamOptions{
               .name = name().to_string() + "'s " + to_string(static_cast<StreamKind>(kind)) + " stream",
               .threads = kind == static_cast<int>(StreamKind::compute) ? threads_ : 1,
-              .link = options.link,
+              .precise = true,
               .lateness = std::chrono::milliseconds(late ? 1 : 0),
           },
-          heaps_, place));
+          heaps_, traffic_, place));
     }
   }
 
@@ -123,6 +140,8 @@ class FakeDevice : public Device {
     std::memcpy(host, device, bytes);
   }
 
+  std::vector<std::uint64_t> port_bytes() const override { return traffic_->port_bytes(); }
+
  private:
   void check(const char* what, const std::byte* device, std::size_t bytes) const {
     if (addresses(device, bytes)) return;
@@ -133,6 +152,7 @@ class FakeDevice : public Device {
   const Heap& heap() const { return (*heaps_)[place_]; }
 
   const Heaps heaps_;
+  const std::shared_ptr<Traffic> traffic_;
   const std::size_t place_;
   const int threads_;
   std::vector<std::unique_ptr<FakeStream>> streams_;
@@ -149,9 +169,13 @@ bool is_late(int fake_delay_seed, int stream) {
 std::vector<std::unique_ptr<Device>> make_fake_devices(const DeviceOptions& options) {
   const auto heaps = std::make_shared<std::vector<Heap>>();
   for (const DeviceName& name : options.names) heaps->push_back({name, Buffer()});
+  const int count = static_cast<int>(options.names.size());
+  const auto traffic =
+      std::make_shared<Traffic>(options.machine ? *options.machine : uniform_machine(count, options.link));
+  HADAL_CHECK(traffic->machine().devices.size() == options.names.size());
   std::vector<std::unique_ptr<Device>> devices;
   for (std::size_t place = 0; place < options.names.size(); ++place) {
-    devices.push_back(std::make_unique<FakeDevice>(options, heaps, place));
+    devices.push_back(std::make_unique<FakeDevice>(options, heaps, traffic, place));
   }
   return devices;
 }

@@ -3,7 +3,8 @@
 //
 // submit() refuses a program whose kernels are given other memory than the device's own, or whose copies do not go from
 // there, or from the staged batch, to a fake device made in the same call. A copy is a single memcpy at the end of the
-// time that its link takes, and each stream is one link: who does not wait for a copy sees what was there before.
+// time that it takes on the links of the machine (device/traffic.h): who does not wait for a copy sees what was there
+// before.
 
 #include <memory>
 #include <vector>

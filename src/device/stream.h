@@ -75,6 +75,7 @@ struct Copy {
   std::size_t batch_offset = 0;
   std::byte* destination = nullptr;
   std::size_t rows = 0, row_bytes = 0, source_pitch = 0, destination_pitch = 0;
+  std::atomic<std::uint64_t>* counter = nullptr;  // of the bytes that arrived, where they are counted
 };
 
 struct Item {

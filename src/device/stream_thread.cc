@@ -24,12 +24,6 @@ std::int64_t nanoseconds(Clock::time_point time) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
 }
 
-Clock::duration duration(const LinkSpeed& link, std::size_t bytes) {
-  const std::chrono::duration<double> seconds(link.latency_seconds +
-                                              static_cast<double>(bytes) / link.bytes_per_second);
-  return std::chrono::ceil<Clock::duration>(std::min(seconds, std::chrono::duration<double>(std::chrono::years(1))));
-}
-
 bool is_load(const Item& item) { return item.kind == Item::Kind::copy && item.copy.source == nullptr; }
 
 void copy_rows(const Copy& copy, const std::byte* source) {
@@ -143,7 +137,7 @@ void StreamThread::set_up_thread() const {
     pthread_setaffinity_np(pthread_self(), sizeof(mask), &mask);
   }
   omp_set_num_threads(options_.threads);
-  if (options_.link) prctl(PR_SET_TIMERSLACK, kTimerSlackNanoseconds);  // links end on time, not 50 us later
+  if (options_.precise) prctl(PR_SET_TIMERSLACK, kTimerSlackNanoseconds);  // else 50 us late
 }
 
 void StreamThread::run_program() {
@@ -210,8 +204,9 @@ bool StreamThread::copy(const Copy& copy, Clock::time_point begin) {
     HADAL_CHECK(values_.batch != nullptr);
     source = static_cast<const std::byte*>(values_.batch) + copy.batch_offset;
   }
-  if (options_.link && !sleep_until(begin + duration(*options_.link, copy.rows * copy.row_bytes))) return false;
+  if (!pace(copy, begin, *abort_)) return false;
   copy_rows(copy, source);
+  if (copy.counter != nullptr) copy.counter->fetch_add(copy.rows * copy.row_bytes, std::memory_order_relaxed);
   return true;
 }
 

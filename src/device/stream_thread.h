@@ -16,7 +16,7 @@ struct StreamOptions {
   std::string name;                      // "cpu:0's compute stream", in errors
   int threads = 1;                       // that OpenMP may use in its kernels
   std::vector<int> cores;                // that it and its OpenMP threads are bound to; empty: any
-  std::optional<LinkSpeed> link;         // what copies take; nothing: as fast as memory is
+  bool precise = false;                  // sleeps end within microseconds
   bool on_caller = false;                // run() needs no thread of its own
   std::chrono::nanoseconds lateness{0};  // slept before each kernel and copy
 };
@@ -32,6 +32,10 @@ class StreamThread : public Stream {
   void run(const Program& program, const StepValues& values, Deadline deadline, Abort& abort,
            std::span<Span> spans) override;
   StreamCounters counters() const override;
+
+ protected:
+  // Blocks until a copy that began at `begin` may arrive. False where the round was aborted meanwhile.
+  virtual bool pace(const Copy&, Clock::time_point, const Abort&) { return true; }
 
  private:
   void take(const Program& program, const StepValues& values, Deadline deadline, Abort& abort, std::span<Span> spans);

@@ -33,6 +33,14 @@ class PlanBuilder {
     int weight = -1, bias = -1;  // tensors
   };
 
+  // What one device has, `where(device)`, and others want there.
+  struct Spread {
+    std::string name;
+    int from = 0;
+    std::vector<bool> wanted;  // by device
+    std::function<Range(int device)> where;
+  };
+
   // Some of a gradient's parts for an owned range, added up.
   struct GradientPiece {
     std::int64_t first_row = 0;  // of the first part
@@ -72,6 +80,7 @@ class PlanBuilder {
   void send_inputs(int layer);
   void gather(int layer);
   void gather_gradients(int layer);
+  std::vector<std::vector<GradientPiece>> parts_of(int layer, const OwnedRange& owned);
   void add_up(const std::string& name, int device, int layer, std::vector<GradientPiece>& pieces);
   void gather_factors(int layer);
   void update(int layer);
@@ -80,7 +89,7 @@ class PlanBuilder {
   void gradient_of_factors(int layer, const OwnerSpan& owner);
   void update_by_factors(int layer, const OwnerSpan& owner);
   void update_range(int index, const std::vector<Range>& parts, int scale);
-  void distribute(int index);
+  void distribute(int layer);
   Range place_of(const OwnedRange& owned, int device) const;
   Range master_of(const OwnedRange& owned) const;
   std::size_t bytes_of(const Range& range) const;
@@ -98,8 +107,7 @@ class PlanBuilder {
                std::vector<Range> writes);
   void transfer(const std::string& name, int from, int to, StreamKind stream, int layer, Range source,
                 Range destination);
-  void spread(const std::string& name, int from, StreamKind stream, int layer, std::vector<bool> wanted,
-              const std::function<Range(int device)>& where);
+  void spread(StreamKind stream, int layer, std::vector<Spread> flows);
   void transfer_columns(const std::string& name, int from, int to, int layer, Range source, Range destination,
                         std::int64_t pitch, std::int64_t first_column, std::int64_t columns);
   Rows rows_of(int device) const;

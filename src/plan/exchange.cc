@@ -30,24 +30,27 @@ void PlanBuilder::transfer(const std::string& name, int from, int to, StreamKind
   plan_.steps.push_back({name, from, stream, layer, Transfer{to, 1, bytes, bytes, bytes}, {source}, {destination}, {}});
 }
 
-// Brings what one device has, where(device), to all that are wanted, and those on the way. What it read where it lies
-// with one memory is counted for devices that work.
-void PlanBuilder::spread(const std::string& name, int from, StreamKind stream, int layer, std::vector<bool> wanted,
-                         const std::function<Range(int device)>& where) {
+// Brings each flow to all that want it, and those on the way. What is read where it lies with one memory is counted for
+// devices that work.
+void PlanBuilder::spread(StreamKind stream, int layer, std::vector<Spread> flows) {
   if (shared()) {
-    for (int to = 0; to < device_count(); ++to) {
-      if (to != from && wanted[to] && works(to)) plan_.remote_read_bytes += bytes_of(where(from));
+    for (const Spread& flow : flows) {
+      for (int to = 0; to < device_count(); ++to) {
+        if (to != flow.from && flow.wanted[to] && works(to)) plan_.remote_read_bytes += bytes_of(flow.where(flow.from));
+      }
     }
     return;
   }
-  const Route route(options_.topology, device_count(), from);
-  for (auto to = route.outwards.rbegin(); *to != from; ++to) {
-    if (wanted[*to]) wanted[route.distribute[*to]] = true;
+  std::vector<int> owners;
+  for (const Spread& flow : flows) owners.push_back(flow.from);
+  const std::vector<Hop> hops = distribute_hops(options_.topology, device_count(), owners);
+  for (auto hop = hops.rbegin(); hop != hops.rend(); ++hop) {
+    if (flows[hop->flow].wanted[hop->to]) flows[hop->flow].wanted[hop->from] = true;
   }
-  for (const int to : route.outwards) {
-    if (to == from || !wanted[to]) continue;
-    const int sender = route.distribute[to];
-    transfer(name, sender, to, stream, layer, where(sender), where(to));
+  for (const Hop& hop : hops) {
+    const Spread& flow = flows[hop.flow];
+    if (flow.wanted[hop.to])
+      transfer(flow.name, hop.from, hop.to, stream, layer, flow.where(hop.from), flow.where(hop.to));
   }
 }
 
@@ -83,12 +86,14 @@ void PlanBuilder::send_inputs(int l) {
     if (other < l) return;  // that layer has sent the rows already
     for (const OwnerSpan& owner : owners_[other]) wanted[owner.device] = true;
   }
+  std::vector<Spread> flows;
   for (int from = 0; from < device_count(); ++from) {
     if (!works(from)) continue;
     const RowSpan& span = plan_.device_rows[from];
-    spread(layer.name + ".send_input", from, StreamKind::gather, l, wanted,
-           [&](int device) { return rows.rows(device, span.first, span.count); });
+    flows.push_back({layer.name + ".send_input", from, wanted,
+                     [&](int device) { return rows.rows(device, span.first, span.count); }});
   }
+  spread(StreamKind::gather, l, std::move(flows));
 }
 
 void PlanBuilder::gather(int l) {
@@ -99,35 +104,49 @@ void PlanBuilder::gather(int l) {
   }
 }
 
-// Parts of a gradient are added up on their way, unless each is part of the definition of the result.
+// Parts of a gradient are added up on their way, unless each is part of the definition of the result. Weights leave
+// before biases.
 void PlanBuilder::gather_gradients(int l) {
   const Layer& layer = network_.layers[l];
-  for (const int index : owned_of_layer_[l]) {
-    const OwnedRange& owned = plan_.owned[index];
-    const std::string& name = network_.parameters[owned.parameter].name;
-    std::vector<std::vector<GradientPiece>> held(options_.devices.size());
-    for (const GradientPart& part : gradients_[l]) {
-      const int tensor = owned.parameter == layer.weight ? part.weight : part.bias;
-      held[shared() ? owned.device : part.device].push_back({part.rows.first, {tensor, owned.first, owned.count}});
-      if (shared() && part.device != owned.device) plan_.remote_read_bytes += bytes_of(held[owned.device].back().range);
+  for (const int parameter : {layer.weight, layer.bias}) {
+    std::vector<int> indices, owners;
+    for (const int index : owned_of_layer_[l]) {
+      if (plan_.owned[index].parameter != parameter) continue;
+      indices.push_back(index);
+      owners.push_back(plan_.owned[index].device);
     }
+    std::vector<std::vector<std::vector<GradientPiece>>> held;  // by flow and device
+    for (const int index : indices) held.push_back(parts_of(l, plan_.owned[index]));
     if (!shared()) {
-      const Route route(options_.topology, device_count(), owned.device);
-      for (const int from : route.inwards) {
-        if (from == owned.device) continue;
-        if (options_.reproducible_shards == 0) add_up(name, from, l, held[from]);
-        const int to = route.gather[from];
-        for (const GradientPiece& piece : held[from]) {
-          const Range received = whole(add_tensor(name + ".received", to, TensorKind::gradient, owned.count));
-          transfer(name + ".send_gradient", from, to, StreamKind::gather, l, piece.range, received);
-          held[to].push_back({piece.first_row, received});
+      for (const Hop& hop : gather_hops(options_.topology, device_count(), owners)) {
+        const OwnedRange& owned = plan_.owned[indices[hop.flow]];
+        const std::string& name = network_.parameters[parameter].name;
+        std::vector<GradientPiece>&from = held[hop.flow][hop.from], &to = held[hop.flow][hop.to];
+        if (options_.reproducible_shards == 0) add_up(name, hop.from, l, from);
+        for (const GradientPiece& piece : from) {
+          const Range received = whole(add_tensor(name + ".received", hop.to, TensorKind::gradient, owned.count));
+          transfer(name + ".send_gradient", hop.from, hop.to, StreamKind::gather, l, piece.range, received);
+          to.push_back({piece.first_row, received});
         }
       }
     }
-    std::vector<GradientPiece>& pieces = held[owned.device];
-    std::sort(pieces.begin(), pieces.end());
-    for (const GradientPiece& piece : pieces) sources_[index].push_back(piece.range);
+    for (std::size_t flow = 0; flow < indices.size(); ++flow) {
+      std::vector<GradientPiece>& pieces = held[flow][owners[flow]];
+      std::sort(pieces.begin(), pieces.end());
+      for (const GradientPiece& piece : pieces) sources_[indices[flow]].push_back(piece.range);
+    }
   }
+}
+
+// The parts of an owned range's gradient, by the device that has them; with one memory the owner has all.
+std::vector<std::vector<PlanBuilder::GradientPiece>> PlanBuilder::parts_of(int l, const OwnedRange& owned) {
+  std::vector<std::vector<GradientPiece>> held(options_.devices.size());
+  for (const GradientPart& part : gradients_[l]) {
+    const int tensor = owned.parameter == network_.layers[l].weight ? part.weight : part.bias;
+    held[shared() ? owned.device : part.device].push_back({part.rows.first, {tensor, owned.first, owned.count}});
+    if (shared() && part.device != owned.device) plan_.remote_read_bytes += bytes_of(held[owned.device].back().range);
+  }
+  return held;
 }
 
 // Several pieces become their sum. It waits for what comes from others, so it is not for the compute stream.
@@ -154,25 +173,26 @@ void PlanBuilder::gather_factors(int l) {
   const Layer& layer = network_.layers[l];
   const RowTensor& diffs = diffs_[l + 1];
   const std::int64_t out = diffs.row_elements;
+  std::vector<std::vector<std::vector<RowSpan>>> held;  // by owner and device
+  std::vector<int> owners;
   for (const OwnerSpan& owner : owners_[l]) {
-    std::vector<std::vector<RowSpan>> held(options_.devices.size());
+    owners.push_back(owner.device);
+    held.emplace_back(options_.devices.size());
     for (int d = 0; d < device_count(); ++d) {
       const RowSpan& own = plan_.device_rows[d];
       if (!works(d)) continue;
       if (shared() && d != owner.device)
         plan_.remote_read_bytes += bytes_of({diffs.tensor[d], 0, own.count * owner.count});
-      held[d].push_back({own.first, own.count, {}});
+      held.back()[d].push_back({own.first, own.count, {}});
     }
-    if (shared()) continue;
-    const Route route(options_.topology, device_count(), owner.device);
-    for (const int from : route.inwards) {
-      if (from == owner.device) continue;
-      const int to = route.gather[from];
-      for (const RowSpan& span : joined(held[from])) {
-        transfer_columns(layer.name + ".send_diff", from, to, l, diffs.rows(from, span.first, span.count),
-                         diffs.rows(to, span.first, span.count), out, owner.first, owner.count);
-        held[to].push_back(span);
-      }
+  }
+  if (shared()) return;
+  for (const Hop& hop : gather_hops(options_.topology, device_count(), owners)) {
+    const OwnerSpan& owner = owners_[l][hop.flow];
+    for (const RowSpan& span : joined(held[hop.flow][hop.from])) {
+      transfer_columns(layer.name + ".send_diff", hop.from, hop.to, l, diffs.rows(hop.from, span.first, span.count),
+                       diffs.rows(hop.to, span.first, span.count), out, owner.first, owner.count);
+      held[hop.flow][hop.to].push_back(span);
     }
   }
 }
@@ -185,8 +205,8 @@ void PlanBuilder::update(int l) {
   if (clips) return;
   for (const int index : owned_of_layer_[l]) {
     if (!factors) update_range(index, sources_[index], -1);
-    distribute(index);
   }
+  distribute(l);
 }
 
 FullyConnectedBackwardWeights PlanBuilder::product_of_factors(int l, const OwnerSpan& owner) const {
@@ -262,12 +282,19 @@ void PlanBuilder::update_range(int index, const std::vector<Range>& parts, int s
           std::move(reads), std::move(writes));
 }
 
-// Sends the new values of one owned range to those who hold a copy.
-void PlanBuilder::distribute(int index) {
-  const OwnedRange& owned = plan_.owned[index];
-  const Parameter& parameter = network_.parameters[owned.parameter];
-  spread(parameter.name + ".send", owned.device, StreamKind::distribute, parameter.layer,
-         std::vector<bool>(options_.devices.size(), true), [&](int device) { return place_of(owned, device); });
+// Sends a layer's new values to those who hold a copy.
+void PlanBuilder::distribute(int l) {
+  for (const int parameter : {network_.layers[l].weight, network_.layers[l].bias}) {
+    std::vector<Spread> flows;
+    for (const int index : owned_of_layer_[l]) {
+      const OwnedRange& owned = plan_.owned[index];
+      if (owned.parameter != parameter) continue;
+      flows.push_back({network_.parameters[parameter].name + ".send", owned.device,
+                       std::vector<bool>(options_.devices.size(), true),
+                       [this, &owned](int device) { return place_of(owned, device); }});
+    }
+    spread(StreamKind::distribute, l, std::move(flows));
+  }
 }
 
 // Clipping by the global norm: owners hold their gradients until the sums of squares of all are known to all.
@@ -301,17 +328,17 @@ void PlanBuilder::clip_and_update() {
   for (int l = layers - 1; l >= 0; --l) {
     for (const int index : owned_of_layer_[l]) {
       update_range(index, sources_[index], scales[plan_.owned[index].device]);
-      distribute(index);
     }
+    if (!owned_of_layer_[l].empty()) distribute(l);
   }
 }
 
 void PlanBuilder::share_norms(const std::vector<int>& slots, std::int64_t first, std::int64_t count, int owner) {
   if (shared()) return;
-  spread("norms.send", owner, StreamKind::gather, -1, std::vector<bool>(options_.devices.size(), true),
-         [&](int device) {
-           return Range{slots[device], first, count};
-         });
+  spread(StreamKind::gather, -1,
+         {{"norms.send", owner, std::vector<bool>(options_.devices.size(), true), [&](int device) {
+             return Range{slots[device], first, count};
+           }}});
 }
 
 std::vector<int> PlanBuilder::scales_from(const std::vector<int>& slots, std::int64_t count) {

@@ -18,7 +18,7 @@ const char* to_string(ExchangeContent content) {
 }
 
 ordered_json plan_to_json(const Plan& plan, const Network& network, const MemoryPlan& memory,
-                          const Simulation& simulation) {
+                          const Prediction& prediction) {
   ordered_json json;
   json["rows"] = plan.rows;
   json["precision"] = plan.precision == DType::bf16 ? "bf16" : "fp32";
@@ -61,6 +61,24 @@ ordered_json plan_to_json(const Plan& plan, const Network& network, const Memory
         {{"from", plan.devices[link.from].name}, {"to", plan.devices[link.to].name}, {"bytes_per_step", link.bytes}});
   }
   json["waits"] = plan.waits();
+  const Simulation& simulation = prediction.simulation;
+  json["machine"] = prediction.machine.name;
+  json["ports"] = ordered_json::array();
+  for (int port = 0; port < prediction.machine.ports(); ++port) {
+    const auto index = static_cast<std::size_t>(port);
+    if (simulation.port_bytes[index] == 0) continue;
+    json["ports"].push_back({{"name", prediction.machine.port_name(port)},
+                             {"bytes_per_step", simulation.port_bytes[index]},
+                             {"busy_seconds", simulation.port_seconds[index]}});
+  }
+  json["considered"] = ordered_json::array();
+  for (const Considered& way : prediction.considered) {
+    json["considered"].push_back(
+        {{"topology", to_string(way.topology)},
+         {"content", way.content == ExchangeContent::automatic ? "auto" : to_string(way.content)},
+         {"step_seconds", way.step_seconds}});
+  }
+  json["compute_seconds"] = simulation.compute_seconds;
   json["step_seconds"] = simulation.step_seconds;
   json["bound_by"] = simulation.bound_by();
   return json;

@@ -3,14 +3,22 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "plan/choose.h"
 #include "plan/memory.h"
 #include "plan/plan.h"
 #include "plan/simulate.h"
 
 namespace hadal {
 
+// What is known of a plan's step before it runs.
+struct Prediction {
+  Machine machine;
+  Simulation simulation;               // on it
+  std::vector<Considered> considered;  // ways to exchange, the fastest first; empty where nothing was left to choose
+};
+
 nlohmann::ordered_json plan_to_json(const Plan& plan, const Network& network, const MemoryPlan& memory,
-                                    const Simulation& simulation);
+                                    const Prediction& prediction);
 
 // Every step in order, with its stream, what it touches and what it waits for.
 nlohmann::ordered_json steps_to_json(const Plan& plan);

@@ -109,21 +109,44 @@ std::vector<std::vector<bool>> happens_before(const Plan& plan, int skip_step = 
   return done;
 }
 
-bool conflict(const Step& a, const Step& b) {
-  const auto meet = [](const std::vector<Range>& some, const std::vector<Range>& others) {
-    return std::any_of(some.begin(), some.end(), [&](const Range& r) {
-      return std::any_of(others.begin(), others.end(), [&](const Range& s) {
-        return r.tensor == s.tensor && r.first < s.first + s.count && s.first < r.first + r.count;
-      });
-    });
+// The elements that a step touches in a range, as spans [first, end): one for each row of a transfer.
+std::vector<std::pair<std::int64_t, std::int64_t>> spans(const Plan& plan, const Step& step, const Range& range,
+                                                         bool writes) {
+  const auto* transfer = std::get_if<Transfer>(&step.body);
+  if (transfer == nullptr) return {{range.first, range.first + range.count}};
+  const auto size = size_of(plan.tensors[range.tensor].type);
+  std::vector<std::pair<std::int64_t, std::int64_t>> rows;
+  for (std::size_t row = 0; row < transfer->rows; ++row) {
+    const std::size_t pitch = writes ? transfer->destination_pitch : transfer->source_pitch;
+    const auto first = range.first + static_cast<std::int64_t>(row * pitch / size);
+    rows.emplace_back(first, first + static_cast<std::int64_t>(transfer->row_bytes / size));
+  }
+  return rows;
+}
+
+bool conflict(const Plan& plan, const Step& a, const Step& b) {
+  const auto meet = [&](const std::vector<Range>& some, bool some_written, const std::vector<Range>& others,
+                        bool others_written) {
+    for (const Range& r : some) {
+      for (const Range& s : others) {
+        if (r.tensor != s.tensor || r.first >= s.first + s.count || s.first >= r.first + r.count) continue;
+        for (const auto& [first, end] : spans(plan, a, r, some_written)) {
+          for (const auto& [other_first, other_end] : spans(plan, b, s, others_written)) {
+            if (first < other_end && other_first < end) return true;
+          }
+        }
+      }
+    }
+    return false;
   };
-  return meet(a.writes, b.writes) || meet(a.writes, b.reads) || meet(a.reads, b.writes);
+  return meet(a.writes, true, b.writes, true) || meet(a.writes, true, b.reads, false) ||
+         meet(a.reads, false, b.writes, true);
 }
 
 bool has_race(const Plan& plan, const std::vector<std::vector<bool>>& done) {
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
-      if (!done[i][j] && conflict(plan.steps[i], plan.steps[j])) return true;
+      if (!done[i][j] && conflict(plan, plan.steps[i], plan.steps[j])) return true;
     }
   }
   return false;
@@ -165,15 +188,12 @@ TEST_P(PlanTest, every_element_that_is_read_was_written_or_persists) {
       if (plan_.tensors[range.tensor].persistent()) continue;
       auto pieces = written[range.tensor];
       std::sort(pieces.begin(), pieces.end());
-      if (const auto* transfer = std::get_if<Transfer>(&step.body)) {
-        const auto size = size_of(plan_.tensors[range.tensor].type);
-        for (std::size_t row = 0; row < transfer->rows; ++row) {
-          auto at = range.first + static_cast<std::int64_t>(row * transfer->source_pitch / size);
-          const auto last = at + static_cast<std::int64_t>(transfer->row_bytes / size);
+      if (std::holds_alternative<Transfer>(step.body)) {
+        for (auto [at, last] : spans(plan_, step, range, false)) {
           for (const auto& [first, end] : pieces) {
             if (first <= at) at = std::max(at, end);
           }
-          EXPECT_GE(at, last) << step.name << " sends row " << row << " of " << plan_.tensors[range.tensor].name;
+          EXPECT_GE(at, last) << step.name << " sends " << plan_.tensors[range.tensor].name;
         }
         continue;
       }
@@ -201,7 +221,9 @@ TEST_P(PlanTest, every_element_that_is_read_was_written_or_persists) {
       }
       EXPECT_GE(reached, range.first + range.count) << step.name << " reads " << plan_.tensors[range.tensor].name;
     }
-    for (const Range& range : step.writes) written[range.tensor].push_back({range.first, range.first + range.count});
+    for (const Range& range : step.writes) {
+      for (const auto& span : spans(plan_, step, range, true)) written[range.tensor].push_back(span);
+    }
   }
 }
 
@@ -237,10 +259,21 @@ TEST_P(PlanTest, memory_of_living_tensors_never_overlaps) {
 }
 
 TEST_P(PlanTest, simulation_is_bounded_by_its_parts) {
-  const Simulation result = simulate(plan_, {}, {});
+  const int devices = static_cast<int>(plan_.devices.size());
+  const Machine machine = uniform_machine(devices, {});
+  const Simulation result = simulate(plan_, machine);
   EXPECT_GE(result.step_seconds, *std::max_element(result.compute_seconds.begin(), result.compute_seconds.end()));
-  EXPECT_GE(result.exchange_seconds, 0);
-  EXPECT_LT(simulate(plan_, {}, {1e15, 0}).step_seconds, result.step_seconds + 1e-12);
+  EXPECT_GE(result.exchange_seconds, -1e-12);
+  EXPECT_LT(simulate(plan_, uniform_machine(devices, {1e15, 0})).step_seconds, result.step_seconds + 1e-12);
+  EXPECT_EQ(result.port_bytes, port_bytes(plan_, machine));
+  std::size_t left = 0, arrived = 0;  // of devices and the host, through the switch
+  for (std::size_t port = 0; port < result.port_bytes.size(); ++port) {
+    (port % 2 == 0 ? left : arrived) += result.port_bytes[port];
+  }
+  std::size_t all = plan_.exchange_bytes();
+  for (const std::size_t bytes : plan_.load_bytes) all += bytes;
+  EXPECT_EQ(left, all);
+  EXPECT_EQ(arrived, all);
 }
 
 INSTANTIATE_TEST_SUITE_P(all, PlanTest, ::testing::ValuesIn(cases()), [](const auto& test) { return test.param.name; });

@@ -1,28 +1,30 @@
 #pragma once
-// How long a step of a plan would take on described devices. Needs none of them: the times come from the description.
+// How long a step of a plan would take on a described machine, and what its links would carry. Needs no device.
 
 #include <vector>
 
-#include "device/device.h"
+#include "device/machine.h"
 #include "plan/plan.h"
 
 namespace hadal {
 
-struct DeviceSpeed {
-  double flops_per_second = 50e9;         // of matrix products and convolutions
-  double memory_bytes_per_second = 10e9;  // of everything else: what a kernel reads and writes
-  double step_seconds = 1e-6;             // of every step, however small
-};
-
 struct Simulation {
   double step_seconds = 0;
   std::vector<double> compute_seconds;  // by device: busy with kernels
-  double exchange_seconds = 0;          // what the step would be shorter by if transfers took no time
+  double exchange_seconds = 0;          // what the step would be shorter by if copies between devices took no time
+  double input_seconds = 0;             // what it would be shorter by if loads took none
+  std::vector<std::size_t> port_bytes;  // by port of the machine
+  std::vector<double> port_seconds;     // by port: when something flowed through it
+  std::vector<double> done_seconds;     // by step of the plan
 
-  const char* bound_by() const { return exchange_seconds > step_seconds / 2 ? "exchange" : "compute"; }
+  const char* bound_by() const;
 };
 
-// Each stream does its steps in the plan's order, each as soon as its waits are met.
-Simulation simulate(const Plan& plan, const DeviceSpeed& device, const LinkSpeed& link);
+// Each stream does its steps in the plan's order, each as soon as its waits are met; kernels take what cost.h says,
+// copies flow as device/machine.h says. Device d of the plan is device d of the machine.
+Simulation simulate(const Plan& plan, const Machine& machine);
+
+// What a step's copies bring to each port, loads included.
+std::vector<std::size_t> port_bytes(const Plan& plan, const Machine& machine);
 
 }  // namespace hadal

@@ -16,7 +16,28 @@ struct Access {
   int step = 0;
   std::int64_t first = 0, end = 0;
   bool writes = false;
+  std::int64_t pitch = 0, width = 0;  // of columns of a matrix: elements from row to row, and in a row; 0: all elements
 };
+
+bool overlap(const Access& a, const Access& b) {
+  if (a.first >= b.end || b.first >= a.end) return false;
+  if (a.pitch == 0 || a.pitch != b.pitch) return true;
+  const std::int64_t of_a = a.first % a.pitch, of_b = b.first % b.pitch;
+  return of_a < of_b + b.width && of_b < of_a + a.width;
+}
+
+// The elements that a step touches in a range: of a transfer of columns only those.
+Access access_of(const Plan& plan, int step, const Range& range, bool writes) {
+  Access access{step, range.first, range.first + range.count, writes};
+  const auto* transfer = std::get_if<Transfer>(&plan.steps[static_cast<std::size_t>(step)].body);
+  if (transfer == nullptr || transfer->rows < 2) return access;
+  const auto elements = [&](std::size_t bytes) {
+    return static_cast<std::int64_t>(bytes / size_of(plan.tensors[static_cast<std::size_t>(range.tensor)].type));
+  };
+  access.pitch = elements(writes ? transfer->destination_pitch : transfer->source_pitch);
+  access.width = elements(transfer->row_bytes);
+  return access;
+}
 
 // By stream: how many of its steps (as an index into the plan, plus one) are known to be done.
 using Knowledge = std::vector<int>;
@@ -38,13 +59,13 @@ void synchronise(Plan& plan) {
     Step& step = plan.steps[i];
     std::vector<int> latest(streams, -1);  // by stream: the last conflicting step
     const auto touch = [&](const Range& range, bool writes) {
-      const std::int64_t end = range.first + range.count;
+      const Access own = access_of(plan, i, range, writes);
       for (const Access& access : accesses[range.tensor]) {
-        if (access.first >= end || range.first >= access.end || !(writes || access.writes)) continue;
+        if (!(writes || access.writes) || !overlap(own, access)) continue;
         int& slot = latest[stream_of(access.step)];
         if (access.step != i) slot = std::max(slot, access.step);
       }
-      accesses[range.tensor].push_back({i, range.first, end, writes});
+      accesses[range.tensor].push_back(own);
     };
     for (const Range& range : step.reads) touch(range, false);
     for (const Range& range : step.writes) touch(range, true);

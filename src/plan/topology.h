@@ -20,8 +20,19 @@ struct Route {
 
   std::vector<int> gather;      // by device: to whom it sends what is for the owner; -1 for the owner
   std::vector<int> distribute;  // by device: from whom it gets what comes from the owner; -1 for the owner
-  std::vector<int> inwards;     // all devices, each before the one that it sends to; the owner is the last
-  std::vector<int> outwards;    // all devices, each after the one that it gets from; the owner is the first
+  std::vector<int> hops_in;     // by device: on its way to the owner
+  std::vector<int> hops_out;    // by device: on the way from the owner to it
 };
+
+// A hop of one of several flows.
+struct Hop {
+  int flow = 0, from = 0, to = 0;
+};
+
+// The hops of flows to their owners, or from there to all, in an order that keeps ports busy if each device sends in
+// it: what has the farthest to go leaves first, what has come the farthest is passed on last, and of equals each device
+// sends to the one after it first, so that not all send to one. A flow passes a device after all that it gets there.
+std::vector<Hop> gather_hops(ExchangeTopology topology, int devices, const std::vector<int>& owners);
+std::vector<Hop> distribute_hops(ExchangeTopology topology, int devices, const std::vector<int>& owners);
 
 }  // namespace hadal

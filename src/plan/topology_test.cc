@@ -40,20 +40,9 @@ TEST(Route, leads_every_device_to_the_owner_and_back) {
             int at = from, hops = 0;
             for (; at != owner && hops < devices; ++hops) at = (*next)[at];
             EXPECT_EQ(at, owner) << to_string(topology) << " of " << devices << " from " << from;
+            EXPECT_EQ(hops, (next == &route.gather ? route.hops_in : route.hops_out)[from]);
           }
         }
-        std::vector<bool> seen(devices);
-        for (const int device : route.outwards) {
-          EXPECT_TRUE(device == owner || seen[route.distribute[device]]);
-          seen[device] = true;
-        }
-        seen.assign(devices, false);
-        for (const int device : route.inwards) {
-          seen[device] = true;
-          EXPECT_TRUE(device == owner || !seen[route.gather[device]]);
-        }
-        EXPECT_EQ(route.inwards.size(), static_cast<std::size_t>(devices));
-        EXPECT_EQ(route.outwards.size(), static_cast<std::size_t>(devices));
       }
     }
   }
@@ -72,6 +61,29 @@ TEST(Route, hops_are_those_of_its_topology) {
   // 3 is the root of 0 ... 6, 1 and 5 are below it.
   const Route tree(ExchangeTopology::tree, 7, 6);
   EXPECT_EQ(tree.gather, (std::vector<int>{1, 3, 1, 5, 5, 6, -1}));
+}
+
+// Each hop once, and what passes a device after what it gets.
+TEST(Hops, are_in_an_order_that_can_be_done) {
+  for (const ExchangeTopology topology : kSending) {
+    for (int devices = 1; devices <= 9; ++devices) {
+      std::vector<int> owners(devices);
+      std::iota(owners.begin(), owners.end(), 0);
+      for (const bool inwards : {true, false}) {
+        const auto hops = (inwards ? gather_hops : distribute_hops)(topology, devices, owners);
+        EXPECT_EQ(hops.size(), static_cast<std::size_t>(devices * (devices - 1)));
+        std::vector<std::vector<bool>> sent(devices, std::vector<bool>(devices)), got = sent;  // by flow and device
+        for (const Hop& hop : hops) {
+          const Route route(topology, devices, owners[hop.flow]);
+          EXPECT_EQ(inwards ? route.gather[hop.from] : hop.from, inwards ? hop.to : route.distribute[hop.to]);
+          EXPECT_FALSE(inwards && sent[hop.flow][hop.to]) << "it gets a part that it has passed on already";
+          EXPECT_TRUE(inwards || hop.from == owners[hop.flow] || got[hop.flow][hop.from])
+              << "it has nothing to pass on";
+          sent[hop.flow][hop.from] = got[hop.flow][hop.to] = true;
+        }
+      }
+    }
+  }
 }
 
 std::size_t bytes_between(const Plan& plan, int from, int to) {

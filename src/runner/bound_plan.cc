@@ -29,7 +29,7 @@ void check_types(const Plan& plan, const Step& step, const Op& op) {
 }  // namespace
 
 BoundPlan::BoundPlan(Plan plan, const std::vector<std::unique_ptr<Device>>& devices, Backend& backend)
-    : plan_(std::move(plan)) {
+    : plan_(std::move(plan)), copied_(plan_.devices.size() * plan_.devices.size()) {
   HADAL_CHECK(plan_.devices.size() == devices.size());
   for (const Step& step : plan_.steps) {
     const auto* compute = std::get_if<Compute>(&step.body);
@@ -64,7 +64,7 @@ std::size_t BoundPlan::bytes(const Range& range) const {
   return static_cast<std::size_t>(range.count) * size_of(plan_.tensors[range.tensor].type);
 }
 
-Copy BoundPlan::copy(int index) const {
+Copy BoundPlan::copy(int index) {
   const Step& step = plan_.steps[index];
   Copy copy;
   copy.destination = address(step.writes[0]);
@@ -79,6 +79,7 @@ Copy BoundPlan::copy(int index) const {
     copy.row_bytes = transfer.row_bytes;
     copy.source_pitch = transfer.source_pitch;
     copy.destination_pitch = transfer.destination_pitch;
+    copy.counter = &copied_[pair(step.device, transfer.to)];
   }
   return copy;
 }

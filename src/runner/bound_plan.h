@@ -1,6 +1,8 @@
 #pragma once
 // A plan on devices that are here: kernels, addresses, and a program for each stream.
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -48,12 +50,19 @@ class BoundPlan {
 
   // The work of step i, after place(): a BoundKernel or a copy.
   Work* work(int step) const { return work_[step].get(); }
-  Copy copy(int index) const;
+  Copy copy(int index);
+
+  // What transfers have brought from device to device since the beginning.
+  std::uint64_t copied_bytes(int from, int to) const { return copied_[pair(from, to)].load(std::memory_order_relaxed); }
 
   // One for each (device, stream): index device * kStreamKinds + stream. Empty where the stream has nothing to do.
   const std::vector<Program>& programs() const { return programs_; }
 
  private:
+  std::size_t pair(int from, int to) const {
+    return static_cast<std::size_t>(from) * plan_.devices.size() + static_cast<std::size_t>(to);
+  }
+
   Plan plan_;
   std::vector<std::unique_ptr<Kernel>> kernels_;  // by step
   MemoryPlan memory_;
@@ -61,6 +70,7 @@ class BoundPlan {
   std::vector<std::unique_ptr<BoundKernel>> work_;  // by step
   std::vector<std::unique_ptr<Event>> events_;      // by step, where another stream waits for it
   std::vector<Program> programs_;
+  std::vector<std::atomic<std::uint64_t>> copied_;  // by pair()
 };
 
 }  // namespace hadal

@@ -173,7 +173,7 @@ void LocalRunner::set_access(int protection) {
 }
 
 void LocalRunner::run_guarded(int index, const StepValues& values) {
-  const BoundPlan& bound = *bound_[index];
+  BoundPlan& bound = *bound_[index];
   const auto open = [&](const std::byte* begin, std::size_t bytes, int protection) {
     const auto address = reinterpret_cast<std::uintptr_t>(begin);
     const std::uintptr_t page = address & ~(kPage - 1);

@@ -1,10 +1,5 @@
 #include "spec/job.h"
 
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
-
 #include "spec/job_keys.h"
 #include "spec/override.h"
 #include "spec/write_yaml.h"
@@ -28,19 +23,6 @@ void check_devices(const JobSpec& job) {
   }
 }
 
-std::string read_file(const std::string& path) {
-  std::error_code unknown;  // the file's own error says more
-  if (std::filesystem::is_directory(path, unknown)) throw ConfigError(path + ": this is a folder; a job is a file");
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw ConfigError(path + ": cannot be read: " + std::strerror(errno));
-  std::string text(kMaxTextBytes + 1, '\0');  // one more than parse_job takes
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (file.bad()) throw ConfigError(path + ": cannot be read: " + std::strerror(errno));
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  return text;
-}
-
 }  // namespace
 
 JobSpec parse_job(const std::string& text, const std::string& file, const std::vector<Override>& overrides) {
@@ -50,7 +32,7 @@ JobSpec parse_job(const std::string& text, const std::string& file, const std::v
   if (root.kind == Value::Kind::map) apply_overrides(root, overrides);
   const Position unwritten{file, 0, 0};
   JobSpec job;
-  job.data.batch_where = job.parallel.where = unwritten;
+  job.data.batch_where = job.parallel.where = job.parallel.machine_where = unwritten;
   job.exchange.topology_where = job.exchange.content_where = unwritten;
   read_map(root, "", job_table(), job);
   check_devices(job);
@@ -58,7 +40,7 @@ JobSpec parse_job(const std::string& text, const std::string& file, const std::v
 }
 
 JobSpec load_job(const std::string& path, const std::vector<Override>& overrides) {
-  return parse_job(read_file(path), path, overrides);
+  return parse_job(read_text_file(path, "a job"), path, overrides);
 }
 
 std::string to_yaml(const JobSpec& job) { return write_yaml(write_map(job_table(), job)); }

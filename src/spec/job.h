@@ -58,8 +58,9 @@ struct ParallelSpec {
   std::vector<std::string> devices{"cpu:0"};
   std::optional<std::int64_t> groups;  // absent: devices / split
   std::int64_t split = 1;
+  std::optional<std::string> machine;   // file: device N of it is cpu:N or fake:N
   std::optional<std::int64_t> threads;  // of each device: --threads, not in job.yaml
-  Position where;
+  Position where, machine_where;
 };
 
 enum class Topology { automatic, shared, direct, line, tree, ring };

@@ -351,6 +351,14 @@ Keys<ParallelSpec> parallel_keys() {
          return Json(from.groups.value_or(static_cast<std::int64_t>(from.devices.size()) / from.split));
        }},
       only_one<P>("split", &P::split, kParts, "devices that share the layers of one group"),
+      {"machine", "file, or none", "none",
+       "the devices and links that plans are made for, and that fake devices keep to: see machine.md",
+       [](const Value& value, const std::string& path, P& into) {
+         const std::string file = read_text(value, path);
+         into.machine = file == "none" ? std::nullopt : std::optional(file);
+         into.machine_where = value.where;
+       },
+       [](const P& from) { return Json(from.machine.value_or("none")); }},
   };
 }
 

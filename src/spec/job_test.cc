@@ -555,6 +555,7 @@ TEST(ToYaml, writes_every_default_out) {
       "  devices: [cpu:0]\n"
       "  groups: 1\n"
       "  split: 1\n"
+      "  machine: none\n"
       "exchange:\n"
       "  topology: auto\n"
       "  content: auto\n"

@@ -71,17 +71,19 @@ std::vector<std::string> names_of(const Keys<T>& keys) {
   return names;
 }
 
-// Reads a map; one with nothing in it (`checkpoint:`) is empty.
+// Reads a map; one with nothing in it (`checkpoint:`) is empty. `file` is what a map without a path is called.
 template <class T>
-void read_map(const Value& value, const std::string& path, const Keys<T>& keys, T& into) {
+void read_map(const Value& value, const std::string& path, const Keys<T>& keys, T& into,
+              const std::string& file = "job.yaml") {
+  const std::string& name = path.empty() ? file : path;
   if (value.kind != Value::Kind::map && value.kind != Value::Kind::null) {
-    throw ConfigError(value.where, (path.empty() ? "job.yaml" : path) + " must be a map, not " + shown(value));
+    throw ConfigError(value.where, name + " must be a map, not " + shown(value));
   }
   for (const Entry& entry : value.entries) {
     const Key<T>* key = find_key(keys, entry.key);
     if (!key) {
-      throw ConfigError(entry.where, (path.empty() ? "job.yaml has no key " : path + " has no option ") +
-                                         shown(entry.key) + did_you_mean(entry.key, names_of(keys)));
+      throw ConfigError(entry.where, name + (path.empty() ? " has no key " : " has no option ") + shown(entry.key) +
+                                         did_you_mean(entry.key, names_of(keys)));
     }
     key->read(entry.value, join_path(path, key->name), into);
   }
@@ -89,7 +91,7 @@ void read_map(const Value& value, const std::string& path, const Keys<T>& keys, 
     const bool given = std::any_of(value.entries.begin(), value.entries.end(),
                                    [&](const Entry& entry) { return entry.key == key.name; });
     if (!given && key.fallback == kRequired) {
-      throw ConfigError(value.where, (path.empty() ? "job.yaml" : path) + " needs '" + key.name + "'");
+      throw ConfigError(value.where, name + " needs '" + key.name + "'");
     }
   }
 }

@@ -11,24 +11,25 @@
 
 #include "spec/job.h"
 #include "spec/job_keys.h"
+#include "spec/machine_file.h"
 #include "spec/network_keys.h"
 
 namespace hadal {
 namespace {
 
-std::vector<std::string> lines_of_doc() {
-  std::ifstream file(HADAL_SOURCE_DIR "/docs/job.md");
-  EXPECT_TRUE(file) << "docs/job.md";
+std::vector<std::string> lines_of_doc(const std::string& name) {
+  std::ifstream file(HADAL_SOURCE_DIR "/docs/" + name);
+  EXPECT_TRUE(file) << name;
   std::vector<std::string> lines;
   for (std::string line; std::getline(file, line);) lines.push_back(line);
   return lines;
 }
 
 // Cells of the rows of all tables under this heading, without the backticks of the first.
-std::vector<std::vector<std::string>> table_rows(const std::string& first_heading) {
+std::vector<std::vector<std::string>> table_rows(const std::string& first_heading, const std::string& doc = "job.md") {
   std::vector<std::vector<std::string>> rows;
   bool inside = false;
-  for (const std::string& line : lines_of_doc()) {
+  for (const std::string& line : lines_of_doc(doc)) {
     if (line.empty() || line[0] != '|') {
       inside = false;
       continue;
@@ -48,10 +49,10 @@ std::vector<std::vector<std::string>> table_rows(const std::string& first_headin
   return rows;
 }
 
-std::string example_of_doc() {
+std::string example_of_doc(const std::string& doc = "job.md") {
   std::string text;
   bool inside = false;
-  for (const std::string& line : lines_of_doc()) {
+  for (const std::string& line : lines_of_doc(doc)) {
     if (inside && line == "```") break;
     if (inside) text += line + "\n";
     inside = inside || line == "```yaml";
@@ -59,12 +60,11 @@ std::string example_of_doc() {
   return text;
 }
 
-TEST(JobDoc, has_every_key_with_its_value_and_default) {
+void expect_documented(const std::vector<KeyInfo>& keys, const std::string& doc) {
   std::map<std::string, KeyInfo> known;
-  for (const KeyInfo& key : job_keys())
-    EXPECT_TRUE(known.emplace(key.path, key).second) << key.path << " is there twice";
+  for (const KeyInfo& key : keys) EXPECT_TRUE(known.emplace(key.path, key).second) << key.path << " is there twice";
   std::set<std::string> documented;
-  for (const auto& row : table_rows("key")) {
+  for (const auto& row : table_rows("key", doc)) {
     ASSERT_EQ(row.size(), 4u) << row[0];
     EXPECT_TRUE(documented.insert(row[0]).second) << row[0] << " is documented twice";
     const auto key = known.find(row[0]);
@@ -77,6 +77,16 @@ TEST(JobDoc, has_every_key_with_its_value_and_default) {
     EXPECT_FALSE(row[3].empty()) << row[0];
   }
   for (const auto& [path, key] : known) EXPECT_TRUE(documented.count(path)) << path << " is not documented";
+}
+
+TEST(JobDoc, has_every_key_with_its_value_and_default) { expect_documented(job_keys(), "job.md"); }
+
+TEST(MachineDoc, has_every_key_with_its_value_and_default) { expect_documented(machine_keys(), "machine.md"); }
+
+TEST(MachineDoc, has_an_example_that_is_read) {
+  const Machine machine = parse_machine(example_of_doc("machine.md"), "docs/machine.md");
+  EXPECT_EQ(machine.devices.size(), 2u);
+  EXPECT_EQ(machine.node_name(machine.host), "root");
 }
 
 TEST(JobDoc, has_an_example_that_is_read) {

@@ -5,6 +5,10 @@
 #include <yaml-cpp/parser.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <sstream>
 
@@ -245,6 +249,20 @@ bool has_control_character(const std::string& text) {
     if (is_control(c)) return true;
   }
   return false;
+}
+
+std::string read_text_file(const std::string& path, const std::string& what) {
+  std::error_code unknown;  // the file's own error says more
+  if (std::filesystem::is_directory(path, unknown))
+    throw ConfigError(path + ": this is a folder; " + what + " is a file");
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw ConfigError(path + ": cannot be read: " + std::strerror(errno));
+  std::string text(kMaxTextBytes + 1, '\0');  // one more than read_yaml takes
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (file.bad()) throw ConfigError(path + ": cannot be read: " + std::strerror(errno));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  return text;
 }
 
 }  // namespace hadal

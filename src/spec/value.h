@@ -38,6 +38,10 @@ Value read_yaml(const std::string& text, const std::string& file);
 // Every value stands at `where`.
 Value read_yaml_at(const std::string& text, const Position& where);
 
+// The text of a file, no longer than what read_yaml() refuses. Throws ConfigError; `what` says what it should be: "a
+// job".
+std::string read_text_file(const std::string& path, const std::string& what);
+
 // For a message: 'x', a list, a map, or nothing.
 std::string shown(const Value& value);
 

@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,7 @@ struct SmallTraining {
   int delay_seed = -1;
   int threads = 1;
   LinkSpeed link{1e12, 0};
+  std::optional<Machine> machine{};
   RunnerOptions runner;
 };
 
@@ -48,6 +50,7 @@ class SmallTrainer {
     options.threads = training.threads;
     options.pin = false;
     options.link = training.link;
+    options.machine = training.machine;
     options.fake_delay_seed = training.delay_seed;
     devices_ = make_devices(options);
     backend_ = training.reference ? make_reference_backend() : make_cpu_backend();

@@ -6,7 +6,8 @@
 #include "base/error.h"
 #include "ops/cpu/cpu.h"
 #include "ops/reference/reference.h"
-#include "train/machine.h"
+#include "spec/machine_file.h"
+#include "train/host.h"
 
 namespace hadal {
 
@@ -24,7 +25,7 @@ int threads_of_each_device(const JobSpec& job) {
   if (job.reproducible) return 1;
   if (job.parallel.threads) return static_cast<int>(*job.parallel.threads);
   if (device_names(job)[0].kind == DeviceKind::fake) return 1;
-  return std::max(1, describe_machine().cores / static_cast<int>(job.parallel.devices.size()));
+  return std::max(1, describe_host().cores / static_cast<int>(job.parallel.devices.size()));
 }
 
 DType dtype_of(Precision precision) { return precision == Precision::bf16 ? DType::bf16 : DType::f32; }
@@ -33,21 +34,26 @@ std::unique_ptr<Backend> make_backend(const JobSpec& job) {
   return job.backend == BackendKind::reference ? make_reference_backend() : make_cpu_backend();
 }
 
-Plan make_plan(const JobSpec& job, const Network& network, const std::vector<PlanDevice>& devices, Layout image_layout,
-               const PlanKey& key, bool in_place, bool updates) {
-  const auto count = static_cast<std::int64_t>(devices.size());
-  if (job.data.batch < count) {
-    throw ConfigError(job.data.batch_where, "data.batch: " + std::to_string(job.data.batch) +
-                                                " is smaller than the number of devices (" + std::to_string(count) +
-                                                "): use fewer devices or a larger batch");
+Machine machine_of(const JobSpec& job) {
+  const std::vector<DeviceName> names = device_names(job);
+  if (!job.parallel.machine) return uniform_machine(static_cast<int>(names.size()), {});
+  const Machine machine = load_machine(*job.parallel.machine);
+  std::vector<int> indices;
+  for (const DeviceName& name : names) {
+    const auto count = static_cast<int>(machine.devices.size());
+    if (name.index >= count) {
+      throw ConfigError(job.parallel.machine_where, "parallel.machine: " + *job.parallel.machine + " has " +
+                                                        std::to_string(count) + (count == 1 ? " device" : " devices") +
+                                                        ", numbered from 0: there is no " + name.to_string());
+    }
+    indices.push_back(name.index);
   }
-  const bool one_memory = std::all_of(devices.begin(), devices.end(),
-                                      [&](const PlanDevice& device) { return device.memory == devices[0].memory; });
-  PlanOptions options;
-  options.mode = key.mode;
-  options.batch = std::max(job.data.batch, key.rows);
-  options.rows = key.rows;
-  options.devices = devices;
+  return select_devices(machine, indices);
+}
+
+namespace {
+
+ExchangeTopology topology_of(const JobSpec& job, bool one_memory) {
   switch (job.exchange.topology) {
     case Topology::shared:
       if (!one_memory) {
@@ -56,43 +62,59 @@ Plan make_plan(const JobSpec& job, const Network& network, const std::vector<Pla
             "exchange.topology: shared needs devices that address one memory; fake devices have one each: "
             "use another topology, or auto");
       }
-      options.topology = ExchangeTopology::shared;
-      break;
-    case Topology::direct:
-      options.topology = ExchangeTopology::direct;
-      break;
+      return ExchangeTopology::shared;
     case Topology::line:
-      options.topology = ExchangeTopology::line;
-      break;
+      return ExchangeTopology::line;
     case Topology::tree:
-      options.topology = ExchangeTopology::tree;
-      break;
+      return ExchangeTopology::tree;
     case Topology::ring:
-      options.topology = ExchangeTopology::ring;
+      return ExchangeTopology::ring;
+    case Topology::direct:
+      return ExchangeTopology::direct;
+    case Topology::automatic:
       break;
-    default:
-      options.topology = one_memory ? ExchangeTopology::shared : ExchangeTopology::direct;
   }
+  return one_memory ? ExchangeTopology::shared : ExchangeTopology::direct;
+}
+
+ExchangeContent content_of(const JobSpec& job) {
   switch (job.exchange.content) {
     case Content::gradients:
-      options.content = ExchangeContent::gradients;
-      break;
+      return ExchangeContent::gradients;
     case Content::factors:
-      options.content = ExchangeContent::factors;
+      return ExchangeContent::factors;
+    case Content::automatic:
       break;
-    default:
-      options.content = ExchangeContent::automatic;
   }
+  return ExchangeContent::automatic;
+}
+
+bool share_memory(const std::vector<PlanDevice>& devices) {
+  return std::all_of(devices.begin(), devices.end(),
+                     [&](const PlanDevice& device) { return device.memory == devices[0].memory; });
+}
+
+// Of any plan of the job; where something is left to be chosen, as it is without a machine.
+PlanOptions plan_options(const JobSpec& job, const std::vector<PlanDevice>& devices) {
+  const auto count = static_cast<std::int64_t>(devices.size());
+  if (job.data.batch < count) {
+    throw ConfigError(job.data.batch_where, "data.batch: " + std::to_string(job.data.batch) +
+                                                " is smaller than the number of devices (" + std::to_string(count) +
+                                                "): use fewer devices or a larger batch");
+  }
+  PlanOptions options;
+  options.devices = devices;
+  options.topology = topology_of(job, share_memory(devices));
+  options.content = content_of(job);
   options.reproducible_shards = job.reproducible ? job.reproducible->shards : 0;
-  options.image_layout = image_layout;
   options.seed = job.seed;
   options.rule = job.solver.rule.update;
   options.clip_norm = job.solver.clip_norm.value_or(0);
-  options.in_place = in_place;
-  options.updates = updates;
   options.precision = dtype_of(job.precision);
-  return build_plan(network, options);
+  return options;
 }
+
+}  // namespace
 
 Engine::Engine(const JobSpec& job, const Network& network, const std::vector<PlanKey>& keys,
                const RunnerOptions& options)
@@ -100,22 +122,41 @@ Engine::Engine(const JobSpec& job, const Network& network, const std::vector<Pla
   DeviceOptions device_options;
   device_options.names = device_names(job);
   device_options.threads = threads_of_each_device(job);
+  prediction_.machine = machine_of(job);
+  if (device_options.names[0].kind == DeviceKind::fake) device_options.machine = prediction_.machine;
   auto devices = make_devices(device_options);
   std::vector<PlanDevice> described;
   for (const auto& device : devices) described.push_back({device->name().to_string(), device->memory()});
+  // Nothing runs: they stand for those of the machine.
+  for (std::size_t d = 0; options.plan_only && job.parallel.machine && d < described.size(); ++d) {
+    described[d] = {prediction_.machine.devices[d].name, prediction_.machine.devices[d].memory};
+  }
 
   auto backend = make_backend(job);
+  PlanOptions of_plan = plan_options(job, described);
+  of_plan.image_layout = backend->image_layout();
+  of_plan.in_place = !options.keep_activations;
+  of_plan.updates =
+      std::any_of(keys.begin(), keys.end(), [](const PlanKey& key) { return key.mode == PlanMode::train; });
+  const Freedom freedom{job.exchange.topology == Topology::automatic, job.exchange.content == Content::automatic};
+  if (of_plan.updates && described.size() > 1 && of_plan.topology != ExchangeTopology::shared &&
+      (freedom.topology || freedom.content)) {
+    of_plan.batch = job.data.batch;
+    of_plan.rows = keys[0].rows;
+    prediction_.considered = choose_exchange(network, of_plan, prediction_.machine, freedom);
+  }
   std::vector<Plan> plans;
   std::int64_t most_rows = 0;
-  const bool updates =
-      std::any_of(keys.begin(), keys.end(), [](const PlanKey& key) { return key.mode == PlanMode::train; });
   for (const PlanKey& key : keys) {
     if (std::find(keys_.begin(), keys_.end(), key) != keys_.end() || key.rows == 0) continue;
     keys_.push_back(key);
-    plans.push_back(
-        make_plan(job, network, described, backend->image_layout(), key, !options.keep_activations, updates));
+    of_plan.mode = key.mode;
+    of_plan.batch = std::max(job.data.batch, key.rows);
+    of_plan.rows = key.rows;
+    plans.push_back(build_plan(network, of_plan));
     most_rows = std::max(most_rows, key.rows);
   }
+  prediction_.simulation = simulate(plans[0], prediction_.machine);
   losses_.resize(static_cast<std::size_t>(most_rows));
   ranks_.resize(static_cast<std::size_t>(most_rows));
   runner_ = std::make_unique<LocalRunner>(std::move(devices), std::move(backend), std::move(plans), options);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nn/network.h"
+#include "plan/json.h"
 #include "runner/local_runner.h"
 #include "spec/job.h"
 
@@ -31,10 +32,8 @@ struct BatchResult {
 // Cores that each of the job's devices may use: --threads, or the machine's divided among them; 1 under `reproducible`.
 int threads_of_each_device(const JobSpec& job);
 
-// The plan of one key, as the job asks for it; `devices` are its names and memories. `in_place`, `updates`:
-// PlanOptions.
-Plan make_plan(const JobSpec& job, const Network& network, const std::vector<PlanDevice>& devices, Layout image_layout,
-               const PlanKey& key, bool in_place = true, bool updates = true);
+// What the job's devices are in the file that it names, or one switch. Throws ConfigError.
+Machine machine_of(const JobSpec& job);
 
 std::unique_ptr<Backend> make_backend(const JobSpec& job);
 DType dtype_of(Precision precision);
@@ -42,7 +41,9 @@ DType dtype_of(Precision precision);
 // One thread calls it. run() allocates nothing unless the runner traces.
 class Engine {
  public:
-  // Binds one plan for each key. Throws ConfigError or DeviceError where the job cannot run here.
+  // Binds one plan for each key; where something trains, the first is for a whole batch of that. How the exchange goes
+  // is chosen for it where the job leaves that open. With RunnerOptions::plan_only and a machine in the job, devices
+  // have the names and memories of the machine's. Throws ConfigError or DeviceError where the job cannot run here.
   Engine(const JobSpec& job, const Network& network, const std::vector<PlanKey>& keys,
          const RunnerOptions& options = {});
 
@@ -56,10 +57,12 @@ class Engine {
   LocalRunner& runner() { return *runner_; }
   const LocalRunner& runner() const { return *runner_; }
   const Network& network() const { return network_; }
+  const Prediction& prediction() const { return prediction_; }  // of the first plan
   int plan_index(const PlanKey& key) const;
 
  private:
   const Network& network_;
+  Prediction prediction_;
   std::vector<PlanKey> keys_;
   std::unique_ptr<LocalRunner> runner_;
   std::vector<float> losses_;

@@ -6,13 +6,13 @@
 
 namespace hadal {
 
-struct Machine {
+struct Host {
   std::string processor, vectors, onednn;  // "AMD EPYC", "avx2", "2.6.3, avx2"
   int cores = 1;                           // that this process may use
   bool native_bf16 = false;                // products of bf16 numbers by instructions for them
   std::size_t memory_bytes = 0;
 };
 
-Machine describe_machine();
+Host describe_host();
 
 }  // namespace hadal

@@ -203,7 +203,7 @@ void Trainer::begin(const TrainOptions& options, RunFolder& folder) {
     options.notice("started from " + std::to_string(taken) + " parameters of " + *options.init);
   }
   const BoundPlan& bound = engine_->runner().bound(0);
-  ordered_json plan = plan_to_json(bound.plan(), network_, bound.memory(), simulate(bound.plan(), {}, {}));
+  ordered_json plan = plan_to_json(bound.plan(), network_, bound.memory(), engine_->prediction());
   plan["steps"] = steps_to_json(bound.plan());
   // A folder with a job but no plan is not a run's (RunFolder::lock), so the plan comes first.
   write_file(folder.plan(), plan.dump(1) + "\n");

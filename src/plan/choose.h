@@ -1,0 +1,29 @@
+#pragma once
+// Which way of exchanging is the fastest on a described machine.
+
+#include <vector>
+
+#include "device/machine.h"
+#include "plan/plan.h"
+
+namespace hadal {
+
+// A way that was simulated.
+struct Considered {
+  ExchangeTopology topology = ExchangeTopology::direct;
+  ExchangeContent content = ExchangeContent::automatic;
+  double step_seconds = 0;
+};
+
+// What may be chosen.
+struct Freedom {
+  bool topology = false, content = false;
+};
+
+// Simulates the training plan of `options` with every topology that sends and, unless the order of sums is fixed, with
+// both contents, as far as `freedom` goes; sets `options` to the fastest, of equals to the first of them: direct before
+// line, tree and ring, the fewest bytes before gradients. All ways, the fastest first.
+std::vector<Considered> choose_exchange(const Network& network, PlanOptions& options, const Machine& machine,
+                                        const Freedom& freedom);
+
+}  // namespace hadal

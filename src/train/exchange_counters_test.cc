@@ -1,0 +1,119 @@
+// What devices and ports have carried after a run is what the plan says, to the byte.
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "plan/simulate.h"
+#include "testing/networks.h"
+#include "testing/small_training.h"
+
+namespace hadal {
+namespace {
+
+using testing::SmallTrainer;
+using testing::SmallTraining;
+
+constexpr int kSteps = 2;
+
+// Sizes that no number of devices divides.
+NetworkSpec odd_network() {
+  return {{13},
+          {testing::fully_connected("wide", 157), testing::activation("s", ActivationKind::sigmoid),
+           testing::fully_connected("out", 11)},
+          {}};
+}
+
+// Pairs of devices on switches, these in a row, the host at the first.
+Machine pairs(int devices) {
+  Machine machine{.name = "pairs", .host = devices};
+  const LinkSpeed fast{1e12, 0};
+  for (int d = 0; d < devices; ++d) {
+    machine.devices.push_back({.name = fmt::format("fake:{}", d), .memory = 1 + d});
+    machine.links.push_back({d, devices + d / 2, fast, d % 3 > 0});
+    if (d % 2 > 0) continue;
+    machine.switches.push_back(fmt::format("s{}", d / 2));
+    if (d > 0) machine.links.push_back({devices + d / 2 - 1, devices + d / 2, fast});
+  }
+  return machine;
+}
+
+class Counters : public ::testing::TestWithParam<std::tuple<ExchangeTopology, ExchangeContent>> {
+ protected:
+  static SmallTraining training(const std::string& kind, int devices) {
+    SmallTraining training;
+    training.network = odd_network();
+    training.devices = testing::device_list(kind, devices);
+    std::tie(training.topology, training.content) = GetParam();
+    training.batch = training.last_rows = 29;
+    training.shards = 0;
+    if (kind == "fake") training.machine = pairs(devices);
+    return training;
+  }
+
+  static void expect_links(const BoundPlan& bound) {
+    const Plan& plan = bound.plan();
+    std::uint64_t all = 0;
+    for (std::size_t from = 0; from < plan.devices.size(); ++from) {
+      for (std::size_t to = 0; to < plan.devices.size(); ++to) {
+        all += bound.copied_bytes(static_cast<int>(from), static_cast<int>(to));
+      }
+    }
+    EXPECT_EQ(all, kSteps * plan.exchange_bytes());
+    for (const LinkBytes& link : plan.links) {
+      EXPECT_EQ(bound.copied_bytes(link.from, link.to), kSteps * link.bytes)
+          << plan.devices.size() << " devices, " << link.from << " -> " << link.to;
+    }
+  }
+};
+
+TEST_P(Counters, equal_the_plan) {
+  for (int devices = 1; devices <= 8; ++devices) {
+    if (std::get<0>(GetParam()) != ExchangeTopology::shared) {
+      SmallTrainer trainer(training("fake", devices));
+      const LocalRunner& runner = trainer.bind({trainer.plan(29)});
+      for (int step = 0; step < kSteps; ++step) trainer.run(0, step);
+      expect_links(runner.bound(0));
+      std::vector<std::uint64_t> planned;
+      for (const std::size_t bytes : port_bytes(runner.plan(0), pairs(devices))) planned.push_back(kSteps * bytes);
+      EXPECT_EQ(runner.port_bytes(), planned) << devices << " devices";
+    }
+    SmallTrainer trainer(training("cpu", devices));
+    const LocalRunner& runner = trainer.bind({trainer.plan(29)});
+    for (int step = 0; step < kSteps; ++step) trainer.run(0, step);
+    expect_links(runner.bound(0));
+    EXPECT_TRUE(runner.port_bytes().empty());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(all, Counters,
+                         ::testing::Combine(::testing::Values(ExchangeTopology::shared, ExchangeTopology::direct,
+                                                              ExchangeTopology::line, ExchangeTopology::tree,
+                                                              ExchangeTopology::ring),
+                                            ::testing::Values(ExchangeContent::gradients, ExchangeContent::factors)),
+                         [](const auto& test) {
+                           return std::string(to_string(std::get<0>(test.param))) +
+                                  (std::get<1>(test.param) == ExchangeContent::factors ? "_factors" : "_gradients");
+                         });
+
+// Through a switch the port of a card inside a line carries both directions of two hops.
+TEST(Ports, of_an_inner_device_of_a_line_carry_two_hops) {
+  const Network network = build_network(odd_network());
+  SmallTraining training;
+  training.network = odd_network();
+  training.devices = testing::device_list("fake", 4);
+  training.topology = ExchangeTopology::line;
+  training.content = ExchangeContent::gradients;
+  training.shards = 0;
+  const SmallTrainer trainer(training);
+  Machine machine = uniform_machine(4, {});
+  machine.host = -1;
+  const auto ports = port_bytes(trainer.plan(24), machine);
+  const auto model = static_cast<std::size_t>(network.parameter_elements()) * 4;
+  EXPECT_EQ(ports[0], model);      // the first device sends over its one hop
+  EXPECT_EQ(ports[1], model);      // and gets
+  EXPECT_EQ(ports[2], 2 * model);  // the second has two neighbours
+  EXPECT_EQ(ports[3], 2 * model);
+}
+
+}  // namespace
+}  // namespace hadal
