@@ -3,16 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
+#include <filesystem>
 #include <map>
 #include <memory>
 
+#include "apps/job_flags.h"
 #include "apps/terminal.h"
 #include "apps/verbs.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "ops/conformance.h"
 #include "ops/cpu/cpu.h"
 #include "ops/reference/reference.h"
+#include "spec/machine_file.h"
 #include "train/bench.h"
 #include "train/host.h"
 
@@ -21,7 +24,7 @@ namespace hadal {
 namespace {
 
 struct DoctorCommand {
-  std::string device_name = "cpu:0";
+  std::string device_name = "cpu:0", machine_file;
   bool verbose = false;
 
   void run() const {
@@ -39,7 +42,21 @@ struct DoctorCommand {
     fmt::print("oneDNN     {}\n", host.onednn);
     fmt::print("peak       {:.0f} GFLOP/s on one core in fp32, {:.0f} in bf16 (2048 x 2048 matrix product)\n",
                peak_flops(*cpu, 1, DType::f32) / 1e9, peak_flops(*cpu, 1, DType::bf16) / 1e9);
+    if (!machine_file.empty()) write_machine(host, peak_flops(*cpu, 1, DType::f32));
     test_operators(*cpu, *devices[0]);
+  }
+
+  void write_machine(const Host& host, double flops) const {
+    if (std::filesystem::exists(machine_file)) {
+      throw ConfigError("--machine " + machine_file + ": is there already; remove it, or name another file");
+    }
+    write_file(
+        machine_file,
+        fmt::format(
+            "# Written by hadal doctor: {}, {} cores. FLOP/s are of a 2048 x 2048 matrix product on one core in fp32,\n"
+            "# bytes a second of a copy by one core; links between memories are taken to be as fast.\n{}",
+            host.processor, host.cores, to_yaml(machine_of_host(flops))));
+    fmt::print("machine    written to {}\n", machine_file);
   }
 
   void test_operators(Backend& backend, Device& device) const {
@@ -73,8 +90,10 @@ void add_doctor(CLI::App& app) {
   CLI::App* verb = app.add_subcommand("doctor", "What this machine has and will use; a self-test of every operator");
   auto command = std::make_shared<DoctorCommand>();
   verb->add_option("--device", command->device_name, "The device to test: cpu:0 or fake:0")->capture_default_str();
+  verb->add_option("--machine", command->machine_file, "Write this machine's devices and links into this file")
+      ->check(not_empty());
   verb->add_flag("--verbose", command->verbose, "List every case of the self-test");
-  verb->footer("Example: hadal doctor");
+  verb->footer("Example: hadal doctor --machine machine.yaml");
   verb->callback([command] { command->run(); });
 }
 

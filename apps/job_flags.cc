@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "spec/machine_file.h"
+#include "spec/scalar.h"
 
 namespace hadal {
 
@@ -64,12 +65,15 @@ std::vector<std::string> devices_of(const Machine& machine, const std::vector<st
     devices.push_back((one_memory ? "cpu:" : "fake:") + std::to_string(d));
   }
   if (names.empty()) return devices;
-  std::vector<std::string> chosen;
+  std::vector<std::string> chosen, known;
+  for (const MachineDevice& device : machine.devices) known.push_back(device.name);
   for (const std::string& name : names) {
     const auto found = std::find_if(machine.devices.begin(), machine.devices.end(),
                                     [&](const MachineDevice& device) { return device.name == name; });
-    chosen.push_back(
-        found == machine.devices.end() ? name : devices[static_cast<std::size_t>(found - machine.devices.begin())]);
+    if (found == machine.devices.end()) {
+      throw ConfigError("--devices: the machine has no device '" + name + "'; its devices are " + join_or(known));
+    }
+    chosen.push_back(devices[static_cast<std::size_t>(found - machine.devices.begin())]);
   }
   return chosen;
 }

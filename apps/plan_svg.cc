@@ -10,7 +10,7 @@ namespace hadal {
 
 namespace {
 
-constexpr double kSlot = 150, kLevel = 130, kMargin = 24, kHead = 64, kBoxWidth = 126, kBoxHeight = 58;
+constexpr double kSlot = 160, kLevel = 130, kMargin = 24, kHead = 64, kBoxWidth = 126, kBoxHeight = 58;
 constexpr double kBusy = 0.6;  // share of the step from which on a link is drawn as a bottleneck
 
 std::string escaped(const std::string& text) {
@@ -43,7 +43,7 @@ struct Place {
 // A tree of the machine's nodes with the host at the top, or else what has the most links; leaves side by side.
 class TreeLayout {
  public:
-  explicit TreeLayout(const Machine& machine) : places(static_cast<std::size_t>(machine.nodes())), machine_(machine) {
+  explicit TreeLayout(const Machine& machine) : places(static_cast<std::size_t>(machine.nodes())) {
     neighbours_.resize(places.size());
     for (const MachineLink& link : machine.links) {
       neighbours_[static_cast<std::size_t>(link.a)].push_back(link.b);
@@ -82,7 +82,6 @@ class TreeLayout {
     places[static_cast<std::size_t>(node)].x = children > 0 ? sum / children : slots++;
   }
 
-  const Machine& machine_;
   std::vector<std::vector<int>> neighbours_;
   std::vector<int> order_;
 };
@@ -135,7 +134,7 @@ std::string plan_svg(const std::string& title, const Plan& plan, const MemoryPla
         layout.places[static_cast<std::size_t>(link.a)].y > layout.places[static_cast<std::size_t>(link.b)].y;
     const Place &low = layout.places[static_cast<std::size_t>(a_is_lower ? link.a : link.b)],
                 &high = layout.places[static_cast<std::size_t>(a_is_lower ? link.b : link.a)];
-    const double x = 0.62 * pixel_x(low) + 0.38 * pixel_x(high), y = 0.62 * pixel_y(low) + 0.38 * pixel_y(high);
+    const double x = 0.8 * pixel_x(low) + 0.2 * pixel_x(high), y = 0.62 * pixel_y(low) + 0.38 * pixel_y(high);
     const std::size_t up = 2 * l + (link.full_duplex && !a_is_lower ? 1 : 0), down = 2 * l + (a_is_lower ? 1 : 0);
     const auto label = [&](const char* arrow, std::size_t port) {
       return fmt::format("{} {}, {:.0f} %", arrow, format_bytes(static_cast<double>(simulation.port_bytes[port])),

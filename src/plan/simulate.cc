@@ -88,6 +88,10 @@ class Run {
       advance(next);
     }
     for (const double done : done_) HADAL_CHECK(done != kNever);  // waits are for earlier steps: none is stuck
+    for (std::size_t port = 0; port < through_.size(); ++port) {
+      result_.port_seconds[port] = static_cast<double>(result_.port_bytes[port]) /
+                                   machine_.speed_of_port(static_cast<int>(port)).bytes_per_second;
+    }
     result_.step_seconds = now_;
     result_.done_seconds = std::move(done_);
     return std::move(result_);
@@ -184,9 +188,6 @@ class Run {
 
   void advance(double next) {
     const double seconds = next - now_;
-    for (std::size_t port = 0; port < through_.size(); ++port) {
-      if (through_[port] > 0) result_.port_seconds[port] += seconds;
-    }
     std::vector<Stream*> ended;
     for (Stream& stream : streams_) {
       if (!stream.busy) continue;

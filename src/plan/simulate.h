@@ -14,7 +14,7 @@ struct Simulation {
   double exchange_seconds = 0;          // what the step would be shorter by if copies between devices took no time
   double input_seconds = 0;             // what it would be shorter by if loads took none
   std::vector<std::size_t> port_bytes;  // by port of the machine
-  std::vector<double> port_seconds;     // by port: when something flowed through it
+  std::vector<double> port_seconds;     // by port: what its bytes take at its full rate
   std::vector<double> done_seconds;     // by step of the plan
 
   const char* bound_by() const;

@@ -58,6 +58,9 @@ std::string write_yaml(const Json& map) {
     if (value.is_object()) {
       text += "\n";
       write_section(value, text);
+    } else if (is_list_of_maps(value)) {
+      text += "\n";
+      for (const Json& item : value) text.append("  - ").append(flow(item)).append("\n");
     } else {
       text.append(" ").append(flow(value)).append("\n");
     }

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <string>
 
+#include "device/machine.h"
+
 namespace hadal {
 
 struct Host {
@@ -14,5 +16,9 @@ struct Host {
 };
 
 Host describe_host();
+
+// This machine's cores as devices of a described one (machine.yaml): each is joined to the memory of its NUMA node, and
+// these in a row. `flops_per_second`: of one core. Measures how fast one core copies, for memories and links.
+Machine machine_of_host(double flops_per_second);
 
 }  // namespace hadal
