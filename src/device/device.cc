@@ -58,9 +58,10 @@ void check_options(const DeviceOptions& options) {
     throw ConfigError(
         fmt::format("a link cannot have a latency of {} seconds; give it 0 or more", link.latency_seconds));
   }
-  if (options.fake_delay_seed < -1 || options.fake_delay_seed > 7) {
-    throw ConfigError(
-        fmt::format("there is no delay seed {}; they go from 0 to 7, and -1 is no delay", options.fake_delay_seed));
+  const int streams = static_cast<int>(options.names.size()) * kStreamKinds;
+  if (options.fake_late_stream < -1 || options.fake_late_stream >= streams) {
+    throw ConfigError(fmt::format("there is no stream {} to be late; they go from 0 to {}, and -1 is none",
+                                  options.fake_late_stream, streams - 1));
   }
 }
 

@@ -5,11 +5,9 @@
 //   fake:0, fake:1, ... CPU devices behind an asynchronous driver: each its own heap, streams that run later and out of
 //                       step, links of a described machine. What forgets to wait for an event computes garbage there.
 //
-// Late streams of fake devices (DeviceOptions::fake_delay_seed): a late stream sleeps a millisecond before each kernel
-// and each copy. Streams are numbered 3 * (the device's place in the job) + kind. Seeds 2b and 2b + 1 look at bit b of
-// that number: the even seed makes the streams late that have it, the odd one those that have it not. So for any two of
-// the first 16 streams there is a seed with which the one is late and the other is not: a wait that is missing between
-// them shows as a wrong result with that seed.
+// A late stream of fake devices (DeviceOptions::fake_late_stream) sleeps a millisecond before each kernel and each
+// copy. Streams are numbered kStreamKinds * (the device's place in the job) + kind. A wait that is missing for what a
+// stream does shows as a wrong result where that stream is late.
 //
 // Nothing above this folder and src/ops knows which kind it has: it asks `memory()` and `stream()`.
 
@@ -99,7 +97,7 @@ struct DeviceOptions {
   bool pin = true;  // cpu devices: bind each one's threads to cores of its own, where they take all cores
   LinkSpeed link;   // fake devices without `machine`: those of a uniform_machine()
   std::optional<Machine> machine{};  // fake devices: its devices are these, in their order
-  int fake_delay_seed = -1;          // fake devices: -1 = as fast as the links allow; 0..7 = make some streams late
+  int fake_late_stream = -1;         // fake devices: -1 = as fast as the links allow; else this stream is late
 };
 
 // The devices of a job in the job's order. Throws ConfigError when a name repeats, kinds are mixed, or an option is out

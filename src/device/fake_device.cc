@@ -101,7 +101,7 @@ class FakeDevice : public Device {
   FakeDevice(const DeviceOptions& options, Heaps heaps, std::shared_ptr<Traffic> traffic, std::size_t place)
       : heaps_(std::move(heaps)), traffic_(std::move(traffic)), place_(place), threads_(options.threads) {
     for (int kind = 0; kind < kStreamKinds; ++kind) {
-      const bool late = is_late(options.fake_delay_seed, static_cast<int>(place) * kStreamKinds + kind);
+      const bool late = options.fake_late_stream == static_cast<int>(place) * kStreamKinds + kind;
       streams_.push_back(std::make_unique<FakeStream>(
           StreamOptions{
               .name = name().to_string() + "'s " + to_string(static_cast<StreamKind>(kind)) + " stream",
@@ -159,12 +159,6 @@ class FakeDevice : public Device {
 };
 
 }  // namespace
-
-bool is_late(int fake_delay_seed, int stream) {
-  if (fake_delay_seed < 0) return false;
-  const bool has_bit = (stream >> (fake_delay_seed / 2)) & 1;
-  return has_bit == (fake_delay_seed % 2 == 0);
-}
 
 std::vector<std::unique_ptr<Device>> make_fake_devices(const DeviceOptions& options) {
   const auto heaps = std::make_shared<std::vector<Heap>>();

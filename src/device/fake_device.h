@@ -16,7 +16,4 @@ namespace hadal {
 // As make_devices(), with names that are all of this kind.
 std::vector<std::unique_ptr<Device>> make_fake_devices(const DeviceOptions& options);
 
-// Whether stream number `stream` is late with this seed (device.h).
-bool is_late(int fake_delay_seed, int stream);
-
 }  // namespace hadal

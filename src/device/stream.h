@@ -17,9 +17,11 @@ namespace hadal {
 
 using Deadline = Clock::time_point;
 
-// compute: kernels. gather: copies towards the owners of parameters. distribute: copies of new parameters back.
-enum class StreamKind { compute, gather, distribute };
-inline constexpr int kStreamKinds = 3;
+// compute: kernels. gather: copies towards the owners of parameters. distribute: copies of new parameters back. Where a
+// device has two neighbours to send to, each has a stream: what goes to the one of a lower number does not wait behind
+// what goes to the other.
+enum class StreamKind { compute, gather, distribute, gather_down, distribute_down };
+inline constexpr int kStreamKinds = 5;
 
 const char* to_string(StreamKind kind);  // "compute", ...
 

@@ -42,8 +42,8 @@ using testing::HasSubstr;
 
 class StreamTest : public testing::TestWithParam<DeviceKind> {
  protected:
-  std::vector<std::unique_ptr<Device>> make(int count, int delay_seed = -1) const {
-    DeviceOptions options{.link = {.bytes_per_second = 1e12, .latency_seconds = 0}, .fake_delay_seed = delay_seed};
+  std::vector<std::unique_ptr<Device>> make(int count, int late_stream = -1) const {
+    DeviceOptions options{.link = {.bytes_per_second = 1e12, .latency_seconds = 0}, .fake_late_stream = late_stream};
     for (int i = 0; i < count; ++i) options.names.push_back({GetParam(), i});
     return make_devices(options);
   }

@@ -46,6 +46,10 @@ const char* to_string(StreamKind kind) {
       return "gather";
     case StreamKind::distribute:
       return "distribute";
+    case StreamKind::gather_down:
+      return "gather_down";
+    case StreamKind::distribute_down:
+      return "distribute_down";
   }
   return "";
 }

@@ -81,7 +81,8 @@ class PlanBuilder {
   void gather(int layer);
   void gather_gradients(int layer);
   std::vector<std::vector<GradientPiece>> parts_of(int layer, const OwnedRange& owned);
-  void add_up(const std::string& name, int device, int layer, std::vector<GradientPiece>& pieces);
+  void add_up(const std::string& name, StreamKind stream, int device, int layer, std::vector<GradientPiece>& pieces);
+  StreamKind stream_for(StreamKind kind, int from, int to) const;
   void gather_factors(int layer);
   void update(int layer);
   FullyConnectedBackwardWeights product_of_factors(int layer, const OwnerSpan& owner) const;
@@ -105,8 +106,7 @@ class PlanBuilder {
   Range whole(int tensor) const { return {tensor, 0, plan_.tensors[tensor].elements}; }
   void compute(const std::string& name, int device, int layer, Op op, std::vector<Range> reads,
                std::vector<Range> writes);
-  void transfer(const std::string& name, int from, int to, StreamKind stream, int layer, Range source,
-                Range destination);
+  void transfer(const std::string& name, int from, int to, StreamKind kind, int layer, Range source, Range destination);
   void spread(StreamKind stream, int layer, std::vector<Spread> flows);
   void transfer_columns(const std::string& name, int from, int to, int layer, Range source, Range destination,
                         std::int64_t pitch, std::int64_t first_column, std::int64_t columns);

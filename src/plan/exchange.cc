@@ -24,9 +24,18 @@ std::vector<RowSpan> joined(std::vector<RowSpan> spans) {
 
 }  // namespace
 
-void PlanBuilder::transfer(const std::string& name, int from, int to, StreamKind stream, int layer, Range source,
+// The stream of `kind`, gather or distribute, on which a device sends to another.
+StreamKind PlanBuilder::stream_for(StreamKind kind, int from, int to) const {
+  const bool two_neighbours =
+      options_.topology == ExchangeTopology::line || options_.topology == ExchangeTopology::tree;
+  if (!two_neighbours || to > from) return kind;
+  return kind == StreamKind::gather ? StreamKind::gather_down : StreamKind::distribute_down;
+}
+
+void PlanBuilder::transfer(const std::string& name, int from, int to, StreamKind kind, int layer, Range source,
                            Range destination) {
   const std::size_t bytes = bytes_of(source);
+  const StreamKind stream = stream_for(kind, from, to);
   plan_.steps.push_back({name, from, stream, layer, Transfer{to, 1, bytes, bytes, bytes}, {source}, {destination}, {}});
 }
 
@@ -65,7 +74,7 @@ void PlanBuilder::transfer_columns(const std::string& name, int from, int to, in
   };
   plan_.steps.push_back({name,
                          from,
-                         StreamKind::gather,
+                         stream_for(StreamKind::gather, from, to),
                          layer,
                          Transfer{to, rows, static_cast<std::size_t>(columns) * element,
                                   static_cast<std::size_t>(pitch) * element, static_cast<std::size_t>(pitch) * element},
@@ -122,7 +131,8 @@ void PlanBuilder::gather_gradients(int l) {
         const OwnedRange& owned = plan_.owned[indices[hop.flow]];
         const std::string& name = network_.parameters[parameter].name;
         std::vector<GradientPiece>&from = held[hop.flow][hop.from], &to = held[hop.flow][hop.to];
-        if (options_.reproducible_shards == 0) add_up(name, hop.from, l, from);
+        if (options_.reproducible_shards == 0)
+          add_up(name, stream_for(StreamKind::gather, hop.from, hop.to), hop.from, l, from);
         for (const GradientPiece& piece : from) {
           const Range received = whole(add_tensor(name + ".received", hop.to, TensorKind::gradient, owned.count));
           transfer(name + ".send_gradient", hop.from, hop.to, StreamKind::gather, l, piece.range, received);
@@ -150,7 +160,8 @@ std::vector<std::vector<PlanBuilder::GradientPiece>> PlanBuilder::parts_of(int l
 }
 
 // Several pieces become their sum. It waits for what comes from others, so it is not for the compute stream.
-void PlanBuilder::add_up(const std::string& name, int device, int l, std::vector<GradientPiece>& pieces) {
+void PlanBuilder::add_up(const std::string& name, StreamKind stream, int device, int l,
+                         std::vector<GradientPiece>& pieces) {
   if (pieces.size() < 2) return;
   std::sort(pieces.begin(), pieces.end());
   std::vector<Range> reads;
@@ -159,7 +170,7 @@ void PlanBuilder::add_up(const std::string& name, int device, int l, std::vector
   const Range sum = whole(add_tensor(name + ".partial_sum", device, TensorKind::gradient, count));
   plan_.steps.push_back({name + ".add_up",
                          device,
-                         StreamKind::gather,
+                         stream,
                          l,
                          Compute{SumParts{static_cast<int>(reads.size()), count}},
                          std::move(reads),

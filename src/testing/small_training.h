@@ -27,7 +27,7 @@ struct SmallTraining {
   bool reference = false;
   DType precision = DType::f32;
   int steps = 3;
-  int delay_seed = -1;
+  int late_stream = -1;
   int threads = 1;
   LinkSpeed link{1e12, 0};
   std::optional<Machine> machine{};
@@ -51,7 +51,7 @@ class SmallTrainer {
     options.pin = false;
     options.link = training.link;
     options.machine = training.machine;
-    options.fake_delay_seed = training.delay_seed;
+    options.fake_late_stream = training.late_stream;
     devices_ = make_devices(options);
     backend_ = training.reference ? make_reference_backend() : make_cpu_backend();
   }

@@ -1,5 +1,4 @@
-// Every wait of a plan matters: without it, the result changes under at least one of the fake driver's eight delay
-// seeds.
+// Every wait of a plan matters: without it, the result changes where what it waits for is late.
 
 #include <gtest/gtest.h>
 
@@ -33,12 +32,12 @@ SmallTraining training_of(const Case& c) {
   training.shards = c.shards;
   training.precision = c.precision;
   training.batch = training.last_rows = 6;
-  training.steps = 2;
+  training.steps = 3;
   return training;
 }
 
-std::vector<std::vector<float>> train_without(SmallTraining training, int seed, int step, std::size_t wait) {
-  training.delay_seed = seed;
+std::vector<std::vector<float>> train_without(SmallTraining training, int late, int step, std::size_t wait) {
+  training.late_stream = late;
   SmallTrainer trainer(training);
   Plan plan = trainer.plan(training.batch);
   if (step >= 0) plan.steps[step].waits.erase(plan.steps[step].waits.begin() + static_cast<std::ptrdiff_t>(wait));
@@ -51,7 +50,10 @@ class Delays : public ::testing::TestWithParam<Case> {};
 
 TEST_P(Delays, change_nothing_while_all_waits_are_there) {
   const auto expected = train_without(training_of(GetParam()), -1, -1, 0);
-  for (int seed = 0; seed < 8; ++seed) EXPECT_EQ(train_without(training_of(GetParam()), seed, -1, 0), expected) << seed;
+  const int streams = GetParam().devices * kStreamKinds;
+  for (int late = 0; late < streams; ++late) {
+    EXPECT_EQ(train_without(training_of(GetParam()), late, -1, 0), expected) << late;
+  }
 }
 
 class Waits : public ::testing::TestWithParam<Case> {};
@@ -66,17 +68,18 @@ TEST_P(Waits, each_of_them_changes_the_result_when_removed) {
   ASSERT_GT(plan.waits(), 0u);
   for (int step = 0; step < static_cast<int>(plan.steps.size()); ++step) {
     for (std::size_t wait = 0; wait < plan.steps[step].waits.size(); ++wait) {
+      const Step& awaited = plan.steps[plan.steps[step].waits[wait]];
       bool noticed = false;
-      for (int seed = 0; seed < 8 && !noticed; ++seed) {
-        // A value read before it was written may be a NaN, which is refused: noticed too.
+      // A value read before it was written may be a NaN, which is refused: noticed too.
+      for (int attempt = 0; attempt < 4 && !noticed; ++attempt) {  // a busy machine may delay the wrong one
         try {
-          noticed = train_without(training, seed, step, wait) != expected;
+          noticed = train_without(training, static_cast<int>(awaited.stream_index()), step, wait) != expected;
         } catch (const std::exception&) {
           noticed = true;
         }
       }
       EXPECT_TRUE(noticed) << plan.steps[step].name << " on " << plan.devices[plan.steps[step].device].name
-                           << " waits for " << plan.steps[plan.steps[step].waits[wait]].name
+                           << " waits for " << awaited.name << " on " << plan.devices[awaited.device].name
                            << ", and nobody would miss it";
     }
   }
@@ -106,7 +109,8 @@ Case relayed(const char* name, ExchangeTopology topology) {
 }
 
 std::vector<Case> cases() {
-  return {{"conv", tiny_conv()},
+  return {{"relayed_factors", two_layers(), ExchangeContent::factors, 0, 0, DType::f32, ExchangeTopology::line, 3},
+          {"conv", tiny_conv()},
           {"gradients", two_layers(), ExchangeContent::gradients},
           {"factors", two_layers(), ExchangeContent::factors},
           {"clipped", tiny_conv(), ExchangeContent::automatic, 0.01},
@@ -120,18 +124,10 @@ std::vector<Case> cases() {
           relayed("ring", ExchangeTopology::ring)};
 }
 
-// And one whose streams wait for each other so often that eight seeds do not tell each wait from the rest.
-std::vector<Case> delayed_cases() {
-  std::vector<Case> all = cases();
-  all.push_back(
-      {"relayed_factors", two_layers(), ExchangeContent::factors, 0, 0, DType::f32, ExchangeTopology::line, 3});
-  return all;
-}
-
 const auto kName = [](const auto& test) { return test.param.name; };
 
 INSTANTIATE_TEST_SUITE_P(all, Waits, ::testing::ValuesIn(cases()), kName);
-INSTANTIATE_TEST_SUITE_P(all, Delays, ::testing::ValuesIn(delayed_cases()), kName);
+INSTANTIATE_TEST_SUITE_P(all, Delays, ::testing::ValuesIn(cases()), kName);
 
 }  // namespace
 }  // namespace hadal
