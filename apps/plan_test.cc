@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <iterator>
 #include <sstream>
 
@@ -120,6 +121,17 @@ TEST_F(PlanOnMachine, is_kept_to_by_fake_devices) {
   const json plan_of_run = json::parse(place_.read("run/plan.json"));
   EXPECT_EQ(plan_of_run["step_seconds"], planned["step_seconds"]);
   EXPECT_GE(summary["train_seconds"].get<double>(), 8 * 0.9 * planned["step_seconds"].get<double>());
+}
+
+// The page is what the simulator says today, and the simulator is within 3 % of the page's formulas.
+TEST(ReferenceFigures, page_is_what_the_script_makes) {
+  const testing::TemporaryFolder folder;
+  const std::string page = folder.path("page.md");
+  const std::string command =
+      "python3 " HADAL_SOURCE_DIR "/tools/reference_figures.py " HADAL_BINARY_DIR "/hadal > " + page;
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  EXPECT_EQ(testing::contents(page), testing::contents(HADAL_SOURCE_DIR "/docs/reference_figures.md"))
+      << "make it anew: tools/reference_figures.py > docs/reference_figures.md";
 }
 
 TEST(Doctor, describes_this_machine) {
