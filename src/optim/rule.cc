@@ -97,10 +97,21 @@ double rate(const CosineRate& schedule, std::int64_t epoch) {
          (schedule.base - schedule.end) * (1 + std::cos(std::numbers::pi * share_of(schedule, epoch))) / 2;
 }
 
+double rate(const PlateauRate& schedule, std::int64_t stalls) {
+  return schedule.base * std::pow(schedule.factor, static_cast<double>(stalls));
+}
+
 }  // namespace
 
-double rate_at(const RateSchedule& schedule, std::int64_t epoch) {
+double rate_at(const RateSchedule& schedule, std::int64_t epoch, std::int64_t stalls) {
+  if (const auto* plateau = std::get_if<PlateauRate>(&schedule)) return rate(*plateau, stalls);
   return std::visit([epoch](const auto& which) { return rate(which, epoch); }, schedule);
+}
+
+void Stall::take(double loss, double threshold) {
+  const bool better = loss < best * (1 - threshold);
+  best = better ? loss : best;
+  epochs = better ? 0 : epochs + 1;
 }
 
 double WarmUp::share(std::int64_t step) const {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <variant>
 #include <vector>
@@ -82,10 +83,28 @@ struct CosineRate {
   std::int64_t epochs = 1;
 };
 
-using RateSchedule = std::variant<ConstantRate, StepRate, MultistepRate, ExponentialRate, PolynomialRate, CosineRate>;
+// base * factor^n, n: how often the loss has not fallen by a share of `threshold` for more than `patience` epochs
+// (Stall). With patience 0 and factor 0.5 what speech recognition calls "newbob"; as PyTorch's ReduceLROnPlateau.
+struct PlateauRate {
+  double base = 0, factor = 0.5;
+  std::int64_t patience = 0;
+  double threshold = 0.001;
+};
 
-// The rate of all steps of an epoch.
-double rate_at(const RateSchedule& schedule, std::int64_t epoch);
+using RateSchedule =
+    std::variant<ConstantRate, StepRate, MultistepRate, ExponentialRate, PolynomialRate, CosineRate, PlateauRate>;
+
+// The rate of all steps of an epoch. `stalls`: what PlateauRate calls n.
+double rate_at(const RateSchedule& schedule, std::int64_t epoch, std::int64_t stalls = 0);
+
+// Watches a loss that is known after each epoch.
+struct Stall {
+  double best = std::numeric_limits<double>::infinity();
+  std::int64_t epochs = 0;  // since it was best
+
+  // Takes the loss of an epoch: better than all before where it is below best (1 - threshold).
+  void take(double loss, double threshold);
+};
 
 // The first `steps` take a share of their rate that grows evenly from `from` to 1.
 struct WarmUp {

@@ -29,6 +29,23 @@ TEST(Rate, follows_its_schedule) {
   expect_rates(CosineRate{1, 0.5, 2}, {1, 0.75, 0.5});
 }
 
+TEST(Stall, counts_epochs_since_the_loss_fell_far_enough) {
+  Stall stall;
+  const double losses[] = {2.0, 1.0, 0.995, 0.98, 0.97, 0.8, 0.9};
+  const std::int64_t expected[] = {0, 0, 1, 0, 1, 0, 1};  // 0.995 is not below 0.99, 0.97 not below 0.9702 (of 0.98)
+  for (int epoch = 0; epoch < 7; ++epoch) {
+    stall.take(losses[epoch], epoch == 4 ? 0.0103 : 0.01);
+    EXPECT_EQ(stall.epochs, expected[epoch]) << epoch;
+  }
+  EXPECT_EQ(stall.best, 0.8);
+}
+
+TEST(Rate, of_a_plateau_falls_with_each_stall) {
+  const RateSchedule schedule = PlateauRate{0.8, 0.5};
+  EXPECT_EQ(rate_at(schedule, 7, 0), 0.8);
+  EXPECT_EQ(rate_at(schedule, 7, 2), 0.2);
+}
+
 TEST(WarmUp, grows_evenly_to_the_whole_rate) {
   const WarmUp warm_up{4, 0.2};
   const double expected[] = {0.4, 0.6, 0.8, 1, 1, 1};

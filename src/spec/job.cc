@@ -23,6 +23,18 @@ void check_devices(const JobSpec& job) {
   }
 }
 
+void check_test_data(const JobSpec& job) {
+  if (job.data.test) return;
+  if (std::holds_alternative<PlateauRate>(job.solver.rule.rate)) {
+    throw ConfigError(job.solver.rule.rate_where,
+                      "a plateau rate follows the loss of data.test, which the job does not have");
+  }
+  if (job.solver.early_stopping.patience > 0) {
+    throw ConfigError(job.solver.early_stopping.where,
+                      "solver.early_stopping follows the loss of data.test, which the job does not have");
+  }
+}
+
 }  // namespace
 
 JobSpec parse_job(const std::string& text, const std::string& file, const std::vector<Override>& overrides) {
@@ -36,6 +48,7 @@ JobSpec parse_job(const std::string& text, const std::string& file, const std::v
   job.exchange.topology_where = job.exchange.content_where = unwritten;
   read_map(root, "", job_table(), job);
   check_devices(job);
+  check_test_data(job);
   return job;
 }
 

@@ -38,13 +38,22 @@ struct DataSpec {
 
 struct RuleSpec {
   RateSchedule rate;
+  Position rate_where;
   UpdateRule update;
+};
+
+// The run ends after `patience` epochs whose test loss is no better than the best before.
+struct EarlyStopping {
+  std::int64_t patience = 0;  // 0: never
+  double threshold = 0;
+  Position where;
 };
 
 struct SolverSpec {
   std::int64_t epochs = 1;
   RuleSpec rule;
   WarmUp warm_up;
+  EarlyStopping early_stopping;
   std::int64_t accumulate = 1;
   std::optional<double> clip_norm;
 };

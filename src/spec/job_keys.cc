@@ -149,6 +149,7 @@ const Keys<RateSchedule>& rate_schedules() {
   constexpr std::type_identity<ExponentialRate> kExponential;
   constexpr std::type_identity<PolynomialRate> kPolynomial;
   constexpr std::type_identity<CosineRate> kCosine;
+  constexpr std::type_identity<PlateauRate> kPlateau;
   static const Keys<RateSchedule> kSchedules = {
       schedule_row<StepRate>(
           "step",
@@ -168,6 +169,14 @@ const Keys<RateSchedule>& rate_schedules() {
           "a rate that falls along a power"),
       schedule_row<CosineRate>("cosine", {base(kCosine), end(kCosine), epochs(kCosine)},
                                "a rate that falls along half a cosine"),
+      schedule_row<PlateauRate>(
+          "plateau",
+          {base(kPlateau), factor(kPlateau, "0.5"),
+           whole<PlateauRate>("patience", &PlateauRate::patience, {0, 1'000'000}, "0",
+                              "epochs that it waits for a better loss before it falls"),
+           real<PlateauRate>("threshold", &PlateauRate::threshold, {.most = 1, .below_most = true}, "0.001",
+                             "share by which a loss must be below the best to be better")},
+          "a rate that falls where the loss of `data.test` no longer does"),
   };
   return kSchedules;
 }
@@ -178,6 +187,7 @@ Key<RuleSpec> rate_key() {
           kRequired,
           "learning rate; a number is constant",
           [](const Value& value, const std::string& path, RuleSpec& into) {
+            into.rate_where = value.where;
             if (value.kind == Value::Kind::map) {
               read_one_of(value, path, "rate schedule", rate_schedules(), into.rate);
             } else {
@@ -289,6 +299,15 @@ Keys<SolverSpec> solver_keys() {
               real<WarmUp>("from", &WarmUp::from, {.most = 1}, "0", "share of the rate that it grows from"),
           },
           "of its keys", "a slow start"),
+      section<S>(
+          "early_stopping", [](auto& solver) -> auto& { return solver.early_stopping; },
+          Keys<EarlyStopping>{
+              whole<EarlyStopping>("patience", &EarlyStopping::patience, {0, 1'000'000}, "0",
+                                   "epochs without a better loss of `data.test` that end the run; 0: it goes on"),
+              real<EarlyStopping>("threshold", &EarlyStopping::threshold, {.most = 1, .below_most = true}, "0",
+                                  "share by which a loss must be below the best to be better"),
+          },
+          "of its keys", "an end before the last epoch"),
       only_one<S>("accumulate", &S::accumulate, {1, 1 << 20}, "batches whose gradients make one step"),
       clip_norm_key(),
   };

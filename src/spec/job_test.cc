@@ -94,6 +94,8 @@ const BadLine kBadLines[] = {
     {5, "    - conv", "5:7: conv needs 'out'"},
     {7, "  train: {idx: {images: a}}", "7:16: data.train.idx needs 'labels'"},
     {10, "  rule: sgd", "10:9: solver.rule.sgd needs 'rate'"},
+    {10, "  rule: {sgd: {rate: {plateau: {base: 1}}}}",
+     "10:22: a plateau rate follows the loss of data.test, which the job does not have"},
     // types
     {1, "name: [a]", "1:7: name must be a text, not a list"},
     {1, "name:", "1:1: name must be a text, not nothing"},
@@ -546,6 +548,7 @@ TEST(ToYaml, writes_every_default_out) {
       "  epochs: 1\n"
       "  rule: {sgd: {rate: 0.1, momentum: 0, weight_decay: 0}}\n"
       "  warm_up: {steps: 0, from: 0}\n"
+      "  early_stopping: {patience: 0, threshold: 0}\n"
       "  accumulate: 1\n"
       "  clip_norm: none\n"
       "checkpoint:\n"

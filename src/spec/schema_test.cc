@@ -146,13 +146,14 @@ TEST(Defaults, are_those_of_the_list) {
       "job.yaml");
   Json written = write_map(job_table(), job);
   for (const LayerSpec& layer : job.network.layers) written.update(write_map(layer_types(), layer));
-  for (const char* rule :
-       {"nesterov: {rate: 1}", "adagrad: {rate: 1}", "rmsprop: {rate: 1}", "adam: {rate: 1}", "adamw: {rate: 1}",
-        "sgd: {rate: {multistep: {base: 1, at_epochs: [1]}}}", "sgd: {rate: {exponential: {base: 1}}}",
-        "sgd: {rate: {polynomial: {base: 1, epochs: 1}}}", "sgd: {rate: {cosine: {base: 1, epochs: 1}}}"}) {
+  for (const char* rule : {"nesterov: {rate: 1}", "adagrad: {rate: 1}", "rmsprop: {rate: 1}", "adam: {rate: 1}",
+                           "adamw: {rate: 1}", "sgd: {rate: {multistep: {base: 1, at_epochs: [1]}}}",
+                           "sgd: {rate: {exponential: {base: 1}}}", "sgd: {rate: {polynomial: {base: 1, epochs: 1}}}",
+                           "sgd: {rate: {cosine: {base: 1, epochs: 1}}}", "sgd: {rate: {plateau: {base: 1}}}"}) {
     const JobSpec other = parse_job(std::string("name: defaults\n"
                                                 "network: {input: [3], layers: [fully_connected: {out: 2}]}\n"
-                                                "data: {train: {synthetic: {samples: 1, classes: 2}}, batch: 1}\n"
+                                                "data: {train: {synthetic: {samples: 1, classes: 2}}, "
+                                                "test: {synthetic: {samples: 1, classes: 2}}, batch: 1}\n"
                                                 "solver: {rule: {") +
                                         rule + "}}\n",
                                     "job.yaml");

@@ -143,7 +143,8 @@ TEST_P(Allocations, are_none_in_a_step) {
     JobSpec job;
     job.network = GetParam().network;
     job.data.batch = 24;
-    job.solver.rule = {ConstantRate{0.05}, UpdateRule::sgd(0.9, 5e-4)};
+    job.solver.rule.rate = ConstantRate{0.05};
+    job.solver.rule.update = UpdateRule::sgd(0.9, 5e-4);
     job.solver.clip_norm = 5;
     job.parallel.devices = GetParam().devices;
     job.parallel.threads = 1;

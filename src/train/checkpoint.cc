@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* kFormat = "hadal-checkpoint-2";
+constexpr const char* kFormat = "hadal-checkpoint-3";
 constexpr const char* kPrefix = "step-";
 constexpr const char* kSuffix = ".safetensors";
 
@@ -30,7 +30,12 @@ Metadata metadata_of(const Checkpoint& checkpoint) {
           {"epoch", std::to_string(checkpoint.position.epoch)},
           {"batch_in_epoch", std::to_string(checkpoint.position.batch_in_epoch)},
           {"loss_sum", fmt::format("{:.17g}", checkpoint.position.loss_sum)},
-          {"loss_rows", std::to_string(checkpoint.position.loss_rows)}};
+          {"loss_rows", std::to_string(checkpoint.position.loss_rows)},
+          {"plateau_best", fmt::format("{:.17g}", checkpoint.position.plateau.best)},
+          {"plateau_epochs", std::to_string(checkpoint.position.plateau.epochs)},
+          {"stalls", std::to_string(checkpoint.position.stalls)},
+          {"stopping_best", fmt::format("{:.17g}", checkpoint.position.stopping.best)},
+          {"stopping_epochs", std::to_string(checkpoint.position.stopping.epochs)}};
 }
 
 // Over the metadata but the sum itself, then over each tensor's name, shape and values in their order; each text with
@@ -90,9 +95,15 @@ Checkpoint read_checkpoint(const std::string& path, const Network& network) {
   const auto text = [&](const char* key) { return metadata.contains(key) ? metadata.at(key) : ""; };
   checkpoint.identity = text("job");
   checkpoint.data = text("data");
-  checkpoint.position = {number<std::int64_t>(metadata, "step", path), number<std::int64_t>(metadata, "epoch", path),
-                         number<std::int64_t>(metadata, "batch_in_epoch", path),
-                         number<double>(metadata, "loss_sum", path), number<std::int64_t>(metadata, "loss_rows", path)};
+  checkpoint.position = {
+      number<std::int64_t>(metadata, "step", path),
+      number<std::int64_t>(metadata, "epoch", path),
+      number<std::int64_t>(metadata, "batch_in_epoch", path),
+      number<double>(metadata, "loss_sum", path),
+      number<std::int64_t>(metadata, "loss_rows", path),
+      {number<double>(metadata, "plateau_best", path), number<std::int64_t>(metadata, "plateau_epochs", path)},
+      {number<double>(metadata, "stopping_best", path), number<std::int64_t>(metadata, "stopping_epochs", path)},
+      number<std::int64_t>(metadata, "stalls", path)};
   for (const Parameter& parameter : network.parameters) {
     const auto read = [&](const std::string& name) {
       const auto entry = std::find_if(file.entries().begin(), file.entries().end(),

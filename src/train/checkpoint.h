@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "optim/rule.h"
 #include "train/model_file.h"
 
 namespace hadal {
@@ -19,6 +20,8 @@ struct TrainPosition {
   // Since the last line of metrics.jsonl:
   double loss_sum = 0;
   std::int64_t loss_rows = 0;
+  Stall plateau, stopping;  // what a plateau rate and early stopping have seen of the test loss
+  std::int64_t stalls = 0;  // how often the plateau rate has fallen
 };
 
 struct Checkpoint {

@@ -27,8 +27,11 @@ NetworkSpec tiny(std::int64_t classes = 3) {
 }
 
 Checkpoint checkpoint_at(std::int64_t step, const Network& network) {
-  Checkpoint checkpoint{
-      {step, 2, 7, 12.25 + 1e-13, 640}, R"({"name":"tiny","seed":1})", "7 samples, labels 0123abcd", {}, {}};
+  Checkpoint checkpoint{{step, 2, 7, 12.25 + 1e-13, 640, {0.5 + 1e-15, 3}, {}, 2},
+                        R"({"name":"tiny","seed":1})",
+                        "7 samples, labels 0123abcd",
+                        {},
+                        {}};
   for (int p = 0; p < static_cast<int>(network.parameters.size()); ++p) {
     checkpoint.parameters.push_back(initial_values(network, p, static_cast<std::uint64_t>(step)));
     checkpoint.states["mean"].push_back(initial_values(network, p, static_cast<std::uint64_t>(step) + 1000));
@@ -43,6 +46,10 @@ void expect_equal(const Checkpoint& actual, const Checkpoint& expected) {
   EXPECT_EQ(actual.position.batch_in_epoch, expected.position.batch_in_epoch);
   EXPECT_EQ(actual.position.loss_sum, expected.position.loss_sum);
   EXPECT_EQ(actual.position.loss_rows, expected.position.loss_rows);
+  EXPECT_EQ(actual.position.plateau.best, expected.position.plateau.best);
+  EXPECT_EQ(actual.position.plateau.epochs, expected.position.plateau.epochs);
+  EXPECT_EQ(actual.position.stopping.best, expected.position.stopping.best);  // infinity
+  EXPECT_EQ(actual.position.stalls, expected.position.stalls);
   EXPECT_EQ(actual.identity, expected.identity);
   EXPECT_EQ(actual.data, expected.data);
   EXPECT_EQ(actual.parameters, expected.parameters);

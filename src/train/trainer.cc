@@ -1,5 +1,7 @@
 #include "train/trainer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -99,7 +101,7 @@ void Trainer::start_loader(std::int64_t epochs) {
 }
 
 double Trainer::rate_of(std::int64_t step, std::int64_t epoch) const {
-  return rate_at(job_.solver.rule.rate, epoch) * job_.solver.warm_up.share(step);
+  return rate_at(job_.solver.rule.rate, epoch, position_.stalls) * job_.solver.warm_up.share(step);
 }
 
 BatchResult Trainer::step(const StagedBatch& batch) {
@@ -269,8 +271,26 @@ void Trainer::report(const BatchResult& result, Meter& meter, MetricsLog& metric
     line["test_loss"] = evaluation.loss();
     line["test_accuracy"] = evaluation.accuracy();
     options.evaluated(epoch, evaluation);
+    watch(evaluation.loss(), epoch, options);
   }
   metrics.write(line);
+}
+
+void Trainer::watch(double test_loss, std::int64_t epoch, const TrainOptions& options) {
+  position_.stopping.take(test_loss, job_.solver.early_stopping.threshold);
+  const auto* plateau = std::get_if<PlateauRate>(&job_.solver.rule.rate);
+  if (plateau == nullptr) return;
+  position_.plateau.take(test_loss, plateau->threshold);
+  if (position_.plateau.epochs <= plateau->patience) return;
+  position_.plateau.epochs = 0;
+  ++position_.stalls;
+  options.notice("epoch " + std::to_string(epoch + 1) + ": the test loss no longer falls: the rate goes down to " +
+                 fmt::format("{:.4g}", rate_at(*plateau, epoch, position_.stalls)));
+}
+
+bool Trainer::has_stalled() const {
+  const EarlyStopping& stopping = job_.solver.early_stopping;
+  return stopping.patience > 0 && position_.stopping.epochs >= stopping.patience;
 }
 
 std::optional<Evaluation> Trainer::test() {
@@ -290,9 +310,9 @@ ordered_json Trainer::run(const TrainOptions& options) {
   Meter meter;
   const std::int64_t last = std::min(total_steps(), options.max_steps.value_or(total_steps()));
   std::int64_t saved = position_.step;
-  if (position_.step < last) start_loader(job_.solver.epochs);
+  if (position_.step < last && !has_stalled()) start_loader(job_.solver.epochs);
   try {
-    while (position_.step < last) {
+    while (position_.step < last && !has_stalled()) {
       if (options.stop && options.stop->load()) throw Stopped("");
       const auto batch = loader_->next();
       HADAL_CHECK(batch.has_value());
@@ -319,6 +339,10 @@ ordered_json Trainer::run(const TrainOptions& options) {
     }
     throw;
   }
+  if (has_stalled() && position_.step < last) {
+    options.notice("stopped early, after epoch " + std::to_string(position_.epoch) + ": the test loss was the best " +
+                   std::to_string(position_.stopping.epochs) + " epochs before");
+  }
   if (saved != position_.step && (job_.checkpoint.every_steps > 0 || position_.step < total_steps())) save(options);
 
   const Values parameters = finite_parameters();
@@ -344,6 +368,7 @@ ordered_json Trainer::summary(const Meter& meter, const std::optional<Evaluation
   const Plan& plan = engine_->runner().plan(0);
   ordered_json json{{"job", job_.name}, {"status", sha256.empty() ? "stopped" : "done"}, {"steps", position_.step}};
   json["total_steps"] = total_steps();
+  if (!sha256.empty() && has_stalled() && position_.step < total_steps()) json["stopped_early"] = true;
   json["samples"] = position_.epoch * train_->size() + position_.batch_in_epoch * job_.data.batch;
   json["train_seconds"] = meter.step_seconds;
   if (meter.steps > 0) json["samples_per_second"] = meter.samples_per_second();

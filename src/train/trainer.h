@@ -69,6 +69,8 @@ class Trainer {
   double rate_of(std::int64_t step, std::int64_t epoch) const;                          // `step` counts from 0
   std::vector<std::string> states() const { return job_.solver.rule.update.states(); }  // of each parameter
   std::optional<Evaluation> test();
+  void watch(double test_loss, std::int64_t epoch, const TrainOptions& options);
+  bool has_stalled() const;  // for so long that early stopping ends the run
   nlohmann::ordered_json summary(const Meter& meter, const std::optional<Evaluation>& test,
                                  const std::string& sha256) const;
 
