@@ -40,9 +40,10 @@ struct DoctorCommand {
     fmt::print("bf16       {}\n",
                host.native_bf16 ? "native" : "not native: precision: bf16 works, but slower than fp32");
     fmt::print("oneDNN     {}\n", host.onednn);
+    const double peak = peak_flops(*cpu, 1, DType::f32);
     fmt::print("peak       {:.0f} GFLOP/s on one core in fp32, {:.0f} in bf16 (2048 x 2048 matrix product)\n",
-               peak_flops(*cpu, 1, DType::f32) / 1e9, peak_flops(*cpu, 1, DType::bf16) / 1e9);
-    if (!machine_file.empty()) write_machine(host, peak_flops(*cpu, 1, DType::f32));
+               peak / 1e9, peak_flops(*cpu, 1, DType::bf16) / 1e9);
+    if (!machine_file.empty()) write_machine(host, peak);
     test_operators(*cpu, *devices[0]);
   }
 

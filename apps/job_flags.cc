@@ -74,6 +74,9 @@ std::vector<std::string> devices_of(const Machine& machine, const std::vector<st
       throw ConfigError("--devices: the machine has no device '" + name + "'; its devices are " + join_or(known));
     }
     chosen.push_back(devices[static_cast<std::size_t>(found - machine.devices.begin())]);
+    if (std::count(names.begin(), names.end(), name) > 1) {
+      throw ConfigError("--devices: '" + name + "' stands here twice");
+    }
   }
   return chosen;
 }
@@ -89,14 +92,19 @@ std::vector<Override> JobFlags::overrides() const {
   std::vector<std::string> devices = named_devices();
   if (!machine_.empty()) {
     const Machine machine = load_machine(machine_);
-    add("machine", nlohmann::json(machine_).dump(), "--machine " + machine_);
+    try {
+      add("machine", nlohmann::json(machine_).dump(), "--machine " + machine_);
+    } catch (const nlohmann::json::exception&) {
+      throw ConfigError("--machine: the name of the file is not UTF-8");
+    }
     devices = devices_of(machine, devices);
   }
   if (!devices.empty()) {
     add("devices", nlohmann::json(devices).dump(),
         devices_.empty() ? "--machine " + machine_ : "--devices " + devices_);
     if (groups_ == 0) {
-      add("groups", std::to_string(static_cast<int>(devices.size()) / std::max(split_, 1)), "--devices " + devices_);
+      add("groups", std::to_string(static_cast<int>(devices.size()) / std::max(split_, 1)),
+          "--split " + std::to_string(split_));
     }
   }
   if (groups_ > 0) add("groups", std::to_string(groups_), "--groups " + std::to_string(groups_));
@@ -116,12 +124,14 @@ void JobFlags::apply_threads(JobSpec& job) const {
 JobSpec JobFlags::load(const std::string& path) const {
   JobSpec job = load_job(path, overrides());
   apply_threads(job);
+  job.parallel.described = !machine_.empty();
   return job;
 }
 
 JobSpec JobFlags::parse(const std::string& text, const std::string& file) const {
   JobSpec job = parse_job(text, file, overrides());
   apply_threads(job);
+  job.parallel.described = !machine_.empty();
   return job;
 }
 

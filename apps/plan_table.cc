@@ -36,7 +36,12 @@ std::string machine_rows(const PlanView& view) {
   const Simulation& simulation = view.prediction.simulation;
   std::string text = fmt::format("  machine: {}\n", machine.name);
   for (std::size_t d = 0; d < machine.devices.size(); ++d) {
-    const double has = machine.devices[d].memory_bytes, needs = static_cast<double>(view.memory.use[d].peak);
+    const double has = machine.devices[d].memory_bytes;
+    double needs = 0;  // of all devices with this one's memory
+    for (std::size_t other = 0; other < machine.devices.size(); ++other) {
+      const bool same = view.plan.devices[other].memory == view.plan.devices[d].memory;
+      needs += same ? static_cast<double>(view.memory.use[other].peak) : 0;
+    }
     if (has > 0 && needs > has) {
       text += fmt::format("  {} has only {} of memory, and needs {}\n", view.plan.devices[d].name, format_bytes(has),
                           format_bytes(needs));
@@ -46,8 +51,9 @@ std::string machine_rows(const PlanView& view) {
   for (const Considered& way : view.prediction.considered) {
     ways += fmt::format("{}{}{} {:.2f} ms", ways.empty() ? "" : ", ", to_string(way.topology),
                         way.content == ExchangeContent::gradients ? " of gradients" : "", way.step_seconds * 1e3);
+    if (!way.fits) ways += " (does not fit)";
   }
-  if (!ways.empty()) text += fmt::format("  topologies, the fastest first: {}\n", ways);
+  if (!ways.empty()) text += fmt::format("  exchange as {}, the first is taken\n", ways);
   std::vector<std::size_t> ports;
   for (std::size_t port = 0; port < simulation.port_seconds.size(); ++port) {
     if (simulation.port_bytes[port] > 0) ports.push_back(port);
@@ -56,7 +62,7 @@ std::string machine_rows(const PlanView& view) {
     return simulation.port_seconds[a] > simulation.port_seconds[b];
   });
   const std::size_t shown = std::min(ports.size(), kShown);
-  if (view.plan.devices.size() < 2) return text;
+  if (view.plan.links.empty()) return text;
   for (std::size_t i = 0; i < shown; ++i) {
     text += fmt::format("  {:<24} {:>9} a step, busy {:>5.1f} % of it\n", machine.port_name(static_cast<int>(ports[i])),
                         format_bytes(static_cast<double>(simulation.port_bytes[ports[i]])),

@@ -40,6 +40,12 @@ std::vector<int> route(const Machine& machine, int from, int to) {
   return ports;
 }
 
+Way way_between(const Machine& machine, int from, int to) {
+  Way way{route(machine, from, to)};
+  for (const int port : way.ports) way.latency_seconds += machine.speed_of_port(port).latency_seconds;
+  return way;
+}
+
 Machine uniform_machine(int devices, const LinkSpeed& link) {
   Machine machine{.name = "one switch", .switches = {"switch", "host"}, .host = devices + 1};
   const LinkSpeed half{link.bytes_per_second, link.latency_seconds / 2};

@@ -54,6 +54,14 @@ struct Machine {
 // The ports on the way, in order. Empty where `from` is `to` or there is no way.
 std::vector<int> route(const Machine& machine, int from, int to);
 
+// A route, and the sum of its latencies.
+struct Way {
+  std::vector<int> ports;
+  double latency_seconds = 0;
+};
+
+Way way_between(const Machine& machine, int from, int to);
+
 // Every device and the host on one switch, each by a full-duplex link of this speed; `latency_seconds` is that of the
 // way from one to another.
 Machine uniform_machine(int devices, const LinkSpeed& link);

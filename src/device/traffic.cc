@@ -9,7 +9,6 @@ namespace hadal {
 namespace {
 
 constexpr std::chrono::milliseconds kAbortCheck{20};
-constexpr std::size_t kMostFlows = 4096;
 
 }  // namespace
 
@@ -17,17 +16,12 @@ Traffic::Traffic(Machine machine)
     : machine_(std::move(machine)),
       flows_through_(static_cast<std::size_t>(machine_.ports())),
       port_bytes_(static_cast<std::size_t>(machine_.ports())) {
-  flows_.reserve(kMostFlows);
+  flows_.reserve(machine_.devices.size() * kStreamKinds);
 }
 
-const Traffic::Way& Traffic::way(int from, int to) {
+const Way& Traffic::way(int from, int to) {
   const auto [found, is_new] = ways_.try_emplace({from, to});
-  if (is_new) {
-    found->second.ports = route(machine_, from, to);
-    for (const int port : found->second.ports) {
-      found->second.latency_seconds += machine_.speed_of_port(port).latency_seconds;
-    }
-  }
+  if (is_new) found->second = way_between(machine_, from, to);
   return found->second;
 }
 
@@ -39,7 +33,6 @@ std::vector<std::uint64_t> Traffic::port_bytes() const {
 bool Traffic::carry(int from, int to, std::size_t bytes, Clock::time_point begin, const Abort& abort) {
   std::unique_lock lock(mutex_);
   const Way& ports = way(from, to);
-  for (const int port : ports.ports) port_bytes_[static_cast<std::size_t>(port)] += bytes;
   lock.unlock();
   const auto latency = std::chrono::ceil<Clock::duration>(Seconds(std::min(ports.latency_seconds, 1e6)));
   for (Clock::time_point now = Clock::now(); now < begin + latency; now = Clock::now()) {
@@ -48,7 +41,7 @@ bool Traffic::carry(int from, int to, std::size_t bytes, Clock::time_point begin
   }
   if (ports.ports.empty() || bytes == 0) return !abort.raised();
   lock.lock();
-  // It flows from the end of its latency on, though this thread may have woken later.
+  // From the end of its latency on where nothing else has moved since, though this thread may have woken later.
   advance(begin + latency);
   Flow flow{&ports, static_cast<double>(bytes)};
   flows_.push_back(&flow);
@@ -61,7 +54,10 @@ bool Traffic::carry(int from, int to, std::size_t bytes, Clock::time_point begin
     const double seconds = std::min(flow.left / flow.rate, Seconds(kAbortCheck).count());
     changed_.wait_until(lock, now + std::chrono::ceil<Clock::duration>(Seconds(seconds)));
   }
-  if (flow.done) return true;
+  if (flow.done) {
+    for (const int port : ports.ports) port_bytes_[static_cast<std::size_t>(port)] += bytes;
+    return true;
+  }
   std::erase(flows_, &flow);
   set_rates();
   changed_.notify_all();

@@ -22,15 +22,10 @@ class Traffic {
   bool carry(int from, int to, std::size_t bytes, Clock::time_point begin, const Abort& abort);
 
   const Machine& machine() const { return machine_; }
-  std::vector<std::uint64_t> port_bytes() const;  // that each port has carried
+  std::vector<std::uint64_t> port_bytes() const;  // that each port has carried to their end
 
  private:
   using Seconds = std::chrono::duration<double>;
-
-  struct Way {
-    std::vector<int> ports;
-    double latency_seconds = 0;
-  };
 
   // A copy that flows.
   struct Flow {

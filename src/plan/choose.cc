@@ -1,7 +1,9 @@
 #include "plan/choose.h"
 
 #include <algorithm>
+#include <limits>
 
+#include "plan/memory.h"
 #include "plan/simulate.h"
 
 namespace hadal {
@@ -10,6 +12,15 @@ namespace {
 
 bool sends_factors(const Plan& plan) {
   return std::find(plan.content.begin(), plan.content.end(), ExchangeContent::factors) != plan.content.end();
+}
+
+bool fits(const Plan& plan, const Machine& machine) {
+  const MemoryPlan memory = plan_memory(plan, {64, std::vector<std::size_t>(plan.devices.size() * kStreamKinds), true});
+  for (std::size_t d = 0; d < machine.devices.size(); ++d) {
+    const double has = machine.devices[d].memory_bytes;
+    if (has > 0 && static_cast<double>(memory.use[d].peak) > has) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -29,15 +40,24 @@ std::vector<Considered> choose_exchange(const Network& network, PlanOptions& opt
     PlanOptions tried = options;
     tried.topology = topology;
     const Plan plan = build_plan(network, tried);
-    ways.push_back({topology, tried.content, simulate(plan, machine).step_seconds});
+    ways.push_back({topology, tried.content, step_seconds(plan, machine), fits(plan, machine)});
     if (!freedom.content || options.reproducible_shards > 0 || !sends_factors(plan)) continue;
     tried.content = ExchangeContent::gradients;
-    ways.push_back({topology, tried.content, simulate(build_plan(network, tried), machine).step_seconds});
+    const Plan of_gradients = build_plan(network, tried);
+    ways.push_back({topology, tried.content, step_seconds(of_gradients, machine), fits(of_gradients, machine)});
+  }
+  double least = std::numeric_limits<double>::infinity();
+  const bool any_fits = std::any_of(ways.begin(), ways.end(), [](const Considered& way) { return way.fits; });
+  for (const Considered& way : ways) {
+    if (way.fits == any_fits) least = std::min(least, way.step_seconds);
   }
   // Rounding does not decide.
-  std::stable_sort(ways.begin(), ways.end(), [](const Considered& a, const Considered& b) {
-    return a.step_seconds < b.step_seconds * (1 - 1e-9);
+  const auto chosen = std::find_if(ways.begin(), ways.end(), [&](const Considered& way) {
+    return way.fits == any_fits && way.step_seconds <= least * (1 + 1e-9);
   });
+  std::rotate(ways.begin(), chosen, chosen + 1);
+  std::stable_sort(ways.begin() + 1, ways.end(),
+                   [](const Considered& a, const Considered& b) { return a.step_seconds < b.step_seconds; });
   options.topology = ways[0].topology;
   options.content = ways[0].content;
   return ways;

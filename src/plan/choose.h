@@ -13,6 +13,7 @@ struct Considered {
   ExchangeTopology topology = ExchangeTopology::direct;
   ExchangeContent content = ExchangeContent::automatic;
   double step_seconds = 0;
+  bool fits = true;  // into the memory of the machine's devices, as far as that is known; scratch is not counted
 };
 
 // What may be chosen.
@@ -21,8 +22,9 @@ struct Freedom {
 };
 
 // Simulates the training plan of `options` with every topology that sends and, unless the order of sums is fixed, with
-// both contents, as far as `freedom` goes; sets `options` to the fastest, of equals to the first of them: direct before
-// line, tree and ring, the fewest bytes before gradients. All ways, the fastest first.
+// both contents, as far as `freedom` goes; sets `options` to the fastest of those that fit (of all where none does), of
+// equals to the first: direct before line, tree and ring, the fewest bytes before gradients. All ways: the chosen one,
+// then the others, the fastest first.
 std::vector<Considered> choose_exchange(const Network& network, PlanOptions& options, const Machine& machine,
                                         const Freedom& freedom);
 

@@ -76,7 +76,8 @@ ordered_json plan_to_json(const Plan& plan, const Network& network, const Memory
     json["considered"].push_back(
         {{"topology", to_string(way.topology)},
          {"content", way.content == ExchangeContent::automatic ? "auto" : to_string(way.content)},
-         {"step_seconds", way.step_seconds}});
+         {"step_seconds", way.step_seconds},
+         {"fits", way.fits}});
   }
   json["compute_seconds"] = simulation.compute_seconds;
   json["step_seconds"] = simulation.step_seconds;

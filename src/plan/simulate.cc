@@ -13,11 +13,6 @@ namespace {
 
 constexpr double kNever = std::numeric_limits<double>::infinity();
 
-struct Way {
-  std::vector<int> ports;
-  double latency_seconds = 0;
-};
-
 // The ways that a plan's copies take, by step; none for what is no copy, or is not over links.
 class Ways {
  public:
@@ -37,12 +32,7 @@ class Ways {
  private:
   const Way* between(const Machine& machine, int from, int to) {
     const auto [found, is_new] = ways_.try_emplace({from, to});
-    if (is_new) {
-      found->second.ports = route(machine, from, to);
-      for (const int port : found->second.ports) {
-        found->second.latency_seconds += machine.speed_of_port(port).latency_seconds;
-      }
-    }
+    if (is_new) found->second = way_between(machine, from, to);
     return &found->second;
   }
 
@@ -224,6 +214,12 @@ Simulation simulate(const Plan& plan, const Machine& machine) {
   result.exchange_seconds = result.step_seconds - Run(plan, machine, ways, {.exchange = true}).run().step_seconds;
   result.input_seconds = result.step_seconds - Run(plan, machine, ways, {.loads = true}).run().step_seconds;
   return result;
+}
+
+double step_seconds(const Plan& plan, const Machine& machine) {
+  HADAL_CHECK(machine.devices.size() == plan.devices.size());
+  const Ways ways(plan, machine);
+  return Run(plan, machine, ways, {}).run().step_seconds;
 }
 
 std::vector<std::size_t> port_bytes(const Plan& plan, const Machine& machine) {

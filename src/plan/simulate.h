@@ -24,6 +24,9 @@ struct Simulation {
 // copies flow as device/machine.h says. Device d of the plan is device d of the machine.
 Simulation simulate(const Plan& plan, const Machine& machine);
 
+// Simulation::step_seconds alone, in a third of the time.
+double step_seconds(const Plan& plan, const Machine& machine);
+
 // What a step's copies bring to each port, loads included.
 std::vector<std::size_t> port_bytes(const Plan& plan, const Machine& machine);
 

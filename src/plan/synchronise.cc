@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "plan/builder.h"
 
 namespace hadal {
@@ -36,6 +37,7 @@ Access access_of(const Plan& plan, int step, const Range& range, bool writes) {
   };
   access.pitch = elements(writes ? transfer->destination_pitch : transfer->source_pitch);
   access.width = elements(transfer->row_bytes);
+  HADAL_CHECK(access.first % access.pitch + access.width <= access.pitch);  // columns do not wrap
   return access;
 }
 

@@ -201,6 +201,14 @@ const Damage kDamages[] = {
        return true;
      },
      is_gradient},
+    {"a gradient is of rows that are another's too",
+     [](Plan& plan, std::size_t step) {
+       Rows* rows = rows_of(plan.steps[step]);
+       ++rows->count;
+       if (rows->first > 0) --rows->first;
+       return true;
+     },
+     is_gradient},
     {"factors are multiplied of fewer rows",
      [](Plan& plan, std::size_t step) {
        --rows_of(plan.steps[step])->count;

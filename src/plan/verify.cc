@@ -259,10 +259,12 @@ class Verifier {
       if (plan_.content[layer] == ExchangeContent::factors) continue;
       std::sort(spans.begin(), spans.end());
       std::int64_t reached = 0;
+      bool joined = true;
       for (const auto& [first, end] : spans) {
-        if (first == reached) reached = end;
+        joined = joined && first == reached;
+        reached = end;
       }
-      if (reached == plan_.rows && spans.size() == gradients_[layer].size()) continue;
+      if (joined && reached == plan_.rows) continue;
       error_ = fmt::format("{}: its gradient is not of each row once", network_.layers[layer].name);
       return;
     }

@@ -279,6 +279,17 @@ std::vector<float> LocalRunner::read_numbers(int index, int tensor) const {
   return values;
 }
 
+std::uint64_t LocalRunner::copied_bytes() const {
+  std::uint64_t bytes = 0;
+  const int devices = static_cast<int>(devices_.size());
+  for (const auto& bound : bound_) {
+    for (int from = 0; bound->plan().mode == PlanMode::train && from < devices; ++from) {
+      for (int to = 0; to < devices; ++to) bytes += bound->copied_bytes(from, to);
+    }
+  }
+  return bytes;
+}
+
 std::vector<DeviceUse> LocalRunner::use() const {
   std::vector<DeviceUse> uses(devices_.size());
   for (std::size_t d = 0; d < devices_.size(); ++d) {

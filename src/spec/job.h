@@ -68,6 +68,7 @@ struct ParallelSpec {
   std::optional<std::int64_t> groups;  // absent: devices / split
   std::int64_t split = 1;
   std::optional<std::string> machine;   // file: device N of it is cpu:N or fake:N
+  bool described = false;               // plan --machine: the devices are the machine's own, by name and memory
   std::optional<std::int64_t> threads;  // of each device: --threads, not in job.yaml
   Position where, machine_where;
 };

@@ -34,7 +34,7 @@ struct MachineEntry {
   Position host_where;
 };
 
-constexpr RealRange kSpeed{0, 1e18, true};
+constexpr RealRange kSpeed{1, 1e18};
 constexpr std::size_t kMostDevices = 1024;
 
 Keys<DeviceEntry> device_keys() {
@@ -43,15 +43,18 @@ Keys<DeviceEntry> device_keys() {
       text<D>("name", &D::name, "text", kRequired, "of this device"),
       real<D>(
           "flops_per_second", [](auto& d) -> auto& { return d.speed.flops_per_second; }, kSpeed, "50000000000",
-          "of matrix products and convolutions, as fast as it really is"),
+          "of matrix products and convolutions, as fast as they really are in the job's precision; of one core where "
+          "jobs run it as `cpu:N`"),
       real<D>(
           "memory_bytes_per_second", [](auto& d) -> auto& { return d.speed.memory_bytes_per_second; }, kSpeed,
           "10000000000", "of everything else: what kernels read and write"),
       real<D>(
           "kernel_seconds", [](auto& d) -> auto& { return d.speed.kernel_seconds; }, {0, 1}, "1e-06",
           "what every kernel takes, however small"),
-      real<D>("memory_bytes", &D::memory_bytes, {0, 1e18}, "0", "of its memory; 0: not said"),
-      {"memory", "text", "its own", "devices with the same one read and write each other's where they lie",
+      real<D>("memory_bytes", &D::memory_bytes, {0, 1e18}, "0",
+              "of its memory, or of the one that it shares; 0: not said"),
+      {"memory", "text", "its own",
+       "devices with the same one read and write each other's where they lie; looked at by `plan --machine`",
        [](const Value& value, const std::string& path, D& into) { into.memory = read_text(value, path); },
        [](const D& from) { return from.memory.empty() ? std::nullopt : std::optional<Json>(from.memory); }},
   };

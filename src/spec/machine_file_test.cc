@@ -46,6 +46,24 @@ TEST(MachineFile, is_read_as_it_is_written) {
 TEST(MachineFile, is_written_as_it_is_read) {
   const std::string text = to_yaml(parse_machine(kPair, "m.yaml"));
   EXPECT_EQ(to_yaml(parse_machine(text, "again.yaml")), text);
+  for (const char* says : {"memory_bytes: 4000000000", "flops_per_second: 2000000000000", "duplex: half", "host: root",
+                           "bytes_per_second: 5000000000", "latency_seconds: 2e-06"}) {
+    EXPECT_THAT(text, ::testing::HasSubstr(says));
+  }
+}
+
+TEST(MachineFile, names_may_be_anything) {
+  Machine machine{.name = "a: b"};
+  for (const char* name : {"true", "null", "1e3", "x, y", "#", "[", "'", "a b"}) {
+    machine.devices.push_back({.name = name, .memory = static_cast<int>(machine.devices.size())});
+    machine.links.push_back({static_cast<int>(machine.links.size()), 8, {}, true});
+  }
+  machine.switches = {"- s"};
+  const Machine again = parse_machine(to_yaml(machine), "again.yaml");
+  EXPECT_EQ(again.name, machine.name);
+  ASSERT_EQ(again.devices.size(), machine.devices.size());
+  for (std::size_t d = 0; d < machine.devices.size(); ++d) EXPECT_EQ(again.devices[d].name, machine.devices[d].name);
+  EXPECT_EQ(again.switches, machine.switches);
 }
 
 TEST(MachineFile, examples_are_read) {
@@ -72,7 +90,7 @@ TEST(MachineFile, says_where_it_is_wrong) {
       {one + "link: []\n", "m.yaml:3:1: machine.yaml has no key 'link'; did you mean 'links'?"},
       {"name: m\ndevices: [{name: a, flops: 1}]\n", "m.yaml:2:21: devices has no option 'flops'"},
       {"name: m\ndevices: [{name: a, flops_per_second: 0}]\n",
-       "m.yaml:2:39: devices.flops_per_second must be a number above 0, at most 1e+18, not '0'"},
+       "m.yaml:2:39: devices.flops_per_second must be a number from 1 to 1e+18, not '0'"},
       {"name: m\ndevices: [{name: a}, {name: a}]\n", "m.yaml:2:22: the name 'a' stands twice"},
       {one + "switches: [a]\n", "m.yaml:3:12: the name 'a' stands twice"},
       {two, "m.yaml:2:22: no links lead from 'b' to 'a'"},

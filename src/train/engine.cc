@@ -36,7 +36,11 @@ std::unique_ptr<Backend> make_backend(const JobSpec& job) {
 
 Machine machine_of(const JobSpec& job) {
   const std::vector<DeviceName> names = device_names(job);
-  if (!job.parallel.machine) return uniform_machine(static_cast<int>(names.size()), {});
+  if (!job.parallel.machine) {
+    Machine machine = uniform_machine(static_cast<int>(names.size()), {});
+    for (std::size_t d = 0; d < names.size(); ++d) machine.devices[d].name = names[d].to_string();
+    return machine;
+  }
   const Machine machine = load_machine(*job.parallel.machine);
   std::vector<int> indices;
   for (const DeviceName& name : names) {
@@ -48,7 +52,12 @@ Machine machine_of(const JobSpec& job) {
     }
     indices.push_back(name.index);
   }
-  return select_devices(machine, indices);
+  Machine chosen = select_devices(machine, indices);
+  // A file speaks of devices of one core each.
+  for (MachineDevice& device : chosen.devices) {
+    if (names[0].kind == DeviceKind::cpu) device.speed.flops_per_second *= threads_of_each_device(job);
+  }
+  return chosen;
 }
 
 namespace {
@@ -57,10 +66,9 @@ ExchangeTopology topology_of(const JobSpec& job, bool one_memory) {
   switch (job.exchange.topology) {
     case Topology::shared:
       if (!one_memory) {
-        throw ConfigError(
-            job.exchange.topology_where,
-            "exchange.topology: shared needs devices that address one memory; fake devices have one each: "
-            "use another topology, or auto");
+        throw ConfigError(job.exchange.topology_where,
+                          "exchange.topology: shared needs devices that address one memory, and these have one each: "
+                          "use another topology, or auto");
       }
       return ExchangeTopology::shared;
     case Topology::line:
@@ -127,8 +135,7 @@ Engine::Engine(const JobSpec& job, const Network& network, const std::vector<Pla
   auto devices = make_devices(device_options);
   std::vector<PlanDevice> described;
   for (const auto& device : devices) described.push_back({device->name().to_string(), device->memory()});
-  // Nothing runs: they stand for those of the machine.
-  for (std::size_t d = 0; options.plan_only && job.parallel.machine && d < described.size(); ++d) {
+  for (std::size_t d = 0; options.plan_only && job.parallel.described && d < described.size(); ++d) {
     described[d] = {prediction_.machine.devices[d].name, prediction_.machine.devices[d].memory};
   }
 

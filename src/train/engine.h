@@ -42,7 +42,7 @@ DType dtype_of(Precision precision);
 class Engine {
  public:
   // Binds one plan for each key; where something trains, the first is for a whole batch of that. How the exchange goes
-  // is chosen for it where the job leaves that open. With RunnerOptions::plan_only and a machine in the job, devices
+  // is chosen for it where the job leaves that open. With RunnerOptions::plan_only and ParallelSpec::described, devices
   // have the names and memories of the machine's. Throws ConfigError or DeviceError where the job cannot run here.
   Engine(const JobSpec& job, const Network& network, const std::vector<PlanKey>& keys,
          const RunnerOptions& options = {});

@@ -42,7 +42,8 @@ double copied_bytes_per_second() {
 std::vector<int> nodes_of_cores() {
   std::vector<int> nodes;
   hwloc_topology_t topology = nullptr;
-  if (hwloc_topology_init(&topology) == 0 && hwloc_topology_load(topology) == 0) {
+  const bool has_topology = hwloc_topology_init(&topology) == 0;
+  if (has_topology && hwloc_topology_load(topology) == 0) {
     hwloc_bitmap_t allowed = hwloc_bitmap_alloc();
     const bool limited = hwloc_get_cpubind(topology, allowed, HWLOC_CPUBIND_PROCESS) == 0;
     for (hwloc_obj_t core = nullptr; (core = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_CORE, core));) {
@@ -57,7 +58,7 @@ std::vector<int> nodes_of_cores() {
     }
     hwloc_bitmap_free(allowed);
   }
-  hwloc_topology_destroy(topology);
+  if (has_topology) hwloc_topology_destroy(topology);
   if (nodes.empty()) nodes = {0};
   std::map<int, int> numbers;
   for (const int node : nodes) numbers.emplace(node, 0);

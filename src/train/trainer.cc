@@ -155,9 +155,9 @@ void Trainer::resume_from(const TrainOptions& options, RunFolder& folder) {
     return;
   }
   if (found->identity != identity(job_)) {
-    throw ConfigError(options.out +
-                      ": its checkpoint is of another job: " + difference(found->identity, identity(job_)) +
-                      " differs; only devices, groups, split, topology, out and max-steps may change on --resume");
+    throw ConfigError(
+        options.out + ": its checkpoint is of another job: " + difference(found->identity, identity(job_)) +
+        " differs; only devices, machine, groups, split, topology, out and max-steps may change on --resume");
   }
   if (const std::string& data = train_fingerprint(); found->data != data) {
     throw ConfigError(options.out + ": its checkpoint was trained on other data: " + found->data +
@@ -398,6 +398,7 @@ ordered_json Trainer::summary(const Meter& meter, const std::optional<Evaluation
         {{"from", plan.devices[link.from].name}, {"to", plan.devices[link.to].name}, {"bytes_per_step", link.bytes}});
   }
   json["exchange"] = {{"bytes_per_step", plan.exchange_bytes()},
+                      {"copied_bytes", engine_->runner().copied_bytes()},
                       {"remote_read_bytes_per_step", plan.remote_read_bytes},
                       {"state_bytes_per_step", 0},
                       {"waits_per_step", plan.waits()},
