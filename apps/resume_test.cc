@@ -1,11 +1,14 @@
 // A run that is killed, stopped or damaged at any moment ends, once resumed, in the model of a run that was left alone.
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <map>
 #include <random>
 #include <thread>
 
@@ -112,6 +115,57 @@ INSTANTIATE_TEST_SUITE_P(Jobs, KilledRuns,
                          ::testing::Values("reproducible=true", "reproducible=false", "precision=bf16",
                                            "solver.rule={adam: {rate: 0.001}}"),
                          name_of);
+
+// A way to run the small job.
+struct Trial {
+  int devices = 1;
+  std::string topology, rule;
+  bool killed = false;
+};
+
+std::vector<Trial> all_trials() {
+  std::vector<Trial> trials;
+  for (const char* rule : {"sgd: {rate: 0.05, momentum: 0.9}", "adagrad: {rate: 0.01}", "adam: {rate: 0.001}"}) {
+    for (const int devices : {1, 2, 3, 4, 6}) {
+      for (const char* topology : {"shared", "direct", "line", "tree", "ring"}) {
+        for (const bool killed : {false, true}) trials.push_back({devices, topology, rule, killed});
+      }
+    }
+  }
+  return trials;
+}
+
+// With HADAL_LONG_TESTS=1 all of them, else every eleventh.
+TEST(Reproducible, one_model_a_rule_in_every_topology_on_any_devices_and_through_kills) {
+  const std::vector<Trial> trials = all_trials();
+  const std::size_t stride = std::getenv("HADAL_LONG_TESTS") == nullptr ? 11 : 1;
+  SmallWorkplace place;
+  std::map<std::string, std::string> models;  // by rule
+  int kills = 0, killed_trials = 0;
+  for (std::size_t i = 0; i < trials.size(); i += stride) {
+    const Trial& trial = trials[i];
+    const std::string run = fmt::format("run{}", i);
+    SCOPED_TRACE(fmt::format("{}, {} devices, {}", trial.rule, trial.devices, trial.topology));
+    std::string devices;  // those that share a memory are cpu devices
+    for (int d = 0; d < trial.devices; ++d) {
+      devices += fmt::format("{}{}:{}", d > 0 ? "," : "", trial.topology == "shared" ? "cpu" : "fake", d);
+    }
+    const std::vector<std::string> arguments =
+        train(run, {"--set", "solver.rule={" + trial.rule + "}", "--devices", devices, "--set",
+                    "exchange.topology=" + trial.topology, "--resume"});
+    if (trial.killed) {
+      Command command(place.path(), arguments);
+      kills += kill_after(command, place, run, 6 + static_cast<std::int64_t>(i % 20), std::chrono::microseconds(0));
+      ++killed_trials;
+    }
+    const CommandResult result = place.hadal(arguments);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_EQ(models.emplace(trial.rule, place.sha256(run)).first->second, place.sha256(run));
+    fs::remove_all(place.path(run));
+  }
+  EXPECT_EQ(models.size(), 3u);
+  EXPECT_GE(kills, killed_trials / 2);
+}
 
 struct Moment {
   const char* what;
