@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "testing/networks.h"
 #include "testing/small_training.h"
+#include "train/straggler.h"
 
 namespace hadal {
 namespace {
@@ -187,6 +188,19 @@ TEST_P(Failure, of_a_kernel_that_hangs_is_told_by_who_waits_for_it) {
                                HasSubstr("it needs conv1.backward_weights of cpu:1")));
   }
   EXPECT_LT(seconds_, 3);
+}
+
+TEST_P(Failure, to_keep_up_is_told_with_its_cost) {
+  constexpr int kSteps = 20;
+  LocalRunner& slow = runner({"conv1.forward", 1},
+                             [](const StepValues&) { std::this_thread::sleep_for(std::chrono::milliseconds(30)); });
+  for (int step = 0; step < kSteps; ++step) run(static_cast<std::uint64_t>(step));
+  const auto straggler = find_straggler(slow.plan(0), slow.use(), kSteps);
+  ASSERT_TRUE(straggler);
+  EXPECT_EQ(straggler->device, 1);
+  EXPECT_GT(straggler->slowdown, 1.5);
+  EXPECT_NEAR(straggler->step_seconds, 0.03, 0.015);
+  EXPECT_THAT(describe(*straggler, slow.plan(0)), StartsWith(device(1) + " is slow: its kernels take "));
 }
 
 INSTANTIATE_TEST_SUITE_P(all, Failure, ::testing::Values("cpu", "fake"),

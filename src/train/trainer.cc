@@ -288,6 +288,10 @@ void Trainer::watch(double test_loss, std::int64_t epoch, const TrainOptions& op
                  fmt::format("{:.4g}", rate_at(*plateau, epoch, position_.stalls)));
 }
 
+std::optional<Straggler> Trainer::straggler() const {
+  return find_straggler(engine_->runner().plan(0), engine_->runner().use(), position_.step - first_step_);
+}
+
 bool Trainer::has_stalled() const {
   const EarlyStopping& stopping = job_.solver.early_stopping;
   return stopping.patience > 0 && position_.stopping.epochs >= stopping.patience;
@@ -310,6 +314,7 @@ ordered_json Trainer::run(const TrainOptions& options) {
   Meter meter;
   const std::int64_t last = std::min(total_steps(), options.max_steps.value_or(total_steps()));
   std::int64_t saved = position_.step;
+  first_step_ = position_.step;
   if (position_.step < last && !has_stalled()) start_loader(job_.solver.epochs);
   try {
     while (position_.step < last && !has_stalled()) {
@@ -345,6 +350,7 @@ ordered_json Trainer::run(const TrainOptions& options) {
   }
   if (saved != position_.step && (job_.checkpoint.every_steps > 0 || position_.step < total_steps())) save(options);
 
+  if (const auto slow = straggler()) options.notice(describe(*slow, engine_->runner().plan(0)));
   const Values parameters = finite_parameters();
   const std::optional<Evaluation> tested = test();
   const std::string sha256 = save_model(folder.model(), job_.network, network_, parameters);
@@ -391,6 +397,11 @@ ordered_json Trainer::summary(const Meter& meter, const std::optional<Evaluation
                                {"load_seconds", uses[d].load_seconds},
                                {"exchange_wait_seconds", uses[d].wait_seconds},
                                {"input_wait_seconds", input.consumer_wait_seconds}});
+  }
+  if (const auto slow = straggler()) {
+    json["straggler"] = {{"device", plan.devices[slow->device].name},
+                         {"slowdown", slow->slowdown},
+                         {"step_seconds", slow->step_seconds}};
   }
   ordered_json links = ordered_json::array();
   for (const LinkBytes& link : plan.links) {

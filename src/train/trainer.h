@@ -13,6 +13,7 @@
 #include "train/engine.h"
 #include "train/evaluate.h"
 #include "train/run_folder.h"
+#include "train/straggler.h"
 
 namespace hadal {
 
@@ -70,6 +71,7 @@ class Trainer {
   std::vector<std::string> states() const { return job_.solver.rule.update.states(); }  // of each parameter
   std::optional<Evaluation> test();
   void watch(double test_loss, std::int64_t epoch, const TrainOptions& options);
+  std::optional<Straggler> straggler() const;
   bool has_stalled() const;  // for so long that early stopping ends the run
   nlohmann::ordered_json summary(const Meter& meter, const std::optional<Evaluation>& test,
                                  const std::string& sha256) const;
@@ -81,6 +83,7 @@ class Trainer {
   std::unique_ptr<BatchLoader> loader_;
   std::int64_t steps_per_epoch_ = 0;
   TrainPosition position_;
+  std::int64_t first_step_ = 0;  // of this process
   std::string train_fingerprint_;
   double last_gradient_norm_ = 0;
   std::optional<Evaluation> tested_;
