@@ -22,6 +22,9 @@ SmallTraining guarded(const NetworkSpec& network, const std::string& kind, bool 
 }
 
 TEST(Guarded, whole_steps_touch_only_what_their_plans_list) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "one thread runs it, in minutes";
+#endif
   for (const NetworkSpec& network :
        {testing::small_lenet(), testing::small_dag(), testing::small_mlp(), testing::pages()}) {
     for (const char* kind : {"cpu", "fake"}) {
