@@ -68,8 +68,10 @@ std::vector<std::string> devices_of(const Machine& machine, const std::vector<st
   std::vector<std::string> chosen, known;
   for (const MachineDevice& device : machine.devices) known.push_back(device.name);
   for (const std::string& name : names) {
-    const auto found = std::find_if(machine.devices.begin(), machine.devices.end(),
-                                    [&](const MachineDevice& device) { return device.name == name; });
+    const auto number = [&](const MachineDevice& device) { return std::to_string(&device - machine.devices.data()); };
+    const auto found = std::find_if(machine.devices.begin(), machine.devices.end(), [&](const MachineDevice& device) {
+      return device.name == name || name == "fake:" + number(device) || name == "cpu:" + number(device);
+    });
     if (found == machine.devices.end()) {
       throw ConfigError("--devices: the machine has no device '" + name + "'; its devices are " + join_or(known));
     }

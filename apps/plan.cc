@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -12,6 +13,7 @@
 #include "apps/verbs.h"
 #include "base/file.h"
 #include "data/dataset.h"
+#include "spec/value.h"
 #include "train/engine.h"
 
 namespace hadal {
@@ -40,6 +42,9 @@ struct PlanCommand {
     const Engine engine(spec, network, {{PlanMode::train, rows_of_a_step(spec, network)}}, options);
     const BoundPlan& bound = engine.runner().bound(0);
     if (!svg.empty()) {
+      if (std::filesystem::exists(svg) && !read_text_file(svg, "a drawing").starts_with("<svg")) {
+        throw ConfigError("--svg " + svg + ": is there already and is no drawing; name another file");
+      }
       write_file(svg, plan_svg(spec.name, bound.plan(), bound.memory(), engine.prediction()));
     }
     if (json) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <iterator>
 #include <sstream>
@@ -59,6 +60,7 @@ TEST_F(PlanOnMachine, is_for_all_its_devices_or_those_that_are_named) {
   const json two = plan("--devices right1,left0");
   ASSERT_EQ(two["devices"].size(), 2u);
   EXPECT_EQ(two["devices"][0]["name"], "right1");
+  EXPECT_EQ(plan("--devices fake:3,fake:0")["devices"], two["devices"]);
 }
 
 TEST_F(PlanOnMachine, takes_the_fastest_topology_and_shows_what_bounds_it) {
@@ -93,6 +95,34 @@ TEST_F(PlanOnMachine, is_drawn) {
   for (const char* text : {"<svg ", "left0", "right1", "two &lt;pairs&gt;", "(host)", "</svg>"}) {
     EXPECT_THAT(svg, HasSubstr(text));
   }
+  // A drawing may be drawn anew.
+  EXPECT_EQ(place_.hadal(words("plan job.yaml --machine machine.yaml --svg plan.svg")).exit_code, 0);
+}
+
+TEST_F(PlanOnMachine, passes_over_ways_that_do_not_fit) {
+  const auto peak = [](const json& plan) {
+    double most = 0;
+    for (const json& device : plan["devices"]) most = std::max(most, device["peak_bytes"].get<double>());
+    return most;
+  };
+  const json fastest = plan("");
+  const std::string smaller = " --set exchange.topology=direct --set exchange.content=auto";
+  ASSERT_LT(peak(plan(smaller)), peak(fastest)) << "the machine's fastest way is not the largest";
+  // Room for what needs less, scratch included, and for no more.
+  std::string machine = kMachine;
+  const std::string room = std::to_string(static_cast<long>((peak(plan(smaller)) + peak(fastest)) / 2));
+  for (const char* name : {"left1", "right0", "right1"}) {
+    const std::string device = std::string("{name: ") + name + "}";
+    machine.replace(machine.find(device), device.size(),
+                    std::string("{name: ") + name + ", memory_bytes: " + room + "}");
+  }
+  machine.replace(machine.find("memory_bytes: 2e9"), 17, "memory_bytes: " + room);
+  place_.write("machine.yaml", machine);
+  const json chosen = plan("");
+  EXPECT_LE(peak(chosen), std::stod(room));
+  EXPECT_EQ(chosen["considered"][0]["fits"], true);
+  EXPECT_TRUE(std::any_of(chosen["considered"].begin(), chosen["considered"].end(),
+                          [](const json& way) { return way["fits"] == false; }));
 }
 
 TEST_F(PlanOnMachine, says_what_is_wrong) {
@@ -106,6 +136,12 @@ TEST_F(PlanOnMachine, says_what_is_wrong) {
               HasSubstr("the machine has no device 'left9'; its devices are left0, left1, right0 or right1"));
   EXPECT_THAT(error("plan job.yaml --set parallel.machine=machine.yaml --devices fake:0,fake:4"),
               HasSubstr("machine.yaml has 4 devices, numbered from 0: there is no fake:4"));
+  EXPECT_THAT(error("plan job.yaml --set parallel.machine=gone.yaml"),
+              HasSubstr("parallel.machine: there is no file gone.yaml here"));
+  const std::string job = place_.read("job.yaml");
+  EXPECT_THAT(error("plan job.yaml --machine machine.yaml --svg job.yaml"),
+              HasSubstr("--svg job.yaml: is there already and is no drawing"));
+  EXPECT_EQ(place_.read("job.yaml"), job);
   place_.write("broken.yaml", "name: m\ndevices: [{name: a, speed: 1}]\n");
   EXPECT_THAT(error("plan job.yaml --machine broken.yaml"),
               HasSubstr("broken.yaml:2:21: devices has no option 'speed'"));

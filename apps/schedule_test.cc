@@ -43,7 +43,9 @@ TEST(Plateau, rate_falls_where_the_loss_does_not) {
   const CommandResult run = place.hadal(train("run", kStalls));
   ASSERT_EQ(run.exit_code, 0) << run.err;
   EXPECT_THAT(rates(place, "run"), ElementsAre(1e-12, 1e-12, 1e-12, 5e-13, 5e-13));
-  EXPECT_THAT(run.out + run.err, HasSubstr("epoch 3: the test loss no longer falls: the rate goes down to 5e-13"));
+  EXPECT_THAT(
+      run.out + run.err,
+      HasSubstr("epoch 3: for 2 epochs the test loss has not been below the best by 0.1 %: the rate is now 5e-13"));
 }
 
 TEST(Plateau, rate_stays_where_the_loss_falls) {

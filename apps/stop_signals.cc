@@ -24,7 +24,13 @@ StopSignals::~StopSignals() {
 
 void StopSignals::take_signals() {
   for (int signal = 0; sigwait(&signals_, &signal) == 0 && !quit_;) {
-    if (!stop_.exchange(true)) continue;
+    if (!stop_.exchange(true)) {
+      // Who reads a pipe gets the one line at the end.
+      if (isatty(STDERR_FILENO) == 0) continue;
+      std::fprintf(stderr,
+                   "\nhadal: finishing this step, then stopping with a checkpoint; once more to stop at once\n");
+      continue;
+    }
     std::fprintf(stderr, "\nhadal: stopped at once; --resume goes on from the last checkpoint, if there is one\n");
     ::_exit(5);
   }

@@ -1,6 +1,7 @@
 #include "device/machine.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace hadal {
 
@@ -16,20 +17,28 @@ std::string Machine::port_name(int port) const {
 }
 
 std::vector<int> route(const Machine& machine, int from, int to) {
-  // Breadth first, from the end: each node's port is its first step towards `to`.
+  // Breadth first, from the end: each node's port is its first step towards `to`. A node is passed on from after all
+  // ways of fewer links are known, so that the fastest of those is.
   constexpr int kNone = -1;
   std::vector<int> port(static_cast<std::size_t>(machine.nodes()), kNone), next(port.size(), kNone), reached{to};
-  for (std::size_t i = 0; i < reached.size() && port[static_cast<std::size_t>(from)] == kNone; ++i) {
+  std::vector<int> hops(port.size());
+  std::vector<double> slowest(port.size(), std::numeric_limits<double>::infinity());  // bytes a second, on the way
+  for (std::size_t i = 0; i < reached.size() && reached[i] != from; ++i) {
     const int node = reached[i];
     for (std::size_t l = 0; l < machine.links.size(); ++l) {
       const MachineLink& link = machine.links[l];
       if (link.a != node && link.b != node) continue;
       const int other = link.a == node ? link.b : link.a;
-      if (other == to || port[static_cast<std::size_t>(other)] != kNone) continue;
+      const auto o = static_cast<std::size_t>(other), n = static_cast<std::size_t>(node);
+      const double speed = std::min(slowest[n], link.speed.bytes_per_second);
+      const bool is_new = port[o] == kNone;
+      if (other == to || (!is_new && (hops[o] != hops[n] + 1 || speed <= slowest[o]))) continue;
       const bool back = link.full_duplex && other == link.b;
-      port[static_cast<std::size_t>(other)] = 2 * static_cast<int>(l) + (back ? 1 : 0);
-      next[static_cast<std::size_t>(other)] = node;
-      reached.push_back(other);
+      port[o] = 2 * static_cast<int>(l) + (back ? 1 : 0);
+      next[o] = node;
+      hops[o] = hops[n] + 1;
+      slowest[o] = speed;
+      if (is_new) reached.push_back(other);
     }
   }
   std::vector<int> ports;

@@ -1,9 +1,10 @@
 #pragma once
 // A machine as data: its devices, and the links that join them, their switches and the host's memory.
 //
-// A copy goes along the shortest path of links (the fewest; of several, the one that the order of the links makes
-// first) and occupies all of it at once: it begins after the sum of their latencies, and flows at the rate of its
-// slowest port, where a port's bytes a second are divided equally among the copies that flow through it.
+// A copy goes along the shortest path of links (the fewest; of several, the one whose slowest link is the fastest, then
+// the one that the order of the links makes first), through devices too, and occupies all of it at once: it begins
+// after the sum of their latencies, and flows at the rate of its slowest port, where a port's bytes a second are
+// divided equally among the copies that flow through it.
 
 #include <string>
 #include <vector>

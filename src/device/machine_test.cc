@@ -34,6 +34,17 @@ TEST(Route, takes_the_fewest_links) {
   EXPECT_TRUE(route(machine, 0, 2).empty());
 }
 
+TEST(Route, is_the_fastest_of_those_with_as_few_links) {
+  Machine machine{.name = "m", .devices = {{"a"}, {"b"}}, .switches = {"s", "t"}};
+  const LinkSpeed slow{1e6, 0}, fast{6e9, 0};
+  machine.links = {{0, 2, fast}, {2, 1, slow}, {0, 3, fast}, {3, 1, fast}};
+  EXPECT_EQ(route(machine, 0, 1), (std::vector<int>{4, 6}));
+  EXPECT_EQ(route(machine, 1, 0), (std::vector<int>{7, 5}));
+  machine.links = {{0, 1, slow}, {0, 1, fast}};
+  EXPECT_EQ(route(machine, 0, 1), std::vector<int>{2});
+  EXPECT_EQ(route(machine, 1, 0), std::vector<int>{3});
+}
+
 TEST(Machine, names_its_ports) {
   const Machine machine = two_switches();
   EXPECT_EQ(machine.port_name(0), "a -> s");

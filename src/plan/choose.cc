@@ -14,8 +14,9 @@ bool sends_factors(const Plan& plan) {
   return std::find(plan.content.begin(), plan.content.end(), ExchangeContent::factors) != plan.content.end();
 }
 
-bool fits(const Plan& plan, const Machine& machine) {
-  const MemoryPlan memory = plan_memory(plan, {64, std::vector<std::size_t>(plan.devices.size() * kStreamKinds), true});
+bool fits(const Plan& plan, const Machine& machine, std::vector<std::size_t> scratch) {
+  scratch.resize(plan.devices.size() * kStreamKinds);
+  const MemoryPlan memory = plan_memory(plan, {64, std::move(scratch), true});
   for (std::size_t d = 0; d < machine.devices.size(); ++d) {
     const double has = machine.devices[d].memory_bytes;
     if (has > 0 && static_cast<double>(memory.use[d].peak) > has) return false;
@@ -26,7 +27,7 @@ bool fits(const Plan& plan, const Machine& machine) {
 }  // namespace
 
 std::vector<Considered> choose_exchange(const Network& network, PlanOptions& options, const Machine& machine,
-                                        const Freedom& freedom) {
+                                        const Freedom& freedom, const std::vector<std::size_t>& scratch) {
   std::vector<ExchangeTopology> topologies{options.topology};
   if (freedom.topology) {
     topologies = {ExchangeTopology::direct};
@@ -40,11 +41,12 @@ std::vector<Considered> choose_exchange(const Network& network, PlanOptions& opt
     PlanOptions tried = options;
     tried.topology = topology;
     const Plan plan = build_plan(network, tried);
-    ways.push_back({topology, tried.content, step_seconds(plan, machine), fits(plan, machine)});
+    ways.push_back({topology, tried.content, step_seconds(plan, machine), fits(plan, machine, scratch)});
     if (!freedom.content || options.reproducible_shards > 0 || !sends_factors(plan)) continue;
     tried.content = ExchangeContent::gradients;
     const Plan of_gradients = build_plan(network, tried);
-    ways.push_back({topology, tried.content, step_seconds(of_gradients, machine), fits(of_gradients, machine)});
+    ways.push_back(
+        {topology, tried.content, step_seconds(of_gradients, machine), fits(of_gradients, machine, scratch)});
   }
   double least = std::numeric_limits<double>::infinity();
   const bool any_fits = std::any_of(ways.begin(), ways.end(), [](const Considered& way) { return way.fits; });

@@ -13,7 +13,7 @@ struct Considered {
   ExchangeTopology topology = ExchangeTopology::direct;
   ExchangeContent content = ExchangeContent::automatic;
   double step_seconds = 0;
-  bool fits = true;  // into the memory of the machine's devices, as far as that is known; scratch is not counted
+  bool fits = true;  // into the memory of the machine's devices, as far as that is known
 };
 
 // What may be chosen.
@@ -25,7 +25,8 @@ struct Freedom {
 // both contents, as far as `freedom` goes; sets `options` to the fastest of those that fit (of all where none does), of
 // equals to the first: direct before line, tree and ring, the fewest bytes before gradients. All ways: the chosen one,
 // then the others, the fastest first.
+// `scratch`: bytes by stream that kernels of any of these plans need; empty: not known.
 std::vector<Considered> choose_exchange(const Network& network, PlanOptions& options, const Machine& machine,
-                                        const Freedom& freedom);
+                                        const Freedom& freedom, const std::vector<std::size_t>& scratch = {});
 
 }  // namespace hadal

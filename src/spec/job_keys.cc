@@ -171,7 +171,9 @@ const Keys<RateSchedule>& rate_schedules() {
                                "a rate that falls along half a cosine"),
       schedule_row<PlateauRate>(
           "plateau",
-          {base(kPlateau), factor(kPlateau, "0.5"),
+          {base(kPlateau),
+           real<PlateauRate>("factor", &PlateauRate::factor, {.most = 1, .below_most = true}, "0.5",
+                             "what the rate is multiplied by at each change"),
            whole<PlateauRate>("patience", &PlateauRate::patience, {0, 1'000'000}, "0",
                               "epochs that it waits for a better loss before it falls"),
            real<PlateauRate>("threshold", &PlateauRate::threshold, {.most = 1, .below_most = true}, "0.001",

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "base/error.h"
 #include "ops/cpu/cpu.h"
@@ -40,6 +41,10 @@ Machine machine_of(const JobSpec& job) {
     Machine machine = uniform_machine(static_cast<int>(names.size()), {});
     for (std::size_t d = 0; d < names.size(); ++d) machine.devices[d].name = names[d].to_string();
     return machine;
+  }
+  if (!std::filesystem::exists(*job.parallel.machine)) {
+    throw ConfigError(job.parallel.machine_where, "parallel.machine: there is no file " + *job.parallel.machine +
+                                                      " here, in the working directory");
   }
   const Machine machine = load_machine(*job.parallel.machine);
   std::vector<int> indices;
@@ -150,7 +155,12 @@ Engine::Engine(const JobSpec& job, const Network& network, const std::vector<Pla
       (freedom.topology || freedom.content)) {
     of_plan.batch = job.data.batch;
     of_plan.rows = keys[0].rows;
-    prediction_.considered = choose_exchange(network, of_plan, prediction_.machine, freedom);
+    std::vector<std::size_t> scratch;
+    const auto says_memory = [](const MachineDevice& device) { return device.memory_bytes > 0; };
+    if (std::any_of(prediction_.machine.devices.begin(), prediction_.machine.devices.end(), says_memory)) {
+      scratch = BoundPlan(build_plan(network, of_plan), devices, *backend).scratch_bytes();
+    }
+    prediction_.considered = choose_exchange(network, of_plan, prediction_.machine, freedom, scratch);
   }
   std::vector<Plan> plans;
   std::int64_t most_rows = 0;

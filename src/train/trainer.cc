@@ -38,6 +38,10 @@ std::string difference(const std::string& before, const std::string& now) {
   return path.empty() ? "the job" : path.substr(1);
 }
 
+std::string epochs_in_words(std::int64_t epochs) {
+  return epochs == 1 ? "an epoch" : std::to_string(epochs) + " epochs";
+}
+
 }  // namespace
 
 // Time of the training steps alone.
@@ -284,8 +288,9 @@ void Trainer::watch(double test_loss, std::int64_t epoch, const TrainOptions& op
   if (position_.plateau.epochs <= plateau->patience) return;
   position_.plateau.epochs = 0;
   ++position_.stalls;
-  options.notice("epoch " + std::to_string(epoch + 1) + ": the test loss no longer falls: the rate goes down to " +
-                 fmt::format("{:.4g}", rate_at(*plateau, epoch, position_.stalls)));
+  options.notice(fmt::format(
+      "epoch {}: for {} the test loss has not been below the best by {:.3g} %: the rate is now {:.4g}", epoch + 1,
+      epochs_in_words(plateau->patience + 1), 100 * plateau->threshold, rate_at(*plateau, epoch, position_.stalls)));
 }
 
 std::optional<Straggler> Trainer::straggler() const {
@@ -345,8 +350,9 @@ ordered_json Trainer::run(const TrainOptions& options) {
     throw;
   }
   if (has_stalled() && position_.step < last) {
-    options.notice("stopped early, after epoch " + std::to_string(position_.epoch) + ": the test loss was the best " +
-                   std::to_string(position_.stopping.epochs) + " epochs before");
+    options.notice(fmt::format(
+        "stopped early, after epoch {}: for {} the test loss has not been below the best by {:.3g} %", position_.epoch,
+        epochs_in_words(position_.stopping.epochs), 100 * job_.solver.early_stopping.threshold));
   }
   if (saved != position_.step && (job_.checkpoint.every_steps > 0 || position_.step < total_steps())) save(options);
 
