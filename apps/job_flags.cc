@@ -49,7 +49,9 @@ std::vector<std::string> JobFlags::named_devices() const {
   }
   std::vector<std::string> names;
   std::istringstream list(devices_);
-  for (std::string name; std::getline(list, name, ',');) names.push_back(name);
+  for (std::string name; std::getline(list >> std::ws, name, ',');) {
+    names.push_back(name.substr(0, name.find_last_not_of(' ') + 1));
+  }
   return names;
 }
 
@@ -106,7 +108,7 @@ std::vector<Override> JobFlags::overrides() const {
         devices_.empty() ? "--machine " + machine_ : "--devices " + devices_);
     if (groups_ == 0) {
       add("groups", std::to_string(static_cast<int>(devices.size()) / std::max(split_, 1)),
-          "--split " + std::to_string(split_));
+          split_ > 0 ? "--split " + std::to_string(split_) : "--devices " + devices_);
     }
   }
   if (groups_ > 0) add("groups", std::to_string(groups_), "--groups " + std::to_string(groups_));

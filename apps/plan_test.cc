@@ -170,6 +170,13 @@ TEST(ReferenceFigures, page_is_what_the_script_makes) {
       << "make it anew: tools/reference_figures.py > docs/reference_figures.md";
 }
 
+TEST(Devices, may_be_named_with_spaces) {
+  const SmallWorkplace place;
+  const CommandResult result = place.hadal({"plan", "job.yaml", "--json", "--devices", "fake:0, fake:2 ,fake:1"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.json()["devices"][1]["name"], "fake:2");
+}
+
 TEST(Doctor, describes_this_machine) {
   const SmallWorkplace place;
   const CommandResult written = place.hadal(words("doctor --machine here.yaml"));

@@ -7,6 +7,7 @@
 #include "plan/choose.h"
 #include "plan/cost.h"
 #include "testing/networks.h"
+#include "testing/plans.h"
 
 namespace hadal {
 namespace {
@@ -16,13 +17,7 @@ constexpr std::int64_t kIn = 1000, kOut = 1200;  // divides evenly among 2, 3, 4
 NetworkSpec one_layer() { return {{kIn}, {testing::fully_connected("only", kOut)}, {}}; }
 
 PlanOptions options_of(ExchangeTopology topology, int devices, ExchangeContent content = ExchangeContent::gradients) {
-  PlanOptions options;
-  options.batch = options.rows = 240;
-  for (int d = 0; d < devices; ++d) options.devices.push_back({"fake:" + std::to_string(d), 1 + d});
-  options.topology = topology;
-  options.content = content;
-  options.rule = UpdateRule::sgd(0.9, 0);
-  return options;
+  return testing::plan_options(topology, devices, content, 240);
 }
 
 // Kernels and loads take no time.

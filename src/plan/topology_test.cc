@@ -13,6 +13,7 @@
 #include "plan/plan.h"
 #include "plan/verify.h"
 #include "testing/networks.h"
+#include "testing/plans.h"
 
 namespace hadal {
 namespace {
@@ -21,13 +22,7 @@ constexpr ExchangeTopology kSending[] = {ExchangeTopology::direct, ExchangeTopol
                                          ExchangeTopology::ring};
 
 PlanOptions options_of(ExchangeTopology topology, int devices, ExchangeContent content) {
-  PlanOptions options;
-  options.batch = options.rows = 24;
-  for (int d = 0; d < devices; ++d) options.devices.push_back({"fake:" + std::to_string(d), 1 + d});
-  options.topology = topology;
-  options.content = content;
-  options.rule = UpdateRule::sgd(0.9, 0);
-  return options;
+  return testing::plan_options(topology, devices, content, 24);
 }
 
 TEST(Route, leads_every_device_to_the_owner_and_back) {
