@@ -23,9 +23,9 @@ namespace {
 // A batch, or all samples where they are fewer. The data may be on another machine: then a batch.
 std::int64_t rows_of_a_step(const JobSpec& job, const Network& network) {
   try {
-    return std::min(job.data.batch, make_dataset(job.data.train, network.input, job.seed, Split::train)->size());
+    return std::min(job.samples_per_step(), make_dataset(job.data.train, network.input, job.seed, Split::train)->size());
   } catch (const Error&) {
-    return job.data.batch;
+    return job.samples_per_step();
   }
 }
 

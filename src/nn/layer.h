@@ -32,9 +32,15 @@ struct InitOptions {
   bool operator==(const InitOptions&) const = default;
 };
 
+// What the update rule's rate, or its weight decay, is multiplied by for the parameters of one layer.
+struct Multipliers {
+  double weight = 1, bias = 1;
+};
+
 struct ConvOptions {
   std::int64_t out = 0, kernel = 0, stride = 1, pad = 0, groups = 1;
   InitOptions init;
+  Multipliers rate_mult, decay_mult;
 };
 
 enum class PoolKind { max, average };
@@ -49,6 +55,7 @@ struct PoolOptions {
 struct FullyConnectedOptions {
   std::int64_t out = 0;
   InitOptions init;
+  Multipliers rate_mult, decay_mult;
 };
 
 enum class ActivationKind { relu, sigmoid, tanh };

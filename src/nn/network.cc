@@ -108,12 +108,21 @@ class Builder {
     return product;
   }
 
-  void add_parameters(const Shape& weight_shape, const InitOptions& init, std::int64_t fan_in, std::int64_t fan_out) {
+  template <class Options>
+  void add_parameters(const Shape& weight_shape, const Options& options, std::int64_t fan_in, std::int64_t fan_out) {
     const int layer = static_cast<int>(network_.layers.size());
     layer_.weight = static_cast<int>(network_.parameters.size());
     layer_.bias = layer_.weight + 1;
-    network_.parameters.push_back({layer_.name + ".weight", layer, weight_shape, init.weight, fan_in, fan_out});
-    network_.parameters.push_back({layer_.name + ".bias", layer, {weight_shape[0]}, init.bias, fan_in, fan_out});
+    network_.parameters.push_back({layer_.name + ".weight", layer, weight_shape, options.init.weight, fan_in, fan_out,
+                                   options.rate_mult.weight, options.decay_mult.weight});
+    network_.parameters.push_back({layer_.name + ".bias",
+                                   layer,
+                                   {weight_shape[0]},
+                                   options.init.bias,
+                                   fan_in,
+                                   fan_out,
+                                   options.rate_mult.bias,
+                                   options.decay_mult.bias});
     if (count(weight_shape) > kMostElements) fail(layer_.name + " has more than 2^40 parameters");
   }
 
@@ -130,7 +139,7 @@ class Builder {
     const std::int64_t area = o.kernel * o.kernel;
     const std::int64_t fan_in = channels / o.groups * area;
     layer_.forward_flops = flops({2, o.out, height, width, fan_in});
-    add_parameters({o.out, channels / o.groups, o.kernel, o.kernel}, o.init, fan_in, o.out / o.groups * area);
+    add_parameters({o.out, channels / o.groups, o.kernel, o.kernel}, o, fan_in, o.out / o.groups * area);
   }
 
   void infer(const PoolOptions& o) {
@@ -153,7 +162,7 @@ class Builder {
     const std::int64_t in = elements(input());
     layer_.output = {o.out};
     layer_.forward_flops = flops({2, in, o.out});
-    add_parameters({o.out, in}, o.init, in, o.out);
+    add_parameters({o.out, in}, o, in, o.out);
   }
 
   void infer(const ActivationOptions&) { same_as_input(); }

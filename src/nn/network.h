@@ -17,6 +17,7 @@ struct Parameter {
   Shape shape;
   Initializer init;
   std::int64_t fan_in = 1, fan_out = 1;
+  double rate_mult = 1, decay_mult = 1;  // of the update rule's rate and weight decay
 };
 
 struct Layer {

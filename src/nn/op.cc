@@ -39,6 +39,7 @@ std::string op_name(const Op& op) {
                         [](const SoftmaxCrossEntropy&) { return "softmax_cross_entropy"; },
                         [](const Softmax&) { return "softmax"; },
                         [](const SumParts&) { return "sum_parts"; },
+                        [](const AdagradScale&) { return "adagrad_scale"; },
                         [](const Update&) { return "update"; },
                         [](const SquaredNorms&) { return "squared_norms"; },
                         [](const ClipScale&) { return "clip_scale"; },

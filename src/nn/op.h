@@ -169,7 +169,7 @@ struct FullyConnectedBackwardWeights {
 // Bits are those of the two operators one after the other.
 struct FullyConnectedUpdate {
   FullyConnectedBackwardWeights gradient;
-  UpdateRule rule;
+  UpdateRule rule, bias_rule;  // of one kind
   bool copies = false;
 };
 
@@ -213,10 +213,24 @@ struct Softmax {
   Rows rows;
 };
 
-// reads `parts` arrays of `elements`; writes their sum, by halves: sum(0..n) = sum(0..ceil(n/2)) + sum(ceil(n/2)..n).
+// reads `parts` arrays of `elements`; writes their sum, by halves: sum(0..n) = sum(0..ceil(n/2)) + sum(ceil(n/2)..n),
+// times `scale`.
 struct SumParts {
   int parts = 1;
   std::int64_t elements = 0;
+  float scale = 1;
+};
+
+// Adagrad where each device keeps its own sums of squares s, from the gradient g of its own rows: `share` of the batch.
+// What the whole batch's gradient is, as far as these rows tell, is scaled before it is summed with the others':
+//
+//   e = g / share + weight_decay w;   s = s + e e;   g = share (e / (sqrt(s) + epsilon))
+//
+// Rounded after each operation. reads w where the rule has weight decay; writes (in place) g, s.
+struct AdagradScale {
+  std::int64_t elements = 0;
+  UpdateRule rule;
+  float share = 1;
 };
 
 // A rule (optim/rule.h) by the gradient: scale (sum of the parts, as SumParts). Rounded after each operation, never
@@ -253,7 +267,7 @@ using Op =
     std::variant<ConvForward, ConvBackwardData, ConvBackwardWeights, PoolForward, PoolBackward, LrnForward, LrnBackward,
                  ActivationForward, ActivationBackward, Dropout, FullyConnectedForward, FullyConnectedBackwardData,
                  FullyConnectedBackwardWeights, FullyConnectedUpdate, ConcatForward, ConcatBackward, Add,
-                 SoftmaxCrossEntropy, Softmax, SumParts, Update, SquaredNorms, ClipScale, Convert>;
+                 SoftmaxCrossEntropy, Softmax, SumParts, AdagradScale, Update, SquaredNorms, ClipScale, Convert>;
 
 // "conv_forward", ...
 std::string op_name(const Op& op);

@@ -177,6 +177,14 @@ Arguments list(const SumParts& o) {
   return arguments;
 }
 
+Arguments list(const AdagradScale& o) {
+  Arguments arguments;
+  if (o.rule.weight_decay > 0) arguments.push_back({"weights", Access::read, o.elements});
+  arguments.push_back({"gradient", Access::update, o.elements});
+  arguments.push_back({"squares", Access::update, o.elements});
+  return arguments;
+}
+
 Arguments list(const Update& o) {
   Arguments arguments(static_cast<std::size_t>(o.parts), {"part", Access::read, o.elements});
   if (o.scaled) arguments.push_back({"scale", Access::read, 1});

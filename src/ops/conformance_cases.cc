@@ -248,15 +248,20 @@ void add_fully_connected(Cases& cases) {
     cases.push_back({name, FullyConnectedBackwardData{r.in, r.out, all(r.batch)}});
     const FullyConnectedBackwardWeights gradient{r.in, r.out, 0, r.out, {}, all(r.batch)};
     cases.push_back({name, gradient});
-    cases.push_back({name, FullyConnectedUpdate{gradient, UpdateRule::sgd(0.9, 5e-4)}});
+    cases.push_back({name, FullyConnectedUpdate{gradient, UpdateRule::sgd(0.9, 5e-4), UpdateRule::sgd(0.9, 5e-4)}});
   }
-  cases.push_back(
-      {"fully connected without momentum", FullyConnectedUpdate{{11, 23, 0, 23, {}, all(6)}, UpdateRule::sgd(0, 0)}});
+  cases.push_back({"fully connected without momentum", FullyConnectedUpdate{{11, 23, 0, 23, {}, all(6)}, {}, {}}});
+  UpdateRule faster = UpdateRule::sgd(0.9, 0);
+  faster.rate_mult = 2;
+  cases.push_back({"fully connected, biases twice as fast without decay",
+                   FullyConnectedUpdate{{11, 23, 0, 23, {}, all(6)}, UpdateRule::sgd(0.9, 5e-4), faster}});
   const auto part = [&](const char* name, std::int64_t first, std::int64_t outputs) {
     cases.push_back({fmt::format("fully connected {} of 23 outputs", name),
                      FullyConnectedBackwardWeights{11, 23, first, outputs, {}, all(6)}});
-    cases.push_back({fmt::format("fully connected {} of 23 outputs", name),
-                     FullyConnectedUpdate{{11, 23, first, outputs, {}, all(6)}, UpdateRule::sgd(0.9, 5e-4)}});
+    cases.push_back(
+        {fmt::format("fully connected {} of 23 outputs", name),
+         FullyConnectedUpdate{
+             {11, 23, first, outputs, {}, all(6)}, UpdateRule::sgd(0.9, 5e-4), UpdateRule::sgd(0.9, 5e-4)}});
   };
   part("first 8", 0, 8);
   part("middle 7", 8, 7);
@@ -320,7 +325,14 @@ void add_updates(Cases& cases) {
     const std::string name = fmt::format("{}{}", to_string(rule.kind), rule.momentum > 0 ? " with momentum" : "");
     cases.push_back({name, Update{1, 133, rule, false}});
     cases.push_back({name + " of 3 parts, scaled", Update{3, 1000, rule, true}});
-    cases.push_back({"fully connected, " + name, FullyConnectedUpdate{{30, 23, 0, 23, {}, all(6)}, rule}});
+    cases.push_back({"fully connected, " + name, FullyConnectedUpdate{{30, 23, 0, 23, {}, all(6)}, rule, rule}});
+  }
+  cases.push_back({"mean of 3 parts", SumParts{3, 1500, 1.0f / 3}});
+  for (const double decay : {0.0, 0.01}) {
+    const UpdateRule adagrad{.kind = RuleKind::adagrad, .weight_decay = decay, .epsilon = 0.1};
+    const std::string name = fmt::format("adagrad by a quarter of the rows{}", decay > 0 ? ", with decay" : "");
+    cases.push_back({name, AdagradScale{1003, adagrad, 0.25f}});
+    cases.push_back({name + ", one element", AdagradScale{1, adagrad, 0.25f}});
   }
   cases.push_back({"norm of one piece", SquaredNorms{{1000}}});
   cases.push_back({"norms of odd pieces", SquaredNorms{{1, 17, 250, 3}}});

@@ -28,6 +28,7 @@ struct UpdateRule {
   RuleKind kind = RuleKind::sgd;
   double momentum = 0, weight_decay = 0;
   double beta1 = 0, beta2 = 0, epsilon = 0;
+  double rate_mult = 1;  // what the rate is multiplied by
 
   static UpdateRule sgd(double momentum, double weight_decay) { return {RuleKind::sgd, momentum, weight_decay}; }
 

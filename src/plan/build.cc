@@ -1,6 +1,7 @@
 // The forward and backward steps of a plan.
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/error.h"
 #include "plan/builder.h"
@@ -63,6 +64,8 @@ PlanBuilder::PlanBuilder(const Network& network, const PlanOptions& options) : n
   plan_.devices = options.devices;
   plan_.device_rows = partition_rows(options.rows, device_count(), options.reproducible_shards);
   plan_.layer_exchange_bytes.resize(network.layers.size());
+  HADAL_CHECK(!options.device_states || (options.rule.kind == RuleKind::adagrad && options.clip_norm == 0 &&
+                                         options.reproducible_shards == 0 && options.precision == DType::f32));
   const std::int64_t chunks = options.reproducible_shards > 0 ? options.reproducible_shards : device_count();
   owners_ = partition_parameters(network, device_count(), chunks);
 
@@ -78,36 +81,76 @@ PlanBuilder::PlanBuilder(const Network& network, const PlanOptions& options) : n
     for (const int input : network.layers[l].inputs) consumers_[input + 1].push_back(static_cast<int>(l));
     plan_.content.push_back(exchange_content(network, static_cast<int>(l), options));
   }
+  divide_into_passes();
+}
+
+// Each device's rows, or its shards, in as many parts as there are passes.
+void PlanBuilder::divide_into_passes() {
+  const bool many = training() && options_.pass_rows > 0;
+  const std::int64_t count = many ? (options_.rows + options_.pass_rows - 1) / options_.pass_rows : 1;
+  passes_.resize(static_cast<std::size_t>(count));
+  for (const RowSpan& all : plan_.device_rows) {
+    const auto units = static_cast<std::int64_t>(all.units.size());
+    const std::vector<std::int64_t> bounds = even_bounds(units > 0 ? units : all.count, count);
+    std::int64_t first = all.first;
+    for (std::size_t pass = 0; pass < passes_.size(); ++pass) {
+      RowSpan span{first, bounds[pass + 1] - bounds[pass], {}};
+      if (units > 0) {
+        span.units = {all.units.begin() + bounds[pass], all.units.begin() + bounds[pass + 1]};
+        span.count = std::accumulate(span.units.begin(), span.units.end(), std::int64_t{0});
+      }
+      first += span.count;
+      passes_[pass].push_back(std::move(span));
+    }
+  }
 }
 
 Plan PlanBuilder::build() {
-  const int layers = static_cast<int>(network_.layers.size());
   choose_layouts();
   find_full_rows();
   place_persistent();
+  if (options_.mode == PlanMode::average) {
+    average_states();
+  } else {
+    for (int pass = 0; pass < static_cast<int>(passes_.size()); ++pass) {
+      begin_pass(pass);
+      run_pass();
+    }
+    if (training() && options_.clip_norm > 0) clip_and_update();
+    std::sort(plan_.results.begin(), plan_.results.end(),
+              [](const ResultRows& a, const ResultRows& b) { return a.first < b.first; });
+  }
+  synchronise(plan_);
+  return std::move(plan_);
+}
+
+void PlanBuilder::begin_pass(int pass) {
+  pass_ = pass;
+  for (auto* rows : {&values_, &diffs_}) rows->assign(rows->size(), {});
+  for (std::vector<RowTensor>& parts : diff_parts_) parts.clear();
+}
+
+void PlanBuilder::run_pass() {
+  const int layers = static_cast<int>(network_.layers.size());
   load_batch();
   for (int l = 0; l < layers; ++l) {
     forward(l);
     if (training()) send_inputs(l);
   }
   loss();
-  if (training()) {
-    // The update of a layer stands one layer's backward later than its gather: by then the others' parts are there.
-    int pending = -1;
-    for (int l = layers - 1; l >= 0; --l) {
-      if (!network_.layers[l].learns) continue;
-      backward(l);
-      if (network_.layers[l].weight < 0) continue;
-      gather(l);
-      if (options_.clip_norm > 0) continue;
-      if (pending >= 0) update(pending);
-      pending = l;
-    }
+  if (!training()) return;
+  // The update of a layer stands one layer's backward later than its gather: by then the others' parts are there.
+  int pending = -1;
+  for (int l = layers - 1; l >= 0; --l) {
+    if (!network_.layers[l].learns) continue;
+    backward(l);
+    if (network_.layers[l].weight < 0) continue;
+    gather(l);
+    if (options_.clip_norm > 0 || !in_last_pass()) continue;
     if (pending >= 0) update(pending);
-    if (options_.clip_norm > 0) clip_and_update();
+    pending = l;
   }
-  synchronise(plan_);
-  return std::move(plan_);
+  if (pending >= 0) update(pending);
 }
 
 bool PlanBuilder::is_view(const Layer& layer) const {
@@ -212,42 +255,52 @@ int PlanBuilder::add_tensor(const std::string& name, int device, TensorKind kind
   return static_cast<int>(plan_.tensors.size()) - 1;
 }
 
-RowTensor PlanBuilder::add_rows(const std::string& name, TensorKind kind, DType type, std::int64_t row_elements,
-                                const std::vector<bool>& full, Layout layout) {
+RowTensor PlanBuilder::add_rows(int layer, const std::string& name, TensorKind kind, DType type,
+                                std::int64_t row_elements, const std::vector<bool>& full, Layout layout) {
   RowTensor rows{std::vector<int>(options_.devices.size(), -1), std::vector<std::int64_t>(options_.devices.size()),
                  row_elements};
-  const bool anyone_full = std::any_of(full.begin(), full.end(), [](bool f) { return f; });
-  if (shared() && anyone_full) {
-    rows.tensor.assign(options_.devices.size(), add_tensor(name, 0, kind, options_.rows * row_elements, type, layout));
-    return rows;
-  }
+  std::vector<int>& whole_batch = whole_batches_[{layer, name}];
+  whole_batch.resize(options_.devices.size(), -1);
+  const bool one_for_all = shared() && std::any_of(full.begin(), full.end(), [](bool f) { return f; });
   for (int d = 0; d < device_count(); ++d) {
-    const RowSpan& own = plan_.device_rows[d];
-    const std::int64_t count = full[d] ? options_.rows : own.count;
-    rows.first_row[d] = full[d] ? 0 : own.first;
-    if (count > 0) rows.tensor[d] = add_tensor(name, d, kind, count * row_elements, type, layout);
+    const RowSpan& own = span_of(d);
+    if (one_for_all || full[d]) {
+      int& tensor = whole_batch[one_for_all ? 0 : d];
+      if (tensor < 0) tensor = add_tensor(name, one_for_all ? 0 : d, kind, options_.rows * row_elements, type, layout);
+      rows.tensor[d] = tensor;
+    } else if (own.count > 0) {
+      rows.first_row[d] = own.first;
+      rows.tensor[d] = add_tensor(name, d, kind, own.count * row_elements, type, layout);
+    }
   }
   return rows;
 }
 
 Rows PlanBuilder::rows_of(int device) const {
-  const RowSpan& span = plan_.device_rows[device];
+  const RowSpan& span = span_of(device);
   return {span.first, span.count, span.units};
 }
 
 void PlanBuilder::compute(const std::string& name, int device, int layer, Op op, std::vector<Range> reads,
                           std::vector<Range> writes) {
-  plan_.steps.push_back(
-      {name, device, StreamKind::compute, layer, Compute{std::move(op)}, std::move(reads), std::move(writes), {}});
+  plan_.steps.push_back({name,
+                         device,
+                         StreamKind::compute,
+                         layer,
+                         Compute{std::move(op)},
+                         std::move(reads),
+                         std::move(writes),
+                         {},
+                         span_of(device).first});
 }
 
 Range PlanBuilder::value(int layer, int device) const {
-  const RowSpan& span = plan_.device_rows[device];
+  const RowSpan& span = span_of(device);
   return values_[root(layer) + 1].rows(device, span.first, span.count);
 }
 
 Range PlanBuilder::diff(int layer, int device) const {
-  const RowSpan& span = plan_.device_rows[device];
+  const RowSpan& span = span_of(device);
   return diffs_[layer + 1].rows(device, span.first, span.count);
 }
 
@@ -260,6 +313,9 @@ void PlanBuilder::place_persistent() {
       place.tensor.push_back(first
                                  ? add_tensor(parameter.name, d, TensorKind::parameter, elements(parameter.shape), type)
                                  : place.tensor[0]);
+    }
+    for (int d = 0; d < device_count() && options_.updates && options_.device_states; ++d) {
+      place.squares.push_back(add_tensor(parameter.name + ".squares", d, TensorKind::state, elements(parameter.shape)));
     }
     plan_.parameters.push_back(std::move(place));
   }
@@ -276,7 +332,7 @@ void PlanBuilder::place_persistent() {
           owned.master = add_tensor(parameter.name + ".master", owner.device, TensorKind::parameter, owned.count);
         }
         for (const std::string& state : options_.rule.states()) {
-          if (!options_.updates) break;
+          if (!options_.updates || options_.device_states) break;
           owned.states.push_back(
               add_tensor(parameter.name + "." + state, owner.device, TensorKind::state, owned.count));
         }
@@ -295,15 +351,15 @@ void PlanBuilder::place_persistent() {
 
 void PlanBuilder::load_batch() {
   const std::int64_t row_elements = elements(network_.input);
-  values_[0] = add_rows(options_.precision == DType::f32 ? "input" : "input.converted", TensorKind::input,
-                        options_.precision, row_elements, full_value_[0]);
+  values_[0] = add_rows(kNetworkInput, options_.precision == DType::f32 ? "input" : "input.converted",
+                        TensorKind::input, options_.precision, row_elements, full_value_[0]);
   labels_ = {std::vector<int>(options_.devices.size(), -1), std::vector<std::int64_t>(options_.devices.size()), 1};
   const std::size_t labels_offset = static_cast<std::size_t>(options_.rows * row_elements) * 4;
   for (int d = 0; d < device_count(); ++d) {
     if (!works(d)) continue;
-    const RowSpan& span = plan_.device_rows[d];
+    const RowSpan& span = span_of(d);
     const auto load = [&](const std::string& name, std::size_t offset, Range to) {
-      plan_.steps.push_back({name, d, StreamKind::compute, -1, Load{offset}, {}, {to}, {}});
+      plan_.steps.push_back({name, d, StreamKind::compute, -1, Load{offset}, {}, {to}, {}, span.first});
     };
     const std::size_t offset = static_cast<std::size_t>(span.first * row_elements) * 4;
     if (options_.precision == DType::f32) {
@@ -327,7 +383,7 @@ void PlanBuilder::forward(int l) {
   if (is_view(layer)) return;
   const bool in_place = runs_in_place(l);
   if (!in_place) {
-    values_[l + 1] = add_rows(layer.name, TensorKind::activation, type_of(l), elements(layer.output),
+    values_[l + 1] = add_rows(l, layer.name, TensorKind::activation, type_of(l), elements(layer.output),
                               full_value_[l + 1], layouts_[l + 1]);
   }
   const std::int64_t in_elements = elements(network_.shape_of(layer.inputs[0]));
@@ -387,7 +443,8 @@ void PlanBuilder::loss() {
   const int last = static_cast<int>(network_.layers.size()) - 1;
   const std::int64_t classes = elements(network_.layers[last].output);
   if (training() && network_.learns(last)) {
-    diffs_[last + 1] = add_rows("loss.diff", TensorKind::activation, options_.precision, classes, full_diff_[last + 1]);
+    diffs_[last + 1] =
+        add_rows(kNetworkInput, "loss.diff", TensorKind::activation, options_.precision, classes, full_diff_[last + 1]);
   }
   for (int d = 0; d < device_count(); ++d) {
     if (!works(d)) continue;
@@ -418,7 +475,7 @@ RowTensor PlanBuilder::combine_diffs(int l) {
   const auto& parts = diff_parts_[l + 1];
   if (parts.size() == 1) return parts[0];
   const Layer& layer = network_.layers[l];
-  RowTensor sum = add_rows(layer.name + ".diff", TensorKind::activation, options_.precision, elements(layer.output),
+  RowTensor sum = add_rows(l, layer.name + ".diff", TensorKind::activation, options_.precision, elements(layer.output),
                            full_diff_[l + 1], layout_of(l));
   for (int d = 0; d < device_count(); ++d) {
     if (!works(d)) continue;
@@ -455,7 +512,7 @@ void PlanBuilder::backward(int l) {
     }
     const bool only = consumers_[input + 1].size() == 1;
     input_diffs[i] =
-        add_rows(layer.name + ".diff_" + std::to_string(i), TensorKind::activation, options_.precision,
+        add_rows(l, layer.name + ".diff_" + std::to_string(i), TensorKind::activation, options_.precision,
                  elements(network_.shape_of(input)),
                  only ? full_diff_[input + 1] : std::vector<bool>(options_.devices.size()), layout_of(input));
   }
@@ -505,7 +562,7 @@ void PlanBuilder::backward(int l) {
 void PlanBuilder::backward_weights(int l) {
   const Layer& layer = network_.layers[l];
   for (int d = 0; d < device_count(); ++d) {
-    const RowSpan& own = plan_.device_rows[d];
+    const RowSpan& own = span_of(d);
     const bool fixed = options_.reproducible_shards > 0;
     std::vector<std::int64_t> counts = fixed ? own.units : std::vector<std::int64_t>{own.count};
     std::int64_t first = own.first;
@@ -530,9 +587,54 @@ void PlanBuilder::backward_weights(int l) {
       }
       compute(layer.name + ".backward_weights", d, l, std::move(op), std::move(reads),
               {whole(part.weight), whole(part.bias)});
-      gradients_[l].push_back(std::move(part));
       first += count;
+      if (fixed || pass_ == 0) {
+        gradients_[l].push_back(std::move(part));
+      } else {
+        add_to_earlier_passes(l, part);
+      }
     }
+  }
+  if (options_.device_states && in_last_pass()) scale_by_own_squares(l);
+}
+
+// Where a sum may have any order, a device's part of a gradient is one sum that grows from pass to pass.
+void PlanBuilder::add_to_earlier_passes(int l, GradientPart& part) {
+  std::vector<GradientPart>& parts = gradients_[l];
+  const auto earlier =
+      std::find_if(parts.begin(), parts.end(), [&](const GradientPart& other) { return other.device == part.device; });
+  if (earlier == parts.end()) {
+    parts.push_back(part);
+    return;
+  }
+  for (int GradientPart::*of : {&GradientPart::weight, &GradientPart::bias}) {
+    const PlanTensor& tensor = plan_.tensors[part.*of];
+    const std::int64_t count = tensor.elements;
+    const int sum = add_tensor(tensor.name, part.device, TensorKind::gradient, count);
+    compute(network_.layers[l].name + ".accumulate", part.device, l, SumParts{2, count},
+            {whole((*earlier).*of), whole(part.*of)}, {whole(sum)});
+    (*earlier).*of = sum;
+  }
+  earlier->rows.count += part.rows.count;
+}
+
+void PlanBuilder::scale_by_own_squares(int l) {
+  const Layer& layer = network_.layers[l];
+  for (const GradientPart& part : gradients_[l]) {
+    const auto scale = [&](int parameter, int gradient) {
+      const ParameterPlace& place = plan_.parameters[parameter];
+      const UpdateRule rule = rule_of(parameter);
+      const double share =
+          static_cast<double>(plan_.device_rows[part.device].count) / static_cast<double>(options_.rows);
+      std::vector<Range> reads;
+      if (rule.weight_decay > 0) reads.push_back(whole(place.tensor[part.device]));
+      const Range whole_gradient = whole(gradient);
+      compute(network_.parameters[parameter].name + ".scale", part.device, l,
+              AdagradScale{whole_gradient.count, rule, static_cast<float>(share)}, std::move(reads),
+              {whole_gradient, whole(place.squares[part.device])});
+    };
+    scale(layer.weight, part.weight);
+    scale(layer.bias, part.bias);
   }
 }
 

@@ -3,6 +3,7 @@
 // gradients to their owners and new parameters back, synchronise.cc the waits.
 
 #include <functional>
+#include <map>
 
 #include "plan/plan.h"
 
@@ -63,6 +64,13 @@ class PlanBuilder {
   DType type_of(int layer) const;  // of its value
   int logits_in_fp32() const;      // the layer that writes the loss's input in fp32 though others write bf16, or -2
 
+  // build.cc: passes
+  void divide_into_passes();
+  void begin_pass(int pass);
+  void run_pass();
+  const RowSpan& span_of(int device) const { return passes_[static_cast<std::size_t>(pass_)][device]; }
+  bool in_last_pass() const { return pass_ + 1 == static_cast<int>(passes_.size()); }
+
   // build.cc: steps
   void place_persistent();
   void load_batch();
@@ -71,6 +79,8 @@ class PlanBuilder {
   void loss();
   void backward(int layer);
   void backward_weights(int layer);
+  void add_to_earlier_passes(int layer, GradientPart& part);
+  void scale_by_own_squares(int layer);
   RowTensor combine_diffs(int layer);
   void give_diff(int layer, std::size_t input, RowTensor diff);
   Range value(int layer, int device) const;
@@ -89,19 +99,23 @@ class PlanBuilder {
   std::vector<Range> factors_on(int layer, int device) const;
   void gradient_of_factors(int layer, const OwnerSpan& owner);
   void update_by_factors(int layer, const OwnerSpan& owner);
+  UpdateRule rule_of(int parameter) const;
+  UpdateRule owners_rule_of(int parameter) const;
   void update_range(int index, const std::vector<Range>& parts, int scale);
   void distribute(int layer);
   Range place_of(const OwnedRange& owned, int device) const;
   Range master_of(const OwnedRange& owned) const;
   std::size_t bytes_of(const Range& range) const;
   void clip_and_update();
+  void average_states();
   void share_norms(const std::vector<int>& slots, std::int64_t first, std::int64_t count, int owner);
   std::vector<int> scales_from(const std::vector<int>& slots, std::int64_t count);
 
   // Small parts
   int add_tensor(const std::string& name, int device, TensorKind kind, std::int64_t count, DType type = DType::f32,
                  Layout layout = Layout::canonical);
-  RowTensor add_rows(const std::string& name, TensorKind kind, DType type, std::int64_t row_elements,
+  // Of a layer. Whole batches are the same tensors in every pass.
+  RowTensor add_rows(int layer, const std::string& name, TensorKind kind, DType type, std::int64_t row_elements,
                      const std::vector<bool>& full, Layout layout = Layout::canonical);
   Range whole(int tensor) const { return {tensor, 0, plan_.tensors[tensor].elements}; }
   void compute(const std::string& name, int device, int layer, Op op, std::vector<Range> reads,
@@ -111,7 +125,7 @@ class PlanBuilder {
   void transfer_columns(const std::string& name, int from, int to, int layer, Range source, Range destination,
                         std::int64_t pitch, std::int64_t first_column, std::int64_t columns);
   Rows rows_of(int device) const;
-  bool works(int device) const { return plan_.device_rows[device].count > 0; }
+  bool works(int device) const { return span_of(device).count > 0; }
   bool has_copies(const Parameter& parameter) const {  // bf16 copies of its fp32 values are what layers read
     return options_.precision == DType::bf16 && parameter.shape.size() > 1;
   }
@@ -124,9 +138,12 @@ class PlanBuilder {
   const Network& network_;
   const PlanOptions& options_;
   Plan plan_;
-  std::vector<std::vector<OwnerSpan>> owners_;    // by layer
-  std::vector<std::vector<int>> owned_of_layer_;  // indices into plan_.owned
-  std::vector<std::int64_t> owned_pieces_;        // by owned: index of its first norm slot
+  std::vector<std::vector<RowSpan>> passes_;                               // by pass and device
+  int pass_ = 0;                                                           // that is being built
+  std::map<std::pair<int, std::string>, std::vector<int>> whole_batches_;  // add_rows: tensors by device, -1: none
+  std::vector<std::vector<OwnerSpan>> owners_;                             // by layer
+  std::vector<std::vector<int>> owned_of_layer_;                           // indices into plan_.owned
+  std::vector<std::int64_t> owned_pieces_;                                 // by owned: index of its first norm slot
   std::vector<std::vector<std::int64_t>> owned_piece_elements_;
   std::vector<std::vector<Range>> sources_;                // by owned: what its gradient is the sum of
   std::vector<std::vector<int>> consumers_;                // by layer + 1

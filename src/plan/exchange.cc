@@ -36,7 +36,8 @@ void PlanBuilder::transfer(const std::string& name, int from, int to, StreamKind
                            Range destination) {
   const std::size_t bytes = bytes_of(source);
   const StreamKind stream = stream_for(kind, from, to);
-  plan_.steps.push_back({name, from, stream, layer, Transfer{to, 1, bytes, bytes, bytes}, {source}, {destination}, {}});
+  plan_.steps.push_back(
+      {name, from, stream, layer, Transfer{to, 1, bytes, bytes, bytes}, {source}, {destination}, {}, 0});
 }
 
 // Brings each flow to all that want it, and those on the way. What is read where it lies with one memory is counted for
@@ -80,7 +81,8 @@ void PlanBuilder::transfer_columns(const std::string& name, int from, int to, in
                                   static_cast<std::size_t>(pitch) * element, static_cast<std::size_t>(pitch) * element},
                          {shift(source)},
                          {shift(destination)},
-                         {}});
+                         {},
+                         0});
 }
 
 // Sends the rows of a fully-connected layer's input to its owners as soon as they are there.
@@ -98,7 +100,7 @@ void PlanBuilder::send_inputs(int l) {
   std::vector<Spread> flows;
   for (int from = 0; from < device_count(); ++from) {
     if (!works(from)) continue;
-    const RowSpan& span = plan_.device_rows[from];
+    const RowSpan& span = span_of(from);
     flows.push_back({layer.name + ".send_input", from, wanted,
                      [&](int device) { return rows.rows(device, span.first, span.count); }});
   }
@@ -108,7 +110,7 @@ void PlanBuilder::send_inputs(int l) {
 void PlanBuilder::gather(int l) {
   if (plan_.content[l] == ExchangeContent::factors) {
     gather_factors(l);
-  } else {
+  } else if (in_last_pass()) {
     gather_gradients(l);
   }
 }
@@ -135,7 +137,8 @@ void PlanBuilder::gather_gradients(int l) {
           add_up(name, stream_for(StreamKind::gather, hop.from, hop.to), hop.from, l, from);
         for (const GradientPiece& piece : from) {
           const Range received = whole(add_tensor(name + ".received", hop.to, TensorKind::gradient, owned.count));
-          transfer(name + ".send_gradient", hop.from, hop.to, StreamKind::gather, l, piece.range, received);
+          transfer(name + (training() ? ".send_gradient" : ".send_squares"), hop.from, hop.to, StreamKind::gather, l,
+                   piece.range, received);
           to.push_back({piece.first_row, received});
         }
       }
@@ -172,10 +175,11 @@ void PlanBuilder::add_up(const std::string& name, StreamKind stream, int device,
                          device,
                          stream,
                          l,
-                         Compute{SumParts{static_cast<int>(reads.size()), count}},
+                         Compute{SumParts{static_cast<int>(reads.size()), count, 1}},
                          std::move(reads),
                          {sum},
-                         {}});
+                         {},
+                         0});
   pieces = {{pieces[0].first_row, sum}};
 }
 
@@ -190,7 +194,7 @@ void PlanBuilder::gather_factors(int l) {
     owners.push_back(owner.device);
     held.emplace_back(options_.devices.size());
     for (int d = 0; d < device_count(); ++d) {
-      const RowSpan& own = plan_.device_rows[d];
+      const RowSpan& own = span_of(d);
       if (!works(d)) continue;
       if (shared() && d != owner.device)
         plan_.remote_read_bytes += bytes_of({diffs.tensor[d], 0, own.count * owner.count});
@@ -262,7 +266,8 @@ void PlanBuilder::update_by_factors(int l, const OwnerSpan& owner) {
   for (const auto& of_parameters : states) writes.insert(writes.end(), of_parameters.begin(), of_parameters.end());
   writes.insert(writes.end(), copies.begin(), copies.end());
   compute(network_.layers[l].name + ".update", owner.device, l,
-          FullyConnectedUpdate{product_of_factors(l, owner), options_.rule, !copies.empty()},
+          FullyConnectedUpdate{product_of_factors(l, owner), rule_of(network_.layers[l].weight),
+                               rule_of(network_.layers[l].bias), !copies.empty()},
           factors_on(l, owner.device), std::move(writes));
 }
 
@@ -279,6 +284,21 @@ std::size_t PlanBuilder::bytes_of(const Range& range) const {
   return static_cast<std::size_t>(range.count) * size_of(plan_.tensors[range.tensor].type);
 }
 
+// The job's rule as it is for a parameter.
+UpdateRule PlanBuilder::rule_of(int parameter) const {
+  UpdateRule rule = options_.rule;
+  rule.rate_mult = network_.parameters[parameter].rate_mult;
+  rule.weight_decay *= network_.parameters[parameter].decay_mult;
+  return rule;
+}
+
+// What an owner does with the sum of the devices' gradients, which they have scaled where the states are theirs.
+UpdateRule PlanBuilder::owners_rule_of(int parameter) const {
+  UpdateRule rule = rule_of(parameter);
+  if (options_.device_states) rule = {.kind = RuleKind::sgd, .rate_mult = rule.rate_mult};
+  return rule;
+}
+
 // Applies the rule to one owned range.
 void PlanBuilder::update_range(int index, const std::vector<Range>& parts, int scale) {
   const OwnedRange& owned = plan_.owned[index];
@@ -289,7 +309,8 @@ void PlanBuilder::update_range(int index, const std::vector<Range>& parts, int s
   for (const int state : owned.states) writes.push_back(whole(state));
   if (owned.master >= 0) writes.push_back(place_of(owned, owned.device));
   compute(parameter.name + ".update", owned.device, parameter.layer,
-          Update{static_cast<int>(parts.size()), owned.count, options_.rule, scale >= 0, owned.master >= 0},
+          Update{static_cast<int>(parts.size()), owned.count, owners_rule_of(owned.parameter), scale >= 0,
+                 owned.master >= 0},
           std::move(reads), std::move(writes));
 }
 
@@ -341,6 +362,37 @@ void PlanBuilder::clip_and_update() {
       update_range(index, sources_[index], scales[plan_.owned[index].device]);
     }
     if (!owned_of_layer_[l].empty()) distribute(l);
+  }
+}
+
+// The states of all devices become their mean: owners take that of their ranges, as they do with gradients.
+void PlanBuilder::average_states() {
+  const float share = 1 / static_cast<float>(device_count());
+  for (int l = 0; l < static_cast<int>(network_.layers.size()); ++l) {
+    const Layer& layer = network_.layers[l];
+    if (layer.weight < 0) continue;
+    for (int d = 0; d < device_count(); ++d) {
+      gradients_[l].push_back(
+          {d, {d, 1, {}}, plan_.parameters[layer.weight].squares[d], plan_.parameters[layer.bias].squares[d]});
+    }
+    gather_gradients(l);
+    for (const int index : owned_of_layer_[l]) {
+      const OwnedRange& owned = plan_.owned[index];
+      const std::string& name = network_.parameters[owned.parameter].name;
+      const Range mean = whole(add_tensor(name + ".mean", owned.device, TensorKind::gradient, owned.count));
+      compute(name + ".average", owned.device, l,
+              SumParts{static_cast<int>(sources_[index].size()), owned.count, share}, sources_[index], {mean});
+      const auto squares_on = [&](int device) {
+        return Range{plan_.parameters[owned.parameter].squares[device], owned.first, owned.count};
+      };
+      spread(StreamKind::distribute, l,
+             {{name + ".send_mean", owned.device, std::vector<bool>(options_.devices.size(), true),
+               [&](int device) { return device == owned.device ? mean : squares_on(device); }}});
+      for (int d = 0; d < device_count(); ++d) {
+        if (d == owned.device || shared())
+          compute(name + ".store", d, l, SumParts{1, owned.count}, {mean}, {squares_on(d)});
+      }
+    }
   }
 }
 

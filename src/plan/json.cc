@@ -55,6 +55,8 @@ ordered_json plan_to_json(const Plan& plan, const Network& network, const Memory
   json["transfer_bytes_per_step"] = 0;
   json["exchange_bytes_per_step"] = plan.exchange_bytes();
   json["remote_read_bytes_per_step"] = plan.remote_read_bytes;
+  json["state_bytes_per_step"] = prediction.state_bytes_per_step();
+  json["average_seconds"] = prediction.average_seconds;
   json["links"] = ordered_json::array();
   for (const LinkBytes& link : plan.links) {
     json["links"].push_back(

@@ -15,6 +15,16 @@ struct Prediction {
   Machine machine;
   Simulation simulation;               // on it
   std::vector<Considered> considered;  // ways to exchange, the fastest first; empty where nothing was left to choose
+  // Where devices have states of their own: what averaging them takes, how many bytes are sent or read for it, and
+  // after how many steps it is done. Not part of `simulation`.
+  double average_seconds = 0;
+  std::size_t average_bytes = 0;
+  std::int64_t average_every = 0;  // 0: never
+
+  // A step's share.
+  std::size_t state_bytes_per_step() const {
+    return average_every == 0 ? 0 : average_bytes / static_cast<std::size_t>(average_every);
+  }
 };
 
 nlohmann::ordered_json plan_to_json(const Plan& plan, const Network& network, const MemoryPlan& memory,

@@ -45,7 +45,8 @@ std::size_t Plan::waits() const {
 ExchangeContent exchange_content(const Network& network, int l, const PlanOptions& options) {
   const Layer& layer = network.layers[l];
   if (layer.weight < 0) return ExchangeContent::automatic;
-  if (!std::holds_alternative<FullyConnectedOptions>(layer.options)) return ExchangeContent::gradients;
+  if (!std::holds_alternative<FullyConnectedOptions>(layer.options) || options.device_states)
+    return ExchangeContent::gradients;
   const std::int64_t out = layer.output[0], in = elements(network.shape_of(layer.inputs[0]));
   const ExchangeContent fewer =
       options.batch * (in + out) < in * out ? ExchangeContent::factors : ExchangeContent::gradients;

@@ -19,7 +19,8 @@
 
 namespace hadal {
 
-enum class PlanMode { train, evaluate, predict };
+// `average`: no rows; the devices' own states become their mean (PlanOptions::device_states).
+enum class PlanMode { train, evaluate, predict, average };
 
 // What travels to the owner of a fully-connected layer's parameters.
 enum class ExchangeContent { automatic, gradients, factors };
@@ -33,6 +34,9 @@ struct PlanOptions {
   PlanMode mode = PlanMode::train;
   std::int64_t batch = 0;  // the job's; the choice of what is exchanged follows from it
   std::int64_t rows = 0;   // of this plan: at most `batch`
+  // Training runs forward and backward on at most so many rows at a time, of all devices together, and updates after
+  // the last; 0: on all at once. The result is that of all at once.
+  std::int64_t pass_rows = 0;
   std::vector<PlanDevice> devices;
   ExchangeTopology topology = ExchangeTopology::shared;
   ExchangeContent content = ExchangeContent::automatic;
@@ -41,6 +45,9 @@ struct PlanOptions {
   std::uint64_t seed = 0;
   bool updates = true;  // false in a family without training: no states, and no fp32 beside bf16 weights
   UpdateRule rule;
+  // Adagrad with sums of squares on each device, of the whole model but its own rows (nn/op.h, AdagradScale), in place
+  // of the owner's. Gradients are exchanged; neither clipped nor bf16 nor reproducible.
+  bool device_states = false;
   double clip_norm = 0;  // 0: none
   bool in_place = true;  // activations overwrite their inputs where nothing else needs those
   // f32 or bf16: of what layers pass to each other and of the weights in products; all else is fp32 (nn/op.h).
@@ -93,6 +100,7 @@ struct Step {
   std::variant<Compute, Transfer, Load> body;
   std::vector<Range> reads, writes;  // a range that is written in place stands in `writes` only
   std::vector<int> waits;            // earlier steps, of other streams, that must be done
+  std::int64_t first_row = 0;        // of the rows that it works on, in the global batch
 
   std::size_t stream_index() const {  // among all streams of the plan's devices
     return static_cast<std::size_t>(device) * kStreamKinds + static_cast<std::size_t>(stream);
@@ -102,7 +110,8 @@ struct Step {
 // Where layers read parameter p: one tensor on each device, or the same one where they share a memory. fp32, or a copy
 // of a weight in bf16.
 struct ParameterPlace {
-  std::vector<int> tensor;  // by device
+  std::vector<int> tensor;   // by device
+  std::vector<int> squares;  // by device: its own state, of the parameter's shape; empty without device_states
 };
 
 // A range of a parameter and the device that updates it. Ranges of one parameter cover it once, in order.

@@ -139,6 +139,8 @@ bool is_product_and_update(const Step& step) {
   return is_update(step) && std::holds_alternative<FullyConnectedUpdate>(std::get<Compute>(step.body).op);
 }
 
+bool is_scale(const Step& step) { return step.name.ends_with(".scale"); }
+
 bool is_gradient(const Step& step) { return step.name.ends_with(".backward_weights"); }
 
 // Other steps keep their waits for each other.
@@ -174,7 +176,7 @@ const Damage kDamages[] = {
        plan.steps[step].reads[1] = plan.steps[step].reads[0];
        return true;
      },
-     [](const Step& step) { return step.name.ends_with(".add_up"); }},
+     [](const Step& step) { return step.name.ends_with(".add_up") || step.name.ends_with(".accumulate"); }},
     {"a transfer comes from elsewhere",
      [](Plan& plan, std::size_t step) {
        Range& source = plan.steps[step].reads[0];
@@ -224,12 +226,29 @@ const Damage kDamages[] = {
          Range& source = plan.steps[step].reads[0];
          const bool whole =
              plan.parameters[owned.parameter].tensor[owned.device] == source.tensor && owned.first == source.first;
-         if (whole) source = {owned.states[0], 0, owned.count};
+         if (whole && owned.states.empty())
+           source.tensor = plan.parameters[owned.parameter].squares[owned.device];
+         else if (whole)
+           source = {owned.states[0], 0, owned.count};
          if (whole) return true;
        }
        return false;
      },
-     [](const Step& step) { return is_transfer(step) && step.stream == StreamKind::distribute; }},
+     [](const Step& step) { return step.name.ends_with(".send") && step.stream == StreamKind::distribute; }},
+    {"a gradient is not scaled", drop, is_scale},
+    {"a gradient is scaled twice",
+     [](Plan& plan, std::size_t step) {
+       plan.steps.insert(plan.steps.begin() + static_cast<std::ptrdiff_t>(step), plan.steps[step]);
+       return true;
+     },
+     is_scale},
+    {"a mean is a sum",
+     [](Plan& plan, std::size_t step) {
+       std::get<SumParts>(std::get<Compute>(plan.steps[step].body).op).scale = 1;
+       return true;
+     },
+     [](const Step& step) { return step.name.ends_with(".average"); }},
+    {"a mean is not kept by its owner", drop, [](const Step& step) { return step.name.ends_with(".store"); }},
 };
 
 constexpr const char* kLaterWait = "waits for a step that comes after it";
@@ -241,24 +260,42 @@ TEST(Exchange, a_plan_with_a_wait_for_a_later_step_is_found) {
   EXPECT_THAT(exchange_error(plan, network), ::testing::HasSubstr(kLaterWait));
 }
 
+// Plans of every kind that exchanges.
+std::vector<PlanOptions> kinds_of_plans() {
+  std::vector<PlanOptions> kinds;
+  for (const ExchangeTopology topology : kSending) {
+    for (const auto content : {ExchangeContent::gradients, ExchangeContent::factors}) {
+      kinds.push_back(options_of(topology, 4, content));
+    }
+    kinds.push_back(kinds[kinds.size() - 1]);
+    kinds.back().pass_rows = kinds.back().rows / 2;
+    kinds.push_back(kinds[kinds.size() - 3]);
+    kinds.back().pass_rows = kinds.back().rows / 2;
+    kinds.push_back(options_of(topology, 4, ExchangeContent::gradients));
+    kinds.back().rule = {.kind = RuleKind::adagrad, .epsilon = 1e-10};
+    kinds.back().device_states = true;
+    kinds.push_back(kinds.back());
+    kinds.back().mode = PlanMode::average;
+  }
+  return kinds;
+}
+
 TEST(Exchange, the_check_finds_every_damaged_step) {
   std::map<std::string, int> applied;
   for (const auto& spec : {testing::small_lenet(), testing::small_mlp()}) {
     const Network network = build_network(spec);
-    for (const ExchangeTopology topology : kSending) {
-      for (const auto content : {ExchangeContent::gradients, ExchangeContent::factors}) {
-        const Plan whole = build_plan(network, options_of(topology, 4, content));
-        ASSERT_EQ(exchange_error(whole, network), "");
-        for (const Damage& damage : kDamages) {
-          for (std::size_t i = 0; i + 1 < whole.steps.size(); ++i) {
-            if (!damage.applies(whole.steps[i])) continue;
-            Plan damaged = whole;
-            if (!damage.apply(damaged, i)) continue;
-            const std::string error = exchange_error(damaged, network);
-            EXPECT_TRUE(!error.empty() && error.find(kLaterWait) == std::string::npos)
-                << to_string(topology) << ": " << damage.name << " at " << whole.steps[i].name << ": " << error;
-            ++applied[damage.name];
-          }
+    for (const PlanOptions& options : kinds_of_plans()) {
+      const Plan whole = build_plan(network, options);
+      ASSERT_EQ(exchange_error(whole, network), "");
+      for (const Damage& damage : kDamages) {
+        for (std::size_t i = 0; i + 1 < whole.steps.size(); ++i) {
+          if (!damage.applies(whole.steps[i])) continue;
+          Plan damaged = whole;
+          if (!damage.apply(damaged, i)) continue;
+          const std::string error = exchange_error(damaged, network);
+          EXPECT_TRUE(!error.empty() && error.find(kLaterWait) == std::string::npos)
+              << to_string(options.topology) << ": " << damage.name << " at " << whole.steps[i].name << ": " << error;
+          ++applied[damage.name];
         }
       }
     }

@@ -79,12 +79,13 @@ class Verifier {
   Verifier(const Plan& plan, const Network& network) : plan_(plan), network_(network), contents_(plan.tensors.size()) {}
 
   std::string run() {
+    place_states();
     for (int i = 0; i < static_cast<int>(plan_.steps.size()) && error_.empty(); ++i) {
       const Step& step = plan_.steps[i];
       for (const int wait : step.waits) {
         if (wait >= i) fail(i, "waits for a step that comes after it");
       }
-      if (plan_.mode != PlanMode::train) continue;
+      if (plan_.mode != PlanMode::train && plan_.mode != PlanMode::average) continue;
       if (const auto* transfer = std::get_if<Transfer>(&step.body)) {
         move(step, *transfer);
         continue;
@@ -94,6 +95,11 @@ class Verifier {
       const auto* compute = std::get_if<Compute>(&step.body);
       if (compute && std::holds_alternative<SumParts>(compute->op)) {
         std::tie(sum_of, shift) = sum(i, step.reads, step.writes[0].first);
+        const float scale = std::get<SumParts>(compute->op).scale;
+        if (scale != 1) sum_of.push_back(mean_of(i, sum_of, scale));
+      } else if (compute && std::holds_alternative<AdagradScale>(compute->op)) {
+        scale(i, step.writes[0]);
+        continue;  // what is scaled stays what it was
       } else if (compute && std::holds_alternative<Update>(compute->op)) {
         const auto parts = static_cast<std::size_t>(std::get<Update>(compute->op).parts);
         check_update(i, {step.reads.begin(), step.reads.begin() + static_cast<std::ptrdiff_t>(parts)});
@@ -116,6 +122,7 @@ class Verifier {
     }
     if (plan_.mode == PlanMode::train && error_.empty()) check_parts();
     if (plan_.mode == PlanMode::train && error_.empty()) check_new_values();
+    if (plan_.mode == PlanMode::average && error_.empty()) check_means();
     return error_;
   }
 
@@ -155,6 +162,58 @@ class Verifier {
     }
     std::sort(sum_of.begin(), sum_of.end());
     return {std::move(sum_of), shift};
+  }
+
+  // Before a plan that averages, device d's squares of a parameter are as if written by step -2 - d; a mean is a sum
+  // with one producer more.
+  static constexpr Producer kMean{-1, 0};
+  Producer state_of(std::size_t device, std::size_t parameter) const {
+    return {-2 - static_cast<int>(device), static_cast<int>(parameter)};
+  }
+
+  void place_states() {
+    for (std::size_t p = 0; p < plan_.parameters.size(); ++p) {
+      const std::vector<int>& squares = plan_.parameters[p].squares;
+      for (std::size_t d = 0; d < squares.size(); ++d) {
+        contents_[squares[d]].write(0, plan_.tensors[squares[d]].elements, {state_of(d, p)}, 0);
+      }
+    }
+  }
+
+  Producer mean_of(int step, const std::vector<Producer>& sum_of, float scale) {
+    if (plan_.mode != PlanMode::average || sum_of.size() != plan_.devices.size() ||
+        scale != 1 / static_cast<float>(plan_.devices.size())) {
+      fail(step, fmt::format("takes {} of {} parts for a mean", scale, sum_of.size()));
+    }
+    return kMean;
+  }
+
+  // A gradient is scaled by its device's own squares: all of it, once.
+  void scale(int i, const Range& gradient) {
+    const auto parts = contents_[gradient.tensor].read(gradient.first, gradient.count);
+    if (parts.size() != 1 || gradient.count != plan_.tensors[gradient.tensor].elements) {
+      return fail(i, "scales a gradient that is not all there");
+    }
+    for (const Producer& producer : parts[0].second.sum_of) {
+      if (!scaled_.insert(producer).second) fail(i, "scales a gradient for the second time");
+    }
+  }
+
+  void check_means() {
+    for (std::size_t p = 0; p < plan_.parameters.size(); ++p) {
+      std::vector<Producer> all;
+      for (std::size_t d = plan_.devices.size(); d > 0; --d) all.push_back(state_of(d - 1, p));
+      all.push_back(kMean);
+      for (std::size_t d = 0; d < plan_.devices.size(); ++d) {
+        const int squares = plan_.parameters[p].squares[d];
+        for (const auto& [first, part] : contents_[squares].read(0, plan_.tensors[squares].elements)) {
+          if (part.sum_of == all && part.shift == 0) continue;
+          error_ = fmt::format("{} does not get the mean of {}'s squares", plan_.devices[d].name,
+                               network_.parameters[p].name);
+          return;
+        }
+      }
+    }
   }
 
   const OwnedRange* owned_by(const Range& written) const {
@@ -198,6 +257,9 @@ class Verifier {
     if (sum_of != all) {
       fail(i, fmt::format("adds up {} parts of the gradient where there are {}, or one of them twice", sum_of.size(),
                           all.size()));
+    } else if (!plan_.parameters[owned->parameter].squares.empty() &&
+               !std::includes(scaled_.begin(), scaled_.end(), all.begin(), all.end())) {
+      fail(i, "adds up gradients that are not all scaled by their device's squares");
     } else if (shift != (of_factors ? 0 : owned->first)) {
       fail(i, "updates a range by the gradient of another");
     }
@@ -243,8 +305,8 @@ class Verifier {
           const Producer& producer = part.sum_of[0];
           const Step& by = plan_.steps[producer.step];
           if (name.empty()) name = by.name;
-          // The producer wrote its device's rows, from the first one on.
-          const std::int64_t element = begin + part.shift + span.first * width;
+          // The producer wrote its device's rows, or those of a pass, from the first one on.
+          const std::int64_t element = begin + part.shift + by.first_row * width;
           if (by.device != device || by.name != name || element != begin - range.first) {
             return fail(i, fmt::format("row {} of a factor is not what {} computed", row, plan_.devices[device].name));
           }
@@ -299,7 +361,8 @@ class Verifier {
   std::vector<Contents> contents_;          // by tensor
   std::map<int, std::set<int>> gradients_;  // by layer: the steps that compute its gradient's parts
   std::map<int, std::vector<std::pair<std::int64_t, std::int64_t>>> parts_;  // and their rows, from and past
-  std::map<std::ptrdiff_t, int> updates_;                                    // by owned range: the step that updates it
+  std::set<Producer> scaled_;
+  std::map<std::ptrdiff_t, int> updates_;  // by owned range: the step that updates it
   std::string error_;
 };
 

@@ -242,14 +242,20 @@ std::vector<float> LocalRunner::read_parameter(int parameter) const {
 
 void LocalRunner::write_state(int parameter, std::size_t state, const std::vector<float>& values) {
   const BoundPlan& bound = *bound_[0];
+  const std::vector<int>& everywhere = bound.plan().parameters[parameter].squares;
+  for (std::size_t d = 0; d < everywhere.size(); ++d) {
+    devices_[d]->upload(bound.address({everywhere[d], 0, 0}), values.data(), values.size() * sizeof(float));
+  }
   for (const OwnedRange& owned : bound.plan().owned) {
-    if (owned.parameter != parameter) continue;
+    if (owned.parameter != parameter || !everywhere.empty()) continue;
     devices_[owned.device]->upload(bound.address({owned.states[state], 0, 0}), values.data() + owned.first,
                                    static_cast<std::size_t>(owned.count) * sizeof(float));
   }
 }
 
 std::vector<float> LocalRunner::read_state(int parameter, std::size_t state) const {
+  const std::vector<int>& everywhere = bound_[0]->plan().parameters[parameter].squares;
+  if (!everywhere.empty()) return read_numbers(0, everywhere[0]);
   std::vector<float> values;
   for (const OwnedRange& owned : bound_[0]->plan().owned) {
     if (owned.parameter != parameter) continue;

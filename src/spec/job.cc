@@ -35,6 +35,30 @@ void check_test_data(const JobSpec& job) {
   }
 }
 
+void check_samples_per_step(const JobSpec& job) {
+  constexpr std::int64_t kMost = 1 << 20;  // as of data.batch alone
+  if (job.samples_per_step() <= kMost) return;
+  throw ConfigError(job.solver.accumulate_where, "solver.accumulate: a step of " + std::to_string(job.data.batch) +
+                                                     " x " + std::to_string(job.solver.accumulate) +
+                                                     " samples is more than " + std::to_string(kMost));
+}
+
+// Sums of squares on each device are of what it alone sees.
+void check_state_exchange(const JobSpec& job) {
+  const RuleSpec& rule = job.solver.rule;
+  if (rule.exchange == StateExchange::owner) return;
+  const std::string key =
+      std::string("solver.rule.adagrad.exchange: ") + (rule.exchange == StateExchange::full ? "full" : "approximate");
+  const auto refuse = [&](bool what, const std::string& why) {
+    if (what) throw ConfigError(rule.exchange_where, key + " " + why + "; use exchange: owner");
+  };
+  refuse(job.reproducible.has_value(), "depends on the number of devices, and the job is reproducible");
+  refuse(job.solver.clip_norm.has_value(), "scales gradients before their norm is known: it cannot be clipped");
+  refuse(job.precision == Precision::bf16, "needs precision: fp32");
+  refuse(job.exchange.content == Content::factors,
+         "scales gradients before they are sent: exchange.content cannot be factors");
+}
+
 }  // namespace
 
 JobSpec parse_job(const std::string& text, const std::string& file, const std::vector<Override>& overrides) {
@@ -45,10 +69,13 @@ JobSpec parse_job(const std::string& text, const std::string& file, const std::v
   const Position unwritten{file, 0, 0};
   JobSpec job;
   job.data.batch_where = job.parallel.where = job.parallel.machine_where = unwritten;
+  job.solver.accumulate_where = job.solver.rule.exchange_where = unwritten;
   job.exchange.topology_where = job.exchange.content_where = unwritten;
   read_map(root, "", job_table(), job);
   check_devices(job);
   check_test_data(job);
+  check_samples_per_step(job);
+  check_state_exchange(job);
   return job;
 }
 

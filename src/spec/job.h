@@ -36,10 +36,22 @@ struct DataSpec {
   BadSample on_bad_sample = BadSample::fail;
 };
 
+// Where adagrad's sums of squares are.
+enum class StateExchange {
+  owner,        // with the owner of each parameter, from the whole batch's gradients
+  approximate,  // on each device, from its own rows' gradients; averaged every so many steps
+  full,         // the same, averaged after each step
+};
+
 struct RuleSpec {
   RateSchedule rate;
   Position rate_where;
   UpdateRule update;
+  StateExchange exchange = StateExchange::owner;
+  Position exchange_where;
+  std::int64_t average_every = 10;  // steps; of approximate
+
+  std::int64_t steps_between_averages() const { return exchange == StateExchange::full ? 1 : average_every; }
 };
 
 // The run ends after `patience` epochs whose test loss is no better than the best before.
@@ -54,7 +66,8 @@ struct SolverSpec {
   RuleSpec rule;
   WarmUp warm_up;
   EarlyStopping early_stopping;
-  std::int64_t accumulate = 1;
+  std::int64_t accumulate = 1;  // batches of a step
+  Position accumulate_where;
   std::optional<double> clip_norm;
 };
 
@@ -103,6 +116,9 @@ struct JobSpec {
   std::optional<ReproducibleSpec> reproducible;
   BackendKind backend = BackendKind::automatic;
   Precision precision = Precision::fp32;
+
+  // Of a step, of all devices together; the last step of an epoch may have fewer.
+  std::int64_t samples_per_step() const { return data.batch * solver.accumulate; }
 };
 
 // One --set: "solver.epochs=3". The value is YAML.

@@ -204,7 +204,8 @@ Key<RuleSpec> rate_key() {
 }
 
 // A row of a rule whose other keys are those of its update; `defaults`: their values where a job does not give them.
-Key<RuleSpec> rule_row(UpdateRule defaults, const Keys<UpdateRule>& update_keys, std::string meaning) {
+Key<RuleSpec> rule_row(UpdateRule defaults, const Keys<UpdateRule>& update_keys, std::string meaning,
+                       const Keys<RuleSpec>& more = {}) {
   Keys<RuleSpec> keys{rate_key()};
   if (defaults.kind != RuleKind::sgd) keys[0].below.clear();  // listed once
   for (const Key<UpdateRule>& key : update_keys) {
@@ -214,6 +215,7 @@ Key<RuleSpec> rule_row(UpdateRule defaults, const Keys<UpdateRule>& update_keys,
                     },
                     [write = key.write](const RuleSpec& from) { return write(from.update); }});
   }
+  keys.insert(keys.end(), more.begin(), more.end());
   Key<RuleSpec> row = section<RuleSpec>(to_string(defaults.kind), kItself, keys, "", std::move(meaning));
   row.read = [=, read = row.read](const Value& value, const std::string& path, RuleSpec& into) {
     into.update = defaults;
@@ -227,6 +229,7 @@ Key<RuleSpec> rule_row(UpdateRule defaults, const Keys<UpdateRule>& update_keys,
 
 const Keys<RuleSpec>& rules() {
   using U = UpdateRule;
+  using R = RuleSpec;
   constexpr RealRange kShare{.most = 1, .below_most = true};
   constexpr RealRange kEpsilon{.most = 1, .above_least = true};
   const auto momentum = [=](const char* fallback, const char* meaning) {
@@ -247,11 +250,18 @@ const Keys<RuleSpec>& rules() {
                "stochastic gradient descent"),
       rule_row({RuleKind::nesterov, 0.9}, {momentum("0.9", "`v = momentum v + g; w -= rate (g + momentum v)`"), decay},
                "the same with Nesterov's momentum"),
-      rule_row({.kind = RuleKind::adagrad, .epsilon = 1e-10},
-               {epsilon("1e-10"), decay,
-                only<U>("exchange", {"owner", "approximate", "full"}, false,
-                        "where the sums of squares are: with the owner of each parameter alone")},
-               "`s += g g; w -= rate g / (sqrt(s) + epsilon)`"),
+      rule_row({.kind = RuleKind::adagrad, .epsilon = 1e-10}, {epsilon("1e-10"), decay},
+               "`s += g g; w -= rate g / (sqrt(s) + epsilon)`",
+               {at(&R::exchange_where,
+                   choice<R, StateExchange>("exchange", &R::exchange,
+                                            {{"owner", StateExchange::owner},
+                                             {"approximate", StateExchange::approximate},
+                                             {"full", StateExchange::full}},
+                                            "owner",
+                                            "where the sums of squares are: with the owner of each parameter; or on "
+                                            "each device, of its own rows, averaged now and then or after each step")),
+                whole<R>("average_every", &R::average_every, {1, 1'000'000}, "10",
+                         "steps between two averages of `approximate`")}),
       rule_row({.kind = RuleKind::rmsprop, .beta2 = 0.99, .epsilon = 1e-8},
                {beta("alpha", &U::beta2, "0.99", "squares"), epsilon("1e-8"), momentum("0", "of the scaled gradients"),
                 decay},
@@ -310,7 +320,8 @@ Keys<SolverSpec> solver_keys() {
                                   "share by which a loss must be below the best to be better"),
           },
           "of its keys", "an end before the last epoch"),
-      only_one<S>("accumulate", &S::accumulate, {1, 1 << 20}, "batches whose gradients make one step"),
+      at(&S::accumulate_where, whole<S>("accumulate", &S::accumulate, {1, 1 << 20}, "1",
+                                        "batches of a step: they are computed one after the other, for one update")),
       clip_norm_key(),
   };
 }

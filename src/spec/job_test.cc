@@ -187,14 +187,31 @@ const BadLine kBadLines[] = {
     {kEnd, "memory: {recompute: all}", "11:21: memory.recompute all is not supported by this version yet; use auto"},
     {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: 2}",
      "11:44: parallel.split 2 is not supported by this version yet; use 1"},
-    {kEnd, "  accumulate: 2", "11:15: solver.accumulate 2 is not supported by this version yet; use 1"},
     {kEnd, "  accumulate: 0", "11:15: solver.accumulate must be a whole number from 1 to 1048576, not '0'"},
     {8, "  batch: 4\n  on_bad_sample: skip",
      "9:18: data.on_bad_sample skip is not supported by this version yet; use fail"},
     {10, "  rule: {adam: {rate: 0.1, beta1: 1}}",
      "10:35: solver.rule.adam.beta1 must be a number from 0 to below 1, not '1'"},
-    {10, "  rule: {adagrad: {rate: 0.1, exchange: full}}",
-     "10:41: solver.rule.adagrad.exchange full is not supported by this version yet; use owner"},
+    {10, "  rule: {adagrad: {rate: 0.1, exchange: fulll}}",
+     "10:41: solver.rule.adagrad.exchange must be owner, approximate or full, not 'fulll'; did you mean 'full'?"},
+    {10, "  rule: {adagrad: {rate: 0.1, exchange: full}}\nreproducible: true",
+     "10:41: solver.rule.adagrad.exchange: full depends on the number of devices, and the job is reproducible; use "
+     "exchange: owner"},
+    {10, "  rule: {adagrad: {rate: 0.1, exchange: approximate}}\n  clip_norm: 1",
+     "10:41: solver.rule.adagrad.exchange: approximate scales gradients before their norm is known: it cannot be "
+     "clipped; use exchange: owner"},
+    {10, "  rule: {adagrad: {rate: 0.1, exchange: approximate}}\nprecision: bf16",
+     "10:41: solver.rule.adagrad.exchange: approximate needs precision: fp32; use exchange: owner"},
+    {10, "  rule: {adagrad: {rate: 0.1, exchange: approximate}}\nexchange: {content: factors}",
+     "10:41: solver.rule.adagrad.exchange: approximate scales gradients before they are sent: exchange.content cannot "
+     "be factors; use exchange: owner"},
+    {10, "  rule: {adagrad: {rate: 0.1, average_every: 0}}",
+     "10:46: solver.rule.adagrad.average_every must be a whole number from 1 to 1000000, not '0'"},
+    {kEnd, "  accumulate: 1048576", "11:15: solver.accumulate: a step of 4 x 1048576 samples is more than 1048576"},
+    {5, "    - fully_connected: {out: 2, rate_mult: {bais: 2}}",
+     "5:45: fully_connected.rate_mult has no option 'bais'; did you mean 'bias'?"},
+    {5, "    - fully_connected: {out: 2, decay_mult: {bias: -1}}",
+     "5:52: fully_connected.decay_mult.bias must be a number from 0 to 1000000, not '-1'"},
     {kEnd, "parallel: {devices: []}", "11:21: parallel.devices must be a list of devices, as [cpu:0, cpu:1]"},
     {kEnd, "parallel: {devices: cpu:0}", "11:21: parallel.devices must be a list of devices, as [cpu:0, cpu:1]"},
     {kEnd, "parallel: {devices: [gpu:0]}",
@@ -537,7 +554,8 @@ TEST(ToYaml, writes_every_default_out) {
       "  input: [4]\n"
       "  layers:\n"
       "    - max_pool: {name: max_pool1, kernel: 2, stride: 2, pad: 0, ceil: false}\n"
-      "    - fully_connected: {name: fully_connected1, from: [max_pool1], out: 2, init: {weight: xavier, bias: 0}}\n"
+      "    - fully_connected: {name: fully_connected1, from: [max_pool1], out: 2, init: {weight: xavier, bias: 0}, "
+      "rate_mult: {weight: 1, bias: 1}, decay_mult: {weight: 1, bias: 1}}\n"
       "  loss: softmax_cross_entropy\n"
       "data:\n"
       "  train: {synthetic: {samples: 8, classes: 2}}\n"

@@ -81,16 +81,37 @@ Key<Options> init_key() {
                           "of its keys", "how the parameters start");
 }
 
+template <class Options>
+Key<Options> multipliers_key(const char* name, Multipliers Options::*place, const char* meaning) {
+  constexpr RealRange kRange{0, 1e6};
+  return section<Options>(name, place,
+                          Keys<Multipliers>{
+                              real<Multipliers>("weight", &Multipliers::weight, kRange, "1", "of the weights"),
+                              real<Multipliers>("bias", &Multipliers::bias, kRange, "1", "of the biases"),
+                          },
+                          "of its keys", meaning);
+}
+
+// Of a layer with weights and biases.
+template <class Options>
+Keys<Options> with_parameters(Keys<Options> keys) {
+  keys.push_back(init_key<Options>());
+  keys.push_back(multipliers_key("rate_mult", &Options::rate_mult,
+                                 "what the rate is multiplied by for this layer; 0 keeps its parameters as they are"));
+  keys.push_back(
+      multipliers_key("decay_mult", &Options::decay_mult, "what `weight_decay` is multiplied by for this layer"));
+  return keys;
+}
+
 Keys<ConvOptions> conv_keys() {
   using O = ConvOptions;
-  return {
+  return with_parameters<O>({
       whole<O>("out", &O::out, kOut, kRequired, "output channels"),
       whole<O>("kernel", &O::kernel, kWindow, kRequired, "height and width of the kernel"),
       whole<O>("stride", &O::stride, kWindow, "1", "step of the kernel over the image"),
       whole<O>("pad", &O::pad, kPad, "0", "zeros added on every side of the image"),
       whole<O>("groups", &O::groups, kOut, "1", "parts that the channels are divided into, each convolved alone"),
-      init_key<O>(),
-  };
+  });
 }
 
 Keys<PoolOptions> pool_keys() {
@@ -115,7 +136,7 @@ Keys<LrnOptions> lrn_keys() {
 
 Keys<FullyConnectedOptions> fully_connected_keys() {
   using O = FullyConnectedOptions;
-  return {whole<O>("out", &O::out, kOut, kRequired, "outputs"), init_key<O>()};
+  return with_parameters<O>({whole<O>("out", &O::out, kOut, kRequired, "outputs")});
 }
 
 Key<LayerSpec> name_key() {

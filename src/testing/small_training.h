@@ -21,6 +21,8 @@ struct SmallTraining {
   ExchangeContent content = ExchangeContent::automatic;
   std::int64_t batch = 24, last_rows = 7;  // the last of each three steps is shorter
   std::int64_t shards = 12;                // 0: not reproducible
+  std::int64_t pass_rows = 0;
+  bool device_states = false;
   double clip_norm = 0;
   double rate = 0.05;
   UpdateRule rule = UpdateRule::sgd(0.9, 5e-4);
@@ -70,6 +72,8 @@ class SmallTrainer {
     options.image_layout = backend_->image_layout();
     options.seed = 7;
     options.rule = training_.rule;
+    options.pass_rows = training_.pass_rows;
+    options.device_states = training_.device_states;
     options.clip_norm = training_.clip_norm;
     options.precision = training_.precision;
     return build_plan(network_, options);

@@ -122,6 +122,8 @@ PlanOptions plan_options(const JobSpec& job, const std::vector<PlanDevice>& devi
   options.reproducible_shards = job.reproducible ? job.reproducible->shards : 0;
   options.seed = job.seed;
   options.rule = job.solver.rule.update;
+  options.device_states = job.solver.rule.exchange != StateExchange::owner && count > 1;
+  if (job.solver.accumulate > 1) options.pass_rows = job.data.batch;
   options.clip_norm = job.solver.clip_norm.value_or(0);
   options.precision = dtype_of(job.precision);
   return options;
@@ -150,10 +152,11 @@ Engine::Engine(const JobSpec& job, const Network& network, const std::vector<Pla
   of_plan.in_place = !options.keep_activations;
   of_plan.updates =
       std::any_of(keys.begin(), keys.end(), [](const PlanKey& key) { return key.mode == PlanMode::train; });
-  const Freedom freedom{job.exchange.topology == Topology::automatic, job.exchange.content == Content::automatic};
+  const Freedom freedom{job.exchange.topology == Topology::automatic,
+                        job.exchange.content == Content::automatic && !of_plan.device_states};
   if (of_plan.updates && described.size() > 1 && of_plan.topology != ExchangeTopology::shared &&
       (freedom.topology || freedom.content)) {
-    of_plan.batch = job.data.batch;
+    of_plan.batch = job.samples_per_step();
     of_plan.rows = keys[0].rows;
     std::vector<std::size_t> scratch;
     const auto says_memory = [](const MachineDevice& device) { return device.memory_bytes > 0; };
@@ -168,12 +171,20 @@ Engine::Engine(const JobSpec& job, const Network& network, const std::vector<Pla
     if (std::find(keys_.begin(), keys_.end(), key) != keys_.end() || key.rows == 0) continue;
     keys_.push_back(key);
     of_plan.mode = key.mode;
-    of_plan.batch = std::max(job.data.batch, key.rows);
+    of_plan.batch = std::max(job.samples_per_step(), key.rows);
     of_plan.rows = key.rows;
     plans.push_back(build_plan(network, of_plan));
     most_rows = std::max(most_rows, key.rows);
   }
   prediction_.simulation = simulate(plans[0], prediction_.machine);
+  if (of_plan.updates && of_plan.device_states) {
+    of_plan.mode = PlanMode::average;
+    keys_.push_back({PlanMode::average, 0});
+    plans.push_back(build_plan(network, of_plan));
+    prediction_.average_seconds = step_seconds(plans.back(), prediction_.machine);
+    prediction_.average_bytes = plans.back().exchange_bytes() + plans.back().remote_read_bytes;
+    prediction_.average_every = job.solver.rule.steps_between_averages();
+  }
   losses_.resize(static_cast<std::size_t>(most_rows));
   ranks_.resize(static_cast<std::size_t>(most_rows));
   runner_ = std::make_unique<LocalRunner>(std::move(devices), std::move(backend), std::move(plans), options);
@@ -227,6 +238,10 @@ std::vector<float> Engine::predict(std::int64_t rows, const void* batch) {
                   static_cast<std::size_t>(part.count) * classes * sizeof(float));
   }
   return probabilities;
+}
+
+void Engine::average_states() {
+  if (prediction_.average_every > 0) runner_->run(plan_index({PlanMode::average, 0}), {});
 }
 
 void Engine::initialise(std::uint64_t seed) {

@@ -53,6 +53,9 @@ class Engine {
   // Class probabilities of `rows` samples, row-major; for PlanMode::predict.
   std::vector<float> predict(std::int64_t rows, const void* batch);
 
+  // Where devices have states of their own, those become their mean.
+  void average_states();
+
   void initialise(std::uint64_t seed);
   LocalRunner& runner() { return *runner_; }
   const LocalRunner& runner() const { return *runner_; }

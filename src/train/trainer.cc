@@ -79,11 +79,11 @@ Trainer::Trainer(const JobSpec& job, bool trace) : job_(job), network_(build_net
     test_ = make_dataset(*job.data.test, network_.input, job.seed, Split::test);
     validate(*test_, classes);
   }
-  const std::int64_t batch = job.data.batch, samples = train_->size();
+  const std::int64_t batch = job.samples_per_step(), samples = train_->size();
   steps_per_epoch_ = (samples + batch - 1) / batch;
   std::vector<PlanKey> keys{{PlanMode::train, std::min(batch, samples)}, {PlanMode::train, samples % batch}};
   if (test_) {
-    for (const PlanKey& key : evaluation_keys(batch, test_->size())) keys.push_back(key);
+    for (const PlanKey& key : evaluation_keys(job.data.batch, test_->size())) keys.push_back(key);
   }
   RunnerOptions options;
   options.trace = trace;
@@ -95,7 +95,7 @@ Trainer::~Trainer() = default;
 
 void Trainer::start_loader(std::int64_t epochs) {
   BatchLoaderOptions options;
-  options.batch = job_.data.batch;
+  options.batch = job_.samples_per_step();
   options.seed = job_.seed;
   options.order = job_.data.order;
   options.epochs = epochs;
@@ -125,6 +125,9 @@ BatchResult Trainer::step(const StagedBatch& batch) {
                     (layer.empty() ? error.what() : layer) + "; a smaller rate or clip_norm may help");
   }
   ++position_.step;
+  if (const std::int64_t every = engine_->prediction().average_every; every > 0 && position_.step % every == 0) {
+    engine_->average_states();
+  }
   if (++position_.batch_in_epoch == steps_per_epoch_) {
     ++position_.epoch;
     position_.batch_in_epoch = 0;
@@ -191,8 +194,9 @@ void Trainer::begin(const TrainOptions& options, RunFolder& folder) {
                      " (--resume would continue it)");
     }
   }
-  if (job_.data.batch > train_->size()) {
-    options.notice("data.batch is " + std::to_string(job_.data.batch) + ", but there are " +
+  if (job_.samples_per_step() > train_->size()) {
+    const std::string what = job_.solver.accumulate > 1 ? "data.batch x solver.accumulate" : "data.batch";
+    options.notice(what + " is " + std::to_string(job_.samples_per_step()) + ", but there are " +
                    std::to_string(train_->size()) + " samples: each step takes them all");
   }
   if (options.init && position_.step > 0)
@@ -237,6 +241,7 @@ const std::string& Trainer::train_fingerprint() {
 }
 
 void Trainer::save(const TrainOptions& options) {
+  engine_->average_states();  // a checkpoint has one state for each parameter, for any number of devices
   Checkpoint checkpoint{position_, identity(job_), train_fingerprint(), finite_parameters(), {}};
   for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
     for (std::size_t s = 0; s < states().size(); ++s) {
@@ -252,7 +257,7 @@ void Trainer::report(const BatchResult& result, Meter& meter, MetricsLog& metric
   const std::int64_t epoch = epoch_ended ? position_.epoch - 1 : position_.epoch;
   const double rate = rate_of(position_.step - 1, epoch);
   const double speed = meter.samples_per_second();
-  const double left = static_cast<double>((steps - position_.step) * job_.data.batch) / speed;
+  const double left = static_cast<double>((steps - position_.step) * job_.samples_per_step()) / speed;
   options.progress({position_.step, steps, epoch, job_.solver.epochs, result.loss(), rate, speed, std::max(left, 0.0)});
   if (position_.batch_in_epoch % report_interval(steps_per_epoch_) != 0) return;
   ordered_json line{{"step", position_.step},
@@ -381,7 +386,7 @@ ordered_json Trainer::summary(const Meter& meter, const std::optional<Evaluation
   ordered_json json{{"job", job_.name}, {"status", sha256.empty() ? "stopped" : "done"}, {"steps", position_.step}};
   json["total_steps"] = total_steps();
   if (!sha256.empty() && has_stalled() && position_.step < total_steps()) json["stopped_early"] = true;
-  json["samples"] = position_.epoch * train_->size() + position_.batch_in_epoch * job_.data.batch;
+  json["samples"] = position_.epoch * train_->size() + position_.batch_in_epoch * job_.samples_per_step();
   json["train_seconds"] = meter.step_seconds;
   if (meter.steps > 0) json["samples_per_second"] = meter.samples_per_second();
   if (tested) json["test"] = to_json(*tested);
@@ -417,7 +422,7 @@ ordered_json Trainer::summary(const Meter& meter, const std::optional<Evaluation
   json["exchange"] = {{"bytes_per_step", plan.exchange_bytes()},
                       {"copied_bytes", engine_->runner().copied_bytes()},
                       {"remote_read_bytes_per_step", plan.remote_read_bytes},
-                      {"state_bytes_per_step", 0},
+                      {"state_bytes_per_step", engine_->prediction().state_bytes_per_step()},
                       {"waits_per_step", plan.waits()},
                       {"links", links}};
   json["input"] = {{"stages", ordered_json::array({{{"name", input.name},

@@ -183,7 +183,8 @@ class UpdateKernel final : public Kernel {
   void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues& values) override {
     const OmpThreads scope(threads_);
     product_.begin(arguments, scratch);
-    const UpdateCoefficients by(op_.rule, values.rate, values.step);
+    const UpdateCoefficients for_weight(op_.rule, values.rate, values.step);
+    const UpdateCoefficients for_bias(op_.bias_rule, values.rate, values.step);
     auto* dw = reinterpret_cast<float*>(scratch + dw_at_);
     auto* db = reinterpret_cast<float*>(scratch + db_at_);
     UpdateTarget weight{.w = floats_out(arguments, 2)}, bias{.w = floats_out(arguments, 3)};
@@ -196,8 +197,8 @@ class UpdateKernel final : public Kernel {
     std::int64_t first = 0;
     for (const std::int64_t outputs : pieces_) {
       product_.run(first, outputs, dw, db);
-      if (!update(by, dw, weight.from(first * op_.gradient.in), outputs * op_.gradient.in) ||
-          !update(by, db, bias.from(first), outputs)) {
+      if (!update(for_weight, dw, weight.from(first * op_.gradient.in), outputs * op_.gradient.in) ||
+          !update(for_bias, db, bias.from(first), outputs)) {
         throw NotFinite("the gradient is not finite");
       }
       first += outputs;

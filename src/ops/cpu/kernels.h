@@ -37,6 +37,7 @@ std::unique_ptr<Kernel> bind_kernel(const Add& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const SoftmaxCrossEntropy& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const Softmax& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const SumParts& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const AdagradScale& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const Update& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const SquaredNorms& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const ClipScale& op, BindContext& context);

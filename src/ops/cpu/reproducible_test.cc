@@ -129,6 +129,7 @@ std::vector<PieceCase> output_cases() {
                          out,
                          [in = in, out = out, rows](const Held& held) -> Op {
                            return FullyConnectedUpdate{{in, out, held.first, held.count, held.units, rows},
+                                                       UpdateRule::sgd(0.9, 5e-4),
                                                        UpdateRule::sgd(0.9, 5e-4)};
                          },
                          {0, 0, in, 1, in, 1},

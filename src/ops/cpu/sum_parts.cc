@@ -14,6 +14,10 @@ namespace hadal {
 
 namespace {
 
+HADAL_CLONES void scale_by(float factor, float* sum, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) sum[i] = sum[i] * factor;
+}
+
 HADAL_CLONES void add(const float* a, const float* b, float* sum, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) sum[i] = a[i] + b[i];
 }
@@ -36,6 +40,7 @@ class SumPartsKernel final : public LoopKernel {
           const std::int64_t count = std::min(kSumBlock, end - first);
           std::memcpy(sum + first, sum_block(parts, first, count, levels),
                       static_cast<std::size_t>(count) * sizeof(float));
+          if (op_.scale != 1) scale_by(op_.scale, sum + first, count);
         }
       }
     });

@@ -152,11 +152,11 @@ HADAL_CLONES void apply_with_copy(const UpdateCoefficients& by, const float* g, 
 
 UpdateCoefficients::UpdateCoefficients(const UpdateRule& rule, double learning_rate, std::uint64_t updates)
     : kind(rule.kind),
-      rate(static_cast<float>(learning_rate * bias_correction(rule, updates + 1).rate)),
+      rate(static_cast<float>(learning_rate * rule.rate_mult * bias_correction(rule, updates + 1).rate)),
       root(static_cast<float>(bias_correction(rule, updates + 1).root)),
       momentum(static_cast<float>(rule.momentum)),
       decay(static_cast<float>(rule.weight_decay)),
-      shrink(static_cast<float>(1 - learning_rate * rule.weight_decay)),
+      shrink(static_cast<float>(1 - learning_rate * rule.rate_mult * rule.weight_decay)),
       beta1(static_cast<float>(rule.beta1)),
       rest1(static_cast<float>(1 - rule.beta1)),
       beta2(static_cast<float>(rule.beta2)),

@@ -82,7 +82,8 @@ void run(const FullyConnectedUpdate& op, const Call& call) {
     bias_states[s] = call.written<Real>(next++);
   }
   Bf16* copy = op.copies ? call.written<Bf16>(next) : nullptr;
-  const UpdateStep<Real> update(op.rule, call.values.rate, call.values.step);
+  const UpdateStep<Real> update_weight(op.rule, call.values.rate, call.values.step);
+  const UpdateStep<Real> update_bias(op.bias_rule, call.values.rate, call.values.step);
   const auto at = [](const std::array<Real*, 2>& states, std::int64_t i) {
     return std::array<Real*, 2>{states[0] == nullptr ? nullptr : states[0] + i,
                                 states[1] == nullptr ? nullptr : states[1] + i};
@@ -90,10 +91,10 @@ void run(const FullyConnectedUpdate& op, const Call& call) {
   const std::int64_t in = op.gradient.in;
   for (std::int64_t output = 0; output < op.gradient.outputs; ++output) {
     const std::int64_t o = op.gradient.first_output + output;
-    update(bias_gradient(op.gradient, diff_destination, o), bias[output], at(bias_states, output));
+    update_bias(bias_gradient(op.gradient, diff_destination, o), bias[output], at(bias_states, output));
     for (std::int64_t i = 0; i < in; ++i) {
-      update(weight_gradient(op.gradient, source, diff_destination, o, i), weight[output * in + i],
-             at(weight_states, output * in + i));
+      update_weight(weight_gradient(op.gradient, source, diff_destination, o, i), weight[output * in + i],
+                    at(weight_states, output * in + i));
       if (copy != nullptr) copy[output * in + i] = Bf16(static_cast<float>(weight[output * in + i]));
     }
   }

@@ -72,6 +72,8 @@ void run(const Softmax& op, const Call& call);
 template <class Real>
 void run(const SumParts& op, const Call& call);
 template <class Real>
+void run(const AdagradScale& op, const Call& call);
+template <class Real>
 void run(const Update& op, const Call& call);
 template <class Real>
 void run(const SquaredNorms& op, const Call& call);

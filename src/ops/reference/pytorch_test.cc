@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 
 #include "ops/reference/named_arrays.h"
 #include "testing/fixtures.h"
+#include "testing/shared_data.h"
 
 namespace hadal::reference {
 namespace {
@@ -194,6 +196,79 @@ TEST(PyTorch, rules) {
       arrays.run(Update{1, static_cast<std::int64_t>(arrays["part"].size()), rule}, values);
       expect_near(arrays["weights"], step["weights"], 2e-6);
       ++values.step;
+    }
+  }
+}
+
+// PyTorch's own golden values (test/cpp/api/optim_baseline.h): Linear(2, 3), sigmoid, Linear(3, 1), sigmoid on three
+// samples; the loss is the sum of the outputs. Parameters: w1 [3, 2], b1 [3], w2 [3], b2.
+std::vector<double> baseline_gradient(const std::vector<double>& w) {
+  const double inputs[3][2] = {{0.1, 0.2}, {0.3, 0.4}, {0.5, 0.6}};
+  const auto sigmoid = [](double x) { return 1 / (1 + std::exp(-x)); };
+  std::vector<double> gradient(13);
+  for (const auto& x : inputs) {
+    double hidden[3], sum = w[12];
+    for (int i = 0; i < 3; ++i) {
+      hidden[i] = sigmoid(w[2 * i] * x[0] + w[2 * i + 1] * x[1] + w[6 + i]);
+      sum += w[9 + i] * hidden[i];
+    }
+    const double diff = sigmoid(sum) * (1 - sigmoid(sum));
+    gradient[12] += diff;
+    for (int i = 0; i < 3; ++i) {
+      gradient[9 + i] += diff * hidden[i];
+      const double diff_hidden = diff * w[9 + i] * hidden[i] * (1 - hidden[i]);
+      gradient[6 + i] += diff_hidden;
+      for (int j = 0; j < 2; ++j) gradient[2 * i + j] += diff_hidden * x[j];
+    }
+  }
+  return gradient;
+}
+
+TEST(PyTorch, optimizers_over_1000_steps) {
+  const auto file = testing::shared_folder() / "data/fixture_pytorch_optim/golden.csv";
+  std::ifstream golden(file);
+  if (!golden) GTEST_SKIP() << file.string() << " is not here";
+  struct Optimizer {
+    UpdateRule rule;
+    double rate, rate_decay = 0;
+  };
+  const std::map<std::string, Optimizer> optimizers = {
+      {"Adam", {{.kind = RuleKind::adam, .weight_decay = 1e-6, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8}, 1}},
+      {"Adagrad", {{.kind = RuleKind::adagrad, .weight_decay = 1e-6, .epsilon = 1e-10}, 1, 1e-3}},
+      {"RMSprop",
+       {{.kind = RuleKind::rmsprop, .momentum = 0.9, .weight_decay = 1e-6, .beta2 = 0.99, .epsilon = 1e-8}, 0.1}},
+      {"SGD", {UpdateRule::sgd(0.9, 1e-6), 0.1}}};
+  std::string line;
+  std::getline(golden, line);  // the names of the columns
+  std::map<std::string, std::map<int, std::vector<double>>> expected;
+  int values_read = 0;
+  while (std::getline(golden, line)) {
+    std::istringstream fields(line);
+    std::string name, field;
+    std::getline(fields, name, ',');
+    std::getline(fields, field, ',');
+    std::vector<double>& values = expected[name][std::stoi(field)];
+    for (; std::getline(fields, field, ','); ++values_read) values.push_back(std::stod(field));
+  }
+  EXPECT_EQ(values_read, 208);
+  for (const auto& [name, by_step] : expected) {
+    const Optimizer& optimizer = optimizers.at(name);
+    NamedArrays<double> arrays;
+    arrays["weights"] = {-0.2109, -0.4976, -0.1413, -0.3420, -0.2524, 0.6976, -0.1085,
+                         -0.2979, 0.6892,  -0.0508, -0.3941, -0.2843, -0.0711};
+    for (const std::string& state : optimizer.rule.states()) arrays[state].resize(13);
+    StepValues values;
+    for (int step = 0; step <= 1000; ++step) {
+      values.step = static_cast<std::uint64_t>(step);
+      values.rate = static_cast<float>(optimizer.rate / (1 + step * optimizer.rate_decay));
+      arrays["part"] = baseline_gradient(arrays["weights"]);
+      arrays.run(Update{1, 13, optimizer.rule}, values);
+      if (!by_step.contains(step)) continue;
+      for (std::size_t i = 0; i < 13; ++i) {
+        const double value = by_step.at(step)[i];
+        EXPECT_NEAR(arrays["weights"][i], value, 5e-4 + 1e-3 * std::abs(value))
+            << name << ", step " << step << ", parameter " << i;
+      }
     }
   }
 }

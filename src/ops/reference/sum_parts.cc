@@ -15,7 +15,7 @@ template <class Real>
 void run(const SumParts& op, const Call& call) {
   const auto parts = call.arguments.first(static_cast<std::size_t>(op.parts));
   Real* sum = call.written<Real>(parts.size());
-  for (std::int64_t i = 0; i < op.elements; ++i) sum[i] = sum_by_halves<Real>(parts, i);
+  for (std::int64_t i = 0; i < op.elements; ++i) sum[i] = sum_by_halves<Real>(parts, i) * static_cast<Real>(op.scale);
 }
 
 template float sum_by_halves<float>(std::span<std::byte* const>, std::int64_t);

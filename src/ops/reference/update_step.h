@@ -16,11 +16,11 @@ class UpdateStep {
   // Of the update after `updates` others, by `rate`.
   UpdateStep(const UpdateRule& rule, double rate, std::uint64_t updates)
       : kind_(rule.kind),
-        rate_(static_cast<Real>(rate * bias_correction(rule, updates + 1).rate)),
+        rate_(static_cast<Real>(rate * rule.rate_mult * bias_correction(rule, updates + 1).rate)),
         root_(static_cast<Real>(bias_correction(rule, updates + 1).root)),
         momentum_(static_cast<Real>(rule.momentum)),
         decay_(static_cast<Real>(rule.weight_decay)),
-        shrink_(static_cast<Real>(1 - rate * rule.weight_decay)),
+        shrink_(static_cast<Real>(1 - rate * rule.rate_mult * rule.weight_decay)),
         beta1_(static_cast<Real>(rule.beta1)),
         rest1_(static_cast<Real>(1 - rule.beta1)),
         beta2_(static_cast<Real>(rule.beta2)),
