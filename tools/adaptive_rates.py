@@ -55,7 +55,7 @@ exchange: {{topology: line}}
 
 def train(folder, name, rate, seed, devices=DEVICES):
     run = folder / f"{name}-{rate:g}-{seed}-{devices}".replace(", ", "-").replace(" ", "-")
-    path = run.with_suffix(".yaml")
+    path = folder / f"{run.name}.yaml"
     path.write_text(job(name, rate, seed, devices))
     subprocess.run([HADAL, "train", path, "--out", run], check=True, capture_output=True)
     summary = json.loads((run / "summary.json").read_text())
