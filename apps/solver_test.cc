@@ -55,6 +55,21 @@ TEST(Accumulate, takes_the_memory_of_one_batch_for_activations) {
   EXPECT_LT(activations(passes), 0.4 * activations(big));
 }
 
+// The model has the moving means, and evaluation uses them.
+TEST(BatchNorm, is_evaluated_by_its_moving_means) {
+  SmallWorkplace place;
+  const CommandResult run =
+      place.hadal(train("run", {"network.layers.2={batch_norm: {name: norm}}", "reproducible=false"}));
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const json tested = place.summary("run").at("test");
+  EXPECT_LT(tested.at("loss"), 2.2);
+  const CommandResult result = place.hadal({"eval", "run", "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NEAR(json::parse(result.out).at("loss").get<double>(), tested.at("loss").get<double>(), 1e-6);
+  EXPECT_THAT(place.read("run/model.safetensors"),
+              ::testing::AllOf(HasSubstr("\"norm.running_mean\""), HasSubstr("\"norm.running_variance\"")));
+}
+
 // Six devices in a line; epochs are short enough for a few averages.
 const std::vector<std::string> kLine{"reproducible=false", "exchange.topology=line",
                                      "parallel.devices=[fake:0, fake:1, fake:2, fake:3, fake:4, fake:5]"};

@@ -3,7 +3,7 @@
 
 usage: adaptive_rates.py [HADAL] > docs/adaptive_rates.md      HADAL: the command, build/release/hadal unless given
 
-Trains on MNIST (tools/fetch_mnist fetches it into data/mnist where it is missing); takes some ten minutes.
+Trains on MNIST (tools/fetch_mnist fetches it into data/mnist where it is missing); takes some minutes.
 """
 import array
 import concurrent.futures
@@ -22,7 +22,7 @@ MNIST = ROOT / "data/mnist"
 ACOUSTIC = ROOT / "examples/acoustic_mlp.yaml"
 SERVER = ROOT / "examples/machines/reference_server.yaml"
 
-DEVICES, BATCH, EPOCHS, EVERY = 6, 120, 4, 10
+DEVICES, BATCH, EPOCHS, EVERY = 6, 240, 2, 10
 TUNING_SEED, SEEDS = 1, (2, 3, 4)
 SGD = "plain SGD"
 OWNER, APPROXIMATE, FULL = (f"adagrad, {kind}" for kind in ("owner", "approximate", "full"))
@@ -47,7 +47,7 @@ network:
   layers: [fully_connected: {{out: 256}}, relu, fully_connected: {{out: 128}}, relu, fully_connected: {{out: 10}}]
 data: {{train: {data("train")}, test: {data("t10k")}, batch: {BATCH}}}
 solver: {{epochs: {EPOCHS}, rule: {rule(name, rate)}}}
-checkpoint: {{every_steps: 500, keep: 1}}
+checkpoint: {{every_steps: 250, keep: 1}}
 parallel: {{devices: [{", ".join(f"fake:{d}" for d in range(devices))}]}}
 exchange: {{topology: line}}
 """

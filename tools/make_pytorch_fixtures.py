@@ -168,6 +168,9 @@ def initial_parameters(job):
             fan_in = torch.Size(shape[1:]).numel()
             parameters[name + ".weight"] = (torch.randn(*shape) / fan_in ** 0.5).double()
             parameters[name + ".bias"] = (torch.randn(shape[0]) * 0.1).double()
+        if kind == "batch_norm":
+            for part, start in (("weight", 1), ("bias", 0), ("running_mean", 0), ("running_variance", 1)):
+                parameters[name + "." + part] = torch.full((source.shape[1],), float(start)).double()
         activations[name] = forward_layer(name, kind, [activations[i] for i in inputs], options, parameters)
     return parameters
 
@@ -179,6 +182,12 @@ def forward_layer(name, kind, sources, options, parameters):
                         options.get("pad", 0), 1, options.get("groups", 1))
     if kind == "fully_connected":
         return F.linear(x.flatten(1), parameters[name + ".weight"], parameters[name + ".bias"])
+    if kind == "batch_norm":
+        running, learned = ([parameters[name + "." + part] for part in parts]
+                            for parts in (("running_mean", "running_variance"), ("weight", "bias")))
+        if len(x) == 1:  # only shapes are asked for
+            return x
+        return F.batch_norm(x, *running, *learned, True, options["momentum"], options["epsilon"])
     window = (options.get("kernel"), options.get("stride"), options.get("pad", 0))
     if kind == "max_pool":
         return F.max_pool2d(x, *window, 1, options.get("ceil", False))
@@ -208,11 +217,10 @@ def training(name, job, classes, batch=4, steps=5):
     parameters = initial_parameters(job)
     case = dict(name=name, job=job, batch=batch, initial={key: flat(value) for key, value in parameters.items()},
                 shapes={key: list(value.shape) for key, value in parameters.items()}, steps=[])
-    for parameter in parameters.values():
-        parameter.requires_grad_(True)
+    learned = [value.requires_grad_(True) for key, value in parameters.items() if ".running_" not in key]
     sgd = job["solver"]["rule"]["sgd"]
     clip_norm = job["solver"]["clip_norm"]
-    optimizer = torch.optim.SGD(parameters.values(), lr=sgd["rate"], momentum=sgd["momentum"],
+    optimizer = torch.optim.SGD(learned, lr=sgd["rate"], momentum=sgd["momentum"],
                                 weight_decay=sgd["weight_decay"])
     for _ in range(steps):
         inputs = pixels(batch, *job["network"]["input"])
@@ -220,9 +228,9 @@ def training(name, job, classes, batch=4, steps=5):
         optimizer.zero_grad()
         loss = F.cross_entropy(forward(job, parameters, inputs), labels)
         loss.backward()
-        gradients = {key: flat(value.grad) for key, value in parameters.items()}
+        gradients = {key: flat(value.grad) for key, value in parameters.items() if value.requires_grad}
         limit = float("inf") if clip_norm == "none" else clip_norm
-        norm = torch.nn.utils.clip_grad_norm_(parameters.values(), limit)
+        norm = torch.nn.utils.clip_grad_norm_(learned, limit)
         optimizer.step()
         case["steps"].append(dict(inputs=flat(inputs), labels=flat(labels), loss=number(loss.item()),
                                   gradients=gradients, norm=number(norm.item()),
@@ -250,9 +258,15 @@ def trainings():
                       {"average_pool": {"kernel": 2, "stride": 1, "pad": 1}},
                       "sigmoid",
                       {"fully_connected": {"out": 3}}]}
+    normalised = {"input": [2, 6, 6],
+                  "layers": [{"conv": {"out": 4, "kernel": 3, "pad": 1}},
+                             {"batch_norm": {"momentum": 0.1, "epsilon": 1e-05}}, "relu",
+                             {"max_pool": {"kernel": 2, "stride": 2}}, {"fully_connected": {"out": 8}},
+                             {"batch_norm": {"momentum": 0.3, "epsilon": 0.01}}, "tanh", {"fully_connected": {"out": 4}}]}
     return [training("chain", {"network": chain, "solver": solver(0.1)}, 5),
             training("chain, clipped", {"network": chain, "solver": solver(0.1, 0.5)}, 5),
-            training("concat and add", {"network": dag, "solver": solver(0.01)}, 3)]
+            training("concat and add", {"network": dag, "solver": solver(0.01)}, 3),
+            training("batch norm", {"network": normalised, "solver": solver(0.1)}, 4, batch=6)]
 
 
 def rules():

@@ -134,6 +134,9 @@ class Stream {
   }
 
   virtual StreamCounters counters() const = 0;
+
+  // After synchronize(): the item at which the last program was cut short; nullptr where it came to its end.
+  virtual const Item* stopped_at() const = 0;
 };
 
 // What an item failed with: synchronize() throws this; the runner adds the step's name.

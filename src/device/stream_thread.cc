@@ -146,7 +146,8 @@ void StreamThread::set_up_thread() const {
 
 void StreamThread::run_program() {
   Clock::time_point begin = Clock::now();
-  const Item* item = program_->items.data();
+  const Item*& item = stopped_at_;
+  item = program_->items.data();
   try {
     for (std::size_t i = 0; i < program_->items.size(); ++i, ++item) {
       const bool works = item->kind == Item::Kind::run || item->kind == Item::Kind::copy;
@@ -161,6 +162,7 @@ void StreamThread::run_program() {
       if (!spans_.empty()) spans_[i] = {nanoseconds(begin), nanoseconds(end)};
       begin = end;
     }
+    item = nullptr;
     return;
   } catch (const StepError& error) {
     error_ = error;

@@ -32,6 +32,7 @@ class StreamThread : public Stream {
   void run(const Program& program, const StepValues& values, Deadline deadline, Abort& abort,
            std::span<Span> spans) override;
   StreamCounters counters() const override;
+  const Item* stopped_at() const override { return stopped_at_; }
 
  protected:
   // Blocks until a copy that began at `begin` may arrive. False where the round was aborted meanwhile.
@@ -54,6 +55,7 @@ class StreamThread : public Stream {
 
   // What was submitted: written by the caller before submitted_ advances, read by the thread until ended_ does.
   const Program* program_ = nullptr;
+  const Item* stopped_at_ = nullptr;
   StepValues values_;
   Deadline deadline_;
   Abort* abort_ = nullptr;

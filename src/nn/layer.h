@@ -75,12 +75,23 @@ struct LrnOptions {
   float alpha = 1e-4f, beta = 0.75f, k = 1;
 };
 
+// Batch normalisation by channel (Ioffe and Szegedy 2015), the statistics over all rows of a pass on all devices:
+//   y = weight (x - mean) / sqrt(variance + epsilon) + bias
+// In training by the batch's mean and (biased) variance, of which moving means are kept, that of the unbiased variance:
+// running = (1 - momentum) running + momentum batch's. Elsewhere by the moving means. As PyTorch's BatchNorm.
+struct BatchNormOptions {
+  float epsilon = 1e-5f;
+  double momentum = 0.1;
+  InitOptions init{{Initializer::Kind::constant, 1}, {Initializer::Kind::constant, 0}};
+  Multipliers rate_mult, decay_mult;
+};
+
 struct FlattenOptions {};
 struct ConcatOptions {};  // along the first dimension of a sample
 struct AddOptions {};
 
 using LayerOptions = std::variant<ConvOptions, PoolOptions, FullyConnectedOptions, ActivationOptions, DropoutOptions,
-                                  LrnOptions, FlattenOptions, ConcatOptions, AddOptions>;
+                                  LrnOptions, BatchNormOptions, FlattenOptions, ConcatOptions, AddOptions>;
 
 struct LayerSpec {
   std::string type;               // as in job.yaml: "conv", "max_pool", ...

@@ -165,6 +165,22 @@ class Builder {
     add_parameters({o.out, in}, o, in, o.out);
   }
 
+  void infer(const BatchNormOptions& o) {
+    same_as_input();
+    const Shape channels{input()[0]};
+    add_parameters(channels, o, 1, 1);
+    const auto add_running = [&](const char* name, float start) {
+      network_.parameters.push_back({.name = layer_.name + name,
+                                     .layer = static_cast<int>(network_.layers.size()),
+                                     .shape = channels,
+                                     .init = {Initializer::Kind::constant, start},
+                                     .learned = false});
+      return static_cast<int>(network_.parameters.size()) - 1;
+    };
+    layer_.running_mean = add_running(".running_mean", 0);
+    layer_.running_variance = add_running(".running_variance", 1);
+  }
+
   void infer(const ActivationOptions&) { same_as_input(); }
   void infer(const DropoutOptions&) { same_as_input(); }
 
@@ -229,7 +245,7 @@ Network build_network(const NetworkSpec& spec) { return Builder(spec).build(); }
 
 std::int64_t Network::parameter_elements() const {
   std::int64_t sum = 0;
-  for (const Parameter& parameter : parameters) sum += elements(parameter.shape);
+  for (const Parameter& parameter : parameters) sum += parameter.learned ? elements(parameter.shape) : 0;
   return sum;
 }
 

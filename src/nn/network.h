@@ -9,8 +9,8 @@ namespace hadal {
 
 inline constexpr int kNetworkInput = -1;
 
-// One array of learned numbers, [out, ...]: [out, in] for fully_connected, [out, in/groups, kernel, kernel] for conv,
-// [out] for biases: as PyTorch has them.
+// One array of a model's numbers, [out, ...]: [out, in] for fully_connected, [out, in/groups, kernel, kernel] for conv,
+// [out] for biases and all of batch_norm's: as PyTorch has them.
 struct Parameter {
   std::string name;  // "conv1.weight"
   int layer = 0;
@@ -18,14 +18,16 @@ struct Parameter {
   Initializer init;
   std::int64_t fan_in = 1, fan_out = 1;
   double rate_mult = 1, decay_mult = 1;  // of the update rule's rate and weight decay
+  bool learned = true;                   // by gradients; false: a moving mean
 };
 
 struct Layer {
   std::string name, type;
   LayerOptions options;
-  std::vector<int> inputs;         // layers, or kNetworkInput
-  Shape output;                    // of one sample
-  int weight = -1, bias = -1;      // indices into Network::parameters, -1: none
+  std::vector<int> inputs;     // layers, or kNetworkInput
+  Shape output;                // of one sample
+  int weight = -1, bias = -1;  // indices into Network::parameters, -1: none
+  int running_mean = -1, running_variance = -1;
   std::int64_t forward_flops = 0;  // of one sample: 2 for each multiply-add
   bool learns = false;             // something at or below it has parameters: a gradient must reach its output
 };
@@ -37,7 +39,7 @@ struct Network {
   std::vector<Parameter> parameters;
 
   const Shape& shape_of(int layer) const { return layer == kNetworkInput ? input : layers[layer].output; }
-  std::int64_t parameter_elements() const;
+  std::int64_t parameter_elements() const;  // that are learned
 
   // FLOPs of one sample in a training step: forward, weight gradient, and data gradient where something below learns.
   std::int64_t training_flops() const;

@@ -25,6 +25,10 @@ struct Rows {
   std::int64_t first = 0;  // index in the global batch: the counter of random numbers
   std::int64_t count = 0;
   std::vector<std::int64_t> units;
+
+  // All rows are one unit where there are none.
+  std::int64_t unit_count() const { return units.empty() ? 1 : static_cast<std::int64_t>(units.size()); }
+  std::int64_t unit(std::int64_t i) const { return units.empty() ? count : units[static_cast<std::size_t>(i)]; }
 };
 
 struct ConvShape {
@@ -104,6 +108,66 @@ struct LrnForward {
 struct LrnBackward {
   LrnShape shape;
   Rows rows;
+  Layout layout = Layout::canonical;
+  DType type = DType::f32;
+};
+
+// Batch normalisation (nn/layer.h, BatchNormOptions) of images of `pixels` places.
+struct BatchNormShape {
+  std::int64_t channels = 0, pixels = 0;
+  float epsilon = 0;
+
+  std::int64_t sums() const { return 2 * channels; }
+};
+
+// reads source; writes sums (f64) [units, 2, channels]: of each unit of the rows (of all where there are none) and each
+// channel the sum of its elements, then of their squares. A unit's bits depend on its rows alone.
+struct BatchNormSums {
+  BatchNormShape shape;
+  Rows rows;
+  Layout layout = Layout::canonical;
+  DType type = DType::f32;
+};
+
+// reads sums (f64) [parts, 2, channels]; writes mean, variance (biased) [channels], and with `running` (in place)
+// running_mean, running_variance. The parts are added in their order, and are of `rows` rows together.
+struct BatchNormStatistics {
+  BatchNormShape shape;
+  std::int64_t parts = 1, rows = 0;
+  double momentum = 0;
+  bool running = false;
+};
+
+// reads source, mean, variance, weight, bias; writes destination.
+struct BatchNormForward {
+  BatchNormShape shape;
+  Rows rows;
+  Layout layout = Layout::canonical;
+  DType type = DType::f32;
+};
+
+// reads source, diff_destination, mean, variance; writes sums (f64) [units, 2, channels] as BatchNormSums does: of
+// diff_destination times the normalised source, then of diff_destination.
+struct BatchNormBackwardSums {
+  BatchNormShape shape;
+  Rows rows;
+  Layout layout = Layout::canonical;
+  DType type = DType::f32;
+};
+
+// reads such sums of `parts`, of `rows` rows together; writes diff_weight, diff_bias [channels].
+struct BatchNormBackwardWeights {
+  BatchNormShape shape;
+  std::int64_t parts = 1, rows = 0;
+};
+
+// reads source, diff_destination, mean, variance, weight, diff_weight, diff_bias; writes diff_source. `batch_rows`:
+// that the statistics are of. With n their elements and x' the normalised source:
+//   diff_source = weight / sqrt(variance + epsilon) (diff_destination - diff_bias / n - x' diff_weight / n)
+struct BatchNormBackwardData {
+  BatchNormShape shape;
+  Rows rows;
+  std::int64_t batch_rows = 0;
   Layout layout = Layout::canonical;
   DType type = DType::f32;
 };
@@ -263,11 +327,12 @@ struct Convert {
   DType from = DType::f32, to = DType::bf16;
 };
 
-using Op =
-    std::variant<ConvForward, ConvBackwardData, ConvBackwardWeights, PoolForward, PoolBackward, LrnForward, LrnBackward,
-                 ActivationForward, ActivationBackward, Dropout, FullyConnectedForward, FullyConnectedBackwardData,
-                 FullyConnectedBackwardWeights, FullyConnectedUpdate, ConcatForward, ConcatBackward, Add,
-                 SoftmaxCrossEntropy, Softmax, SumParts, AdagradScale, Update, SquaredNorms, ClipScale, Convert>;
+using Op = std::variant<ConvForward, ConvBackwardData, ConvBackwardWeights, PoolForward, PoolBackward, LrnForward,
+                        LrnBackward, BatchNormSums, BatchNormStatistics, BatchNormForward, BatchNormBackwardSums,
+                        BatchNormBackwardWeights, BatchNormBackwardData, ActivationForward, ActivationBackward, Dropout,
+                        FullyConnectedForward, FullyConnectedBackwardData, FullyConnectedBackwardWeights,
+                        FullyConnectedUpdate, ConcatForward, ConcatBackward, Add, SoftmaxCrossEntropy, Softmax,
+                        SumParts, AdagradScale, Update, SquaredNorms, ClipScale, Convert>;
 
 // "conv_forward", ...
 std::string op_name(const Op& op);

@@ -171,6 +171,56 @@ Arguments list(const Softmax& o) {
   return {{"logits", Access::read, elements}, {"probabilities", Access::write, elements}};
 }
 
+std::int64_t elements_of(const BatchNormShape& shape, const Rows& rows) {
+  return rows.count * shape.channels * shape.pixels;
+}
+
+Arguments list(const BatchNormSums& o) {
+  return {{"source", Access::read, elements_of(o.shape, o.rows), o.type},
+          {"sums", Access::write, o.rows.unit_count() * o.shape.sums(), DType::f64}};
+}
+
+Arguments list(const BatchNormStatistics& o) {
+  Arguments arguments = {{"sums", Access::read, o.parts * o.shape.sums(), DType::f64},
+                         {"mean", Access::write, o.shape.channels},
+                         {"variance", Access::write, o.shape.channels}};
+  if (o.running) {
+    arguments.push_back({"running_mean", Access::update, o.shape.channels});
+    arguments.push_back({"running_variance", Access::update, o.shape.channels});
+  }
+  return arguments;
+}
+
+Arguments list(const BatchNormForward& o) {
+  const std::int64_t elements = elements_of(o.shape, o.rows), channels = o.shape.channels;
+  return {{"source", Access::read, elements, o.type}, {"mean", Access::read, channels},
+          {"variance", Access::read, channels},       {"weight", Access::read, channels},
+          {"bias", Access::read, channels},           {"destination", Access::write, elements, o.type}};
+}
+
+Arguments list(const BatchNormBackwardSums& o) {
+  const std::int64_t elements = elements_of(o.shape, o.rows), channels = o.shape.channels;
+  return {{"source", Access::read, elements, o.type},
+          {"diff_destination", Access::read, elements, o.type},
+          {"mean", Access::read, channels},
+          {"variance", Access::read, channels},
+          {"backward_sums", Access::write, o.rows.unit_count() * o.shape.sums(), DType::f64}};
+}
+
+Arguments list(const BatchNormBackwardWeights& o) {
+  return {{"backward_sums", Access::read, o.parts * o.shape.sums(), DType::f64},
+          {"diff_weight", Access::write, o.shape.channels},
+          {"diff_bias", Access::write, o.shape.channels}};
+}
+
+Arguments list(const BatchNormBackwardData& o) {
+  const std::int64_t elements = elements_of(o.shape, o.rows), channels = o.shape.channels;
+  return {{"source", Access::read, elements, o.type}, {"diff_destination", Access::read, elements, o.type},
+          {"mean", Access::read, channels},           {"variance", Access::read, channels},
+          {"weight", Access::read, channels},         {"diff_weight", Access::read, channels},
+          {"diff_bias", Access::read, channels},      {"diff_source", Access::write, elements, o.type}};
+}
+
 Arguments list(const SumParts& o) {
   Arguments arguments(static_cast<std::size_t>(o.parts), {"part", Access::read, o.elements});
   arguments.push_back({"sum", Access::write, o.elements});

@@ -269,6 +269,39 @@ void add_fully_connected(Cases& cases) {
   part("last", 22, 1);
 }
 
+// ---- batch norm
+
+void add_batch_norms(Cases& cases) {
+  struct Row {
+    const char* name;
+    std::int64_t batch, channels, pixels;
+    std::vector<std::int64_t> units;
+  };
+  const Row rows[] = {{"one element", 1, 1, 1, {}},   {"one channel", 4, 1, 30, {}},
+                      {"odd", 5, 13, 15, {}},         {"many channels", 2, 96, 9, {}},
+                      {"of a vector", 17, 37, 1, {}}, {"in units", 7, 6, 10, {2, 1, 4}},
+                      {"large", 8, 40, 260, {}}};
+  for (const Row& r : rows) {
+    for (const Layout layout : {Layout::canonical, Layout::channels_last}) {
+      const BatchNormShape shape{r.channels, r.pixels, 1e-3f};
+      const Rows of{.first = 0, .count = r.batch, .units = r.units};
+      const std::string name =
+          fmt::format("batch norm {}{}", r.name, layout == Layout::canonical ? "" : ", channels_last");
+      cases.push_back({name, BatchNormSums{shape, of, layout}});
+      cases.push_back({name, BatchNormForward{shape, of, layout}});
+      cases.push_back({name, BatchNormBackwardSums{shape, of, layout}});
+      cases.push_back({name, BatchNormBackwardData{shape, of, 2 * r.batch, layout}});
+    }
+  }
+  for (const std::int64_t parts : {1, 3, 12}) {
+    const BatchNormShape shape{11, 10, 1e-3f};
+    const std::string name = fmt::format("batch norm of {} parts", parts);
+    cases.push_back({name, BatchNormStatistics{shape, parts, 12 * parts, 0.1, false}});
+    cases.push_back({name + ", running", BatchNormStatistics{shape, parts, 12 * parts, 0.1, true}});
+    cases.push_back({name, BatchNormBackwardWeights{shape, parts, 12 * parts}});
+  }
+}
+
 // ---- losses
 
 void add_losses(Cases& cases) {
@@ -371,6 +404,7 @@ const std::vector<ConformanceCase>& conformance_cases() {
     add_dropouts(all_cases);
     add_joins(all_cases);
     add_fully_connected(all_cases);
+    add_batch_norms(all_cases);
     add_losses(all_cases);
     add_updates(all_cases);
     add_bf16(all_cases);

@@ -17,7 +17,7 @@ const Options* as(const Layer& layer) {
 
 // Layers that keep any layout of their input as it is.
 bool keeps_layout(const Layer& layer) {
-  return as<ActivationOptions>(layer) || as<AddOptions>(layer) || as<LrnOptions>(layer);
+  return as<ActivationOptions>(layer) || as<AddOptions>(layer) || as<LrnOptions>(layer) || as<BatchNormOptions>(layer);
 }
 
 // Layers that take and give images in any layout.
@@ -73,6 +73,9 @@ PlanBuilder::PlanBuilder(const Network& network, const PlanOptions& options) : n
   owned_of_layer_.resize(layers);
   workspaces_.assign(layers, std::vector<int>(options.devices.size(), -1));
   gradients_.resize(layers);
+  means_.resize(layers);
+  variances_.resize(layers);
+  pass_gradients_.resize(layers);
   consumers_.resize(layers + 1);
   values_.resize(layers + 1);
   diffs_.resize(layers + 1);
@@ -314,7 +317,7 @@ void PlanBuilder::place_persistent() {
                                  ? add_tensor(parameter.name, d, TensorKind::parameter, elements(parameter.shape), type)
                                  : place.tensor[0]);
     }
-    for (int d = 0; d < device_count() && options_.updates && options_.device_states; ++d) {
+    for (int d = 0; d < device_count() && options_.updates && options_.device_states && parameter.learned; ++d) {
       place.squares.push_back(add_tensor(parameter.name + ".squares", d, TensorKind::state, elements(parameter.shape)));
     }
     plan_.parameters.push_back(std::move(place));
@@ -386,6 +389,7 @@ void PlanBuilder::forward(int l) {
     values_[l + 1] = add_rows(l, layer.name, TensorKind::activation, type_of(l), elements(layer.output),
                               full_value_[l + 1], layouts_[l + 1]);
   }
+  if (training() && as<BatchNormOptions>(layer)) batch_norm_statistics(l);
   const std::int64_t in_elements = elements(network_.shape_of(layer.inputs[0]));
   for (int d = 0; d < device_count(); ++d) {
     if (!works(d)) continue;
@@ -393,6 +397,9 @@ void PlanBuilder::forward(int l) {
     std::vector<Range> reads;
     for (const int input : layer.inputs) {
       if (!in_place) reads.push_back(value(input, d));
+    }
+    if (as<BatchNormOptions>(layer)) {
+      for (const Range& range : statistics_of(l, d)) reads.push_back(range);
     }
     if (layer.weight >= 0) {
       for (const int p : {layer.weight, layer.bias}) reads.push_back(whole(plan_.parameters[p].tensor[d]));
@@ -412,6 +419,8 @@ void PlanBuilder::forward(int l) {
       }
     } else if (as<LrnOptions>(layer)) {
       op = LrnForward{lrn_shape(layer), rows, source, type};
+    } else if (as<BatchNormOptions>(layer)) {
+      op = BatchNormForward{batch_norm_shape(l), rows, source, type};
     } else if (const auto* o = as<FullyConnectedOptions>(layer)) {
       op = FullyConnectedForward{in_elements, o->out, rows, type, type_of(l)};
     } else if (const auto* activation = as<ActivationOptions>(layer)) {
@@ -501,6 +510,7 @@ void PlanBuilder::backward(int l) {
     }
     return;
   }
+  if (as<BatchNormOptions>(layer)) batch_norm_gradient(l);
   const bool in_place = diff_in_place(l);
   std::vector<RowTensor> input_diffs(layer.inputs.size());
   for (std::size_t i = 0; i < layer.inputs.size(); ++i) {
@@ -537,6 +547,12 @@ void PlanBuilder::backward(int l) {
     } else if (as<LrnOptions>(layer)) {
       op = LrnBackward{lrn_shape(layer), rows, source, type};
       reads.insert(reads.begin(), value(layer.inputs[0], d));
+    } else if (as<BatchNormOptions>(layer)) {
+      op = BatchNormBackwardData{batch_norm_shape(l), rows, rows_of_pass(), source, type};
+      const auto& [weight, bias] = pass_gradients_[l][d];
+      reads = {value(layer.inputs[0], d), diff(l, d)};
+      for (const Range& range : statistics_of(l, d)) reads.push_back(range);
+      for (const Range& range : {whole(plan_.parameters[layer.weight].tensor[d]), weight, bias}) reads.push_back(range);
     } else if (const auto* o = as<FullyConnectedOptions>(layer)) {
       op = FullyConnectedBackwardData{in_elements, o->out, rows, type};
       reads.push_back(whole(plan_.parameters[layer.weight].tensor[d]));
@@ -555,7 +571,8 @@ void PlanBuilder::backward(int l) {
   for (std::size_t i = 0; i < layer.inputs.size(); ++i) {
     if (wanted[i]) give_diff(l, i, input_diffs[i]);
   }
-  if (layer.weight >= 0 && plan_.content[l] != ExchangeContent::factors) backward_weights(l);
+  if (plan_.content[l] == ExchangeContent::gradients) backward_weights(l);
+  if (options_.device_states && layer.weight >= 0 && in_last_pass()) scale_by_own_squares(l);
 }
 
 // The gradient of a layer over each fixed part of the rows: a device's shards, or all its rows.
@@ -588,14 +605,13 @@ void PlanBuilder::backward_weights(int l) {
       compute(layer.name + ".backward_weights", d, l, std::move(op), std::move(reads),
               {whole(part.weight), whole(part.bias)});
       first += count;
-      if (fixed || pass_ == 0) {
+      if (fixed) {
         gradients_[l].push_back(std::move(part));
       } else {
         add_to_earlier_passes(l, part);
       }
     }
   }
-  if (options_.device_states && in_last_pass()) scale_by_own_squares(l);
 }
 
 // Where a sum may have any order, a device's part of a gradient is one sum that grows from pass to pass.
@@ -624,8 +640,9 @@ void PlanBuilder::scale_by_own_squares(int l) {
     const auto scale = [&](int parameter, int gradient) {
       const ParameterPlace& place = plan_.parameters[parameter];
       const UpdateRule rule = rule_of(parameter);
-      const double share =
-          static_cast<double>(plan_.device_rows[part.device].count) / static_cast<double>(options_.rows);
+      const bool of_all = plan_.content[l] == ExchangeContent::statistics;
+      const auto rows = static_cast<double>(of_all ? options_.rows : plan_.device_rows[part.device].count);
+      const double share = rows / static_cast<double>(options_.rows);
       std::vector<Range> reads;
       if (rule.weight_decay > 0) reads.push_back(whole(place.tensor[part.device]));
       const Range whole_gradient = whole(gradient);

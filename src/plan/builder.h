@@ -71,6 +71,16 @@ class PlanBuilder {
   const RowSpan& span_of(int device) const { return passes_[static_cast<std::size_t>(pass_)][device]; }
   bool in_last_pass() const { return pass_ + 1 == static_cast<int>(passes_.size()); }
 
+  // batch_norm.cc
+  BatchNormShape batch_norm_shape(int layer) const;
+  std::vector<Range> sums_of_all(int layer, const std::string& name,
+                                 const std::function<void(int, Range)>& compute_sums);
+  void batch_norm_statistics(int layer);
+  void batch_norm_gradient(int layer);
+  std::vector<Range> statistics_of(int layer, int device) const;
+  std::int64_t rows_of_pass() const;
+  std::int64_t parts_of_pass() const;
+
   // build.cc: steps
   void place_persistent();
   void load_batch();
@@ -152,7 +162,10 @@ class PlanBuilder {
   std::vector<RowTensor> values_, diffs_;                  // by layer + 1
   std::vector<std::vector<RowTensor>> diff_parts_;         // by layer + 1: what consumers gave
   std::vector<std::vector<int>> workspaces_;               // by layer, by device
-  std::vector<std::vector<GradientPart>> gradients_;       // by layer
+  // Of batch_norm layers, by layer and device: the statistics of a pass, and the gradients of weight and bias.
+  std::vector<std::vector<Range>> means_, variances_;
+  std::vector<std::vector<std::pair<Range, Range>>> pass_gradients_;
+  std::vector<std::vector<GradientPart>> gradients_;  // by layer
   RowTensor labels_;
 };
 

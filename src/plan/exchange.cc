@@ -110,6 +110,14 @@ void PlanBuilder::send_inputs(int l) {
 void PlanBuilder::gather(int l) {
   if (plan_.content[l] == ExchangeContent::factors) {
     gather_factors(l);
+  } else if (plan_.content[l] == ExchangeContent::statistics) {
+    for (const int index : owned_of_layer_[l]) {
+      const OwnedRange& owned = plan_.owned[index];
+      for (const GradientPart& part : gradients_[l]) {
+        const int tensor = owned.parameter == network_.layers[l].weight ? part.weight : part.bias;
+        if (part.device == owned.device) sources_[index] = {{tensor, owned.first, owned.count}};
+      }
+    }
   } else if (in_last_pass()) {
     gather_gradients(l);
   }

@@ -12,6 +12,8 @@ const char* to_string(ExchangeContent content) {
       return "gradients";
     case ExchangeContent::factors:
       return "factors";
+    case ExchangeContent::statistics:
+      return "statistics";
     default:
       return "none";
   }

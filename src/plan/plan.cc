@@ -45,6 +45,7 @@ std::size_t Plan::waits() const {
 ExchangeContent exchange_content(const Network& network, int l, const PlanOptions& options) {
   const Layer& layer = network.layers[l];
   if (layer.weight < 0) return ExchangeContent::automatic;
+  if (std::holds_alternative<BatchNormOptions>(layer.options)) return ExchangeContent::statistics;
   if (!std::holds_alternative<FullyConnectedOptions>(layer.options) || options.device_states)
     return ExchangeContent::gradients;
   const std::int64_t out = layer.output[0], in = elements(network.shape_of(layer.inputs[0]));

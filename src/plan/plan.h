@@ -23,7 +23,8 @@ namespace hadal {
 enum class PlanMode { train, evaluate, predict, average };
 
 // What travels to the owner of a fully-connected layer's parameters.
-enum class ExchangeContent { automatic, gradients, factors };
+// ... and of batch_norm's: `statistics` alone, sums over the rows of each device, which all get.
+enum class ExchangeContent { automatic, gradients, factors, statistics };
 
 struct PlanDevice {
   std::string name;

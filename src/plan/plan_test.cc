@@ -54,8 +54,10 @@ PlanOptions options_of(const Case& c) {
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  const std::vector<std::pair<std::string, NetworkSpec>> networks{
-      {"lenet", testing::small_lenet()}, {"dag", testing::small_dag()}, {"mlp", testing::small_mlp()}};
+  const std::vector<std::pair<std::string, NetworkSpec>> networks{{"lenet", testing::small_lenet()},
+                                                                  {"dag", testing::small_dag()},
+                                                                  {"mlp", testing::small_mlp()},
+                                                                  {"batch_norm", testing::small_batch_norm()}};
   for (const auto& [name, network] : networks) {
     for (const ExchangeTopology topology : kTopologies) {
       for (const int devices : {1, 2, 3, 6, 8}) {

@@ -143,6 +143,11 @@ bool is_scale(const Step& step) { return step.name.ends_with(".scale"); }
 
 bool is_gradient(const Step& step) { return step.name.ends_with(".backward_weights"); }
 
+// ... from rows, not from their sums as batch_norm's.
+bool is_gradient_of_rows(const Step& step) {
+  return is_gradient(step) && !std::holds_alternative<BatchNormBackwardWeights>(std::get<Compute>(step.body).op);
+}
+
 // Other steps keep their waits for each other.
 bool drop(Plan& plan, std::size_t step) {
   plan.steps.erase(plan.steps.begin() + static_cast<std::ptrdiff_t>(step));
@@ -197,7 +202,7 @@ const Damage kDamages[] = {
        --rows_of(plan.steps[step])->count;
        return true;
      },
-     is_gradient},
+     is_gradient_of_rows},
     {"a gradient is of rows that are another's too",
      [](Plan& plan, std::size_t step) {
        Rows* rows = rows_of(plan.steps[step]);
@@ -205,7 +210,7 @@ const Damage kDamages[] = {
        if (rows->first > 0) --rows->first;
        return true;
      },
-     is_gradient},
+     is_gradient_of_rows},
     {"factors are multiplied of fewer rows",
      [](Plan& plan, std::size_t step) {
        --rows_of(plan.steps[step])->count;
@@ -242,6 +247,16 @@ const Damage kDamages[] = {
        return true;
      },
      is_scale},
+    {"a device's rows are not summed", drop,
+     [](const Step& step) { return step.name.ends_with("_norm.sum") || step.name.ends_with(".backward_sum"); }},
+    {"the sums of a device are of fewer rows",
+     [](Plan& plan, std::size_t step) {
+       auto& op = std::get<Compute>(plan.steps[step].body).op;
+       if (auto* sums = std::get_if<BatchNormSums>(&op)) --sums->rows.count;
+       if (auto* sums = std::get_if<BatchNormBackwardSums>(&op)) --sums->rows.count;
+       return true;
+     },
+     [](const Step& step) { return step.name.ends_with("_norm.sum") || step.name.ends_with(".backward_sum"); }},
     {"a mean is a sum",
      [](Plan& plan, std::size_t step) {
        std::get<SumParts>(std::get<Compute>(plan.steps[step].body).op).scale = 1;
@@ -282,7 +297,7 @@ std::vector<PlanOptions> kinds_of_plans() {
 
 TEST(Exchange, the_check_finds_every_damaged_step) {
   std::map<std::string, int> applied;
-  for (const auto& spec : {testing::small_lenet(), testing::small_mlp()}) {
+  for (const auto& spec : {testing::small_lenet(), testing::small_mlp(), testing::small_batch_norm()}) {
     const Network network = build_network(spec);
     for (const PlanOptions& options : kinds_of_plans()) {
       const Plan whole = build_plan(network, options);

@@ -99,6 +99,7 @@ class Verifier {
         if (scale != 1) sum_of.push_back(mean_of(i, sum_of, scale));
       } else if (compute && std::holds_alternative<AdagradScale>(compute->op)) {
         scale(i, step.writes[0]);
+        grown_.insert(step.writes[1].tensor);
         continue;  // what is scaled stays what it was
       } else if (compute && std::holds_alternative<Update>(compute->op)) {
         const auto parts = static_cast<std::size_t>(std::get<Update>(compute->op).parts);
@@ -109,6 +110,16 @@ class Verifier {
         const auto& op = std::get<FullyConnectedBackwardWeights>(compute->op);
         note_gradient(i, op.rows);
         if (plan_.content[step.layer] == ExchangeContent::factors) check_factors(i, op);
+      } else if (compute && std::holds_alternative<BatchNormStatistics>(compute->op)) {
+        check_sums<BatchNormSums>(i, std::get<BatchNormStatistics>(compute->op).rows);
+      } else if (compute && std::holds_alternative<BatchNormForward>(compute->op)) {
+        check_statistics<BatchNormStatistics>(i, {1, 2});
+      } else if (compute && std::holds_alternative<BatchNormBackwardData>(compute->op)) {
+        check_statistics<BatchNormStatistics>(i, {2, 3});
+        check_statistics<BatchNormBackwardWeights>(i, {5, 6});
+      } else if (compute && std::holds_alternative<BatchNormBackwardWeights>(compute->op)) {
+        check_sums<BatchNormBackwardSums>(i, std::get<BatchNormBackwardWeights>(compute->op).rows);
+        gradients_[step.layer].insert(i);
       } else if (compute && std::holds_alternative<ConvBackwardWeights>(compute->op)) {
         note_gradient(i, std::get<ConvBackwardWeights>(compute->op).rows);
       }
@@ -122,6 +133,7 @@ class Verifier {
     }
     if (plan_.mode == PlanMode::train && error_.empty()) check_parts();
     if (plan_.mode == PlanMode::train && error_.empty()) check_new_values();
+    if (plan_.mode == PlanMode::train && error_.empty()) check_squares();
     if (plan_.mode == PlanMode::average && error_.empty()) check_means();
     return error_;
   }
@@ -191,7 +203,8 @@ class Verifier {
   // A gradient is scaled by its device's own squares: all of it, once.
   void scale(int i, const Range& gradient) {
     const auto parts = contents_[gradient.tensor].read(gradient.first, gradient.count);
-    if (parts.size() != 1 || gradient.count != plan_.tensors[gradient.tensor].elements) {
+    if (parts.size() != 1 || parts[0].second.sum_of.empty() ||
+        gradient.count != plan_.tensors[gradient.tensor].elements) {
       return fail(i, "scales a gradient that is not all there");
     }
     for (const Producer& producer : parts[0].second.sum_of) {
@@ -199,8 +212,21 @@ class Verifier {
     }
   }
 
+  // Each device's squares have grown by what its rows gave.
+  void check_squares() {
+    for (std::size_t p = 0; p < plan_.parameters.size(); ++p) {
+      const std::vector<int>& squares = plan_.parameters[p].squares;
+      for (std::size_t d = 0; d < squares.size(); ++d) {
+        if (plan_.device_rows[d].count == 0 || grown_.contains(squares[d])) continue;
+        error_ = fmt::format("{}: its squares of {} do not grow", plan_.devices[d].name, network_.parameters[p].name);
+        return;
+      }
+    }
+  }
+
   void check_means() {
     for (std::size_t p = 0; p < plan_.parameters.size(); ++p) {
+      if (!network_.parameters[p].learned) continue;
       std::vector<Producer> all;
       for (std::size_t d = plan_.devices.size(); d > 0; --d) all.push_back(state_of(d - 1, p));
       all.push_back(kMean);
@@ -247,10 +273,12 @@ class Verifier {
     const auto [sum_of, shift] = sum(i, parts, 0);
     if (!error_.empty()) return;
     // Gradients of factors hold the owner's outputs alone.
-    const bool of_factors = plan_.content[plan_.steps[i].layer] == ExchangeContent::factors;
+    const ExchangeContent content = plan_.content[plan_.steps[i].layer];
+    const bool of_factors = content == ExchangeContent::factors;
+    const bool alone = of_factors || content == ExchangeContent::statistics;  // each owner has the whole gradient
     std::vector<Producer> all;
     for (const int step : gradients_[plan_.steps[i].layer]) {
-      if (of_factors && plan_.steps[step].device != owned->device) continue;
+      if (alone && plan_.steps[step].device != owned->device) continue;
       all.push_back({step, write});
       if (of_factors) check_outputs(i, std::get<FullyConnectedBackwardWeights>(op_of(step)), *owned, write == 0);
     }
@@ -315,6 +343,42 @@ class Verifier {
     }
   }
 
+  // What a step of batch_norm reads are the sums of `rows` rows, no row twice.
+  template <class Sums>
+  void check_sums(int i, std::int64_t rows) {
+    const Range& range = plan_.steps[i].reads[0];
+    std::map<std::int64_t, std::int64_t> spans;  // by first row
+    for (const auto& [first, part] : contents_[range.tensor].read(range.first, range.count)) {
+      if (part.sum_of.size() != 1) return fail(i, "reads sums that are not all there");
+      const Step& by = plan_.steps[part.sum_of[0].step];
+      const auto* compute = std::get_if<Compute>(&by.body);
+      const auto* sums = compute ? std::get_if<Sums>(&compute->op) : nullptr;
+      if (sums == nullptr || by.layer != plan_.steps[i].layer || first + part.shift != 0 ||
+          part.end - first != by.writes[0].count || !spans.emplace(sums->rows.first, sums->rows.count).second) {
+        return fail(i, "reads something else for the sums of a device");
+      }
+      rows -= sums->rows.count;
+    }
+    for (auto span = spans.begin(); span != spans.end(); ++span) {
+      if (std::next(span) != spans.end() && span->first + span->second > std::next(span)->first) rows = -1;
+    }
+    if (rows != 0) fail(i, "reads sums that are not of each row once");
+  }
+
+  // These reads are all that one step of the kind gave for the layer.
+  template <class By>
+  void check_statistics(int i, std::initializer_list<std::size_t> reads) {
+    for (const std::size_t r : reads) {
+      const Range& range = plan_.steps[i].reads[r];
+      const auto parts = contents_[range.tensor].read(range.first, range.count);
+      const bool one = parts.size() == 1 && parts[0].second.sum_of.size() == 1 && parts[0].second.sum_of[0].step >= 0;
+      const Step* by = one ? &plan_.steps[parts[0].second.sum_of[0].step] : nullptr;
+      const auto* compute = by ? std::get_if<Compute>(&by->body) : nullptr;
+      if (compute && std::holds_alternative<By>(compute->op) && by->layer == plan_.steps[i].layer) continue;
+      return fail(i, "reads statistics that are not there");
+    }
+  }
+
   // The parts of a gradient are of all rows, each once.
   void check_parts() {
     for (auto& [layer, spans] : parts_) {
@@ -362,6 +426,7 @@ class Verifier {
   std::map<int, std::set<int>> gradients_;  // by layer: the steps that compute its gradient's parts
   std::map<int, std::vector<std::pair<std::int64_t, std::int64_t>>> parts_;  // and their rows, from and past
   std::set<Producer> scaled_;
+  std::set<int> grown_;                    // tensors of squares
   std::map<std::ptrdiff_t, int> updates_;  // by owned range: the step that updates it
   std::string error_;
 };

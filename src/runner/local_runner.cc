@@ -7,6 +7,7 @@
 #include <cstring>
 #include <numeric>
 #include <optional>
+#include <set>
 
 #include "base/error.h"
 #include "tensor/bf16.h"
@@ -17,6 +18,15 @@ namespace {
 
 constexpr std::size_t kCacheLine = 64, kPage = 4096;
 constexpr std::size_t kMaxTraceEvents = 2'000'000;
+
+// A step, and of a transfer what goes where: "fc.weight.send (fc.weight [0, 500) to fake:1)".
+std::string described(const Plan& plan, const Step& step) {
+  const auto* transfer = std::get_if<Transfer>(&step.body);
+  if (transfer == nullptr) return step.name;
+  const Range& range = step.reads[0];
+  return fmt::format("{} ({} [{}, {}) to {})", step.name, plan.tensors[range.tensor].name, range.first,
+                     range.first + range.count, plan.devices[transfer->to].name);
+}
 
 }  // namespace
 
@@ -153,15 +163,40 @@ void LocalRunner::run_streams(int index, const StepValues& values) {
 
 bool LocalRunner::trace_is_full() const { return trace_.size() > kMaxTraceEvents; }
 
+// The step that kept all from going on when the deadline ended a wait of `step`: from what it waits for to what that
+// waits for, to one that waits for nothing.
+int LocalRunner::stuck_step(const Plan& plan, int step) const {
+  std::set<int> seen{step};
+  for (bool deeper = true; deeper;) {
+    deeper = false;
+    for (const int wait : plan.steps[step].waits) {
+      const Step& awaited = plan.steps[wait];
+      const Item* item = devices_[awaited.device]->stream(awaited.stream).stopped_at();
+      if (item == nullptr || item->step > wait || !seen.insert(item->step).second) continue;
+      step = item->step;
+      deeper = item->kind == Item::Kind::wait;
+      break;
+    }
+  }
+  return step;
+}
+
 void LocalRunner::fail(int index, std::size_t stream, const StepError& error, const StepValues& values) const {
   const Plan& plan = bound_[index]->plan();
   const Step& step = plan.steps[error.step];
-  std::string message = devices_[stream / kStreamKinds]->name().to_string() + ": " + step.name + " at step " +
-                        std::to_string(values.step) + ": " + error.message;
+  std::string message = devices_[stream / kStreamKinds]->name().to_string() + ": " + described(plan, step) +
+                        " at step " + std::to_string(values.step) + ": " + error.message;
   if (error.cause == StepError::Cause::not_finite) throw Diverged(message, step.layer < 0);
   for (std::size_t i = 0; i < step.waits.size() && error.cause == StepError::Cause::deadline; ++i) {
     const Step& awaited = plan.steps[step.waits[i]];
-    message += (i ? ", " : "; it needs ") + awaited.name + " of " + plan.devices[awaited.device].name;
+    message += (i ? ", " : "; it needs ") + described(plan, awaited) + " of " + plan.devices[awaited.device].name;
+  }
+  if (error.cause == StepError::Cause::deadline) {
+    const int stuck = stuck_step(plan, error.step);
+    const bool awaited = std::find(step.waits.begin(), step.waits.end(), stuck) != step.waits.end();
+    const Step& last = plan.steps[stuck];
+    if (stuck != error.step && !awaited)
+      message += "; all wait for " + described(plan, last) + " of " + plan.devices[last.device].name;
   }
   throw DeviceError(message);
 }

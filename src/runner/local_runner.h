@@ -80,6 +80,7 @@ class LocalRunner {
   void run_guarded(int index, const StepValues& values);
   void check_memory() const;
   void set_access(int protection);
+  int stuck_step(const Plan& plan, int step) const;
   [[noreturn]] void fail(int index, std::size_t stream, const StepError& error, const StepValues& values) const;
 
   std::vector<std::unique_ptr<Device>> devices_;

@@ -59,6 +59,18 @@ void check_state_exchange(const JobSpec& job) {
          "scales gradients before they are sent: exchange.content cannot be factors");
 }
 
+// A batch in passes is normalised pass by pass, and how rows fall into passes depends on the devices.
+void check_passes(const JobSpec& job) {
+  if (job.solver.accumulate == 1 || !job.reproducible) return;
+  for (const LayerSpec& layer : job.network.layers) {
+    if (!std::holds_alternative<BatchNormOptions>(layer.options)) continue;
+    throw ConfigError(job.solver.accumulate_where,
+                      "solver.accumulate: " + std::to_string(job.solver.accumulate) +
+                          " with reproducible: true, and '" + layer.name +
+                          "' normalises each pass by itself: use accumulate: 1 and a larger batch");
+  }
+}
+
 }  // namespace
 
 JobSpec parse_job(const std::string& text, const std::string& file, const std::vector<Override>& overrides) {
@@ -75,6 +87,7 @@ JobSpec parse_job(const std::string& text, const std::string& file, const std::v
   check_devices(job);
   check_test_data(job);
   check_samples_per_step(job);
+  check_passes(job);
   check_state_exchange(job);
   return job;
 }

@@ -207,6 +207,8 @@ const BadLine kBadLines[] = {
      "be factors; use exchange: owner"},
     {10, "  rule: {adagrad: {rate: 0.1, average_every: 0}}",
      "10:46: solver.rule.adagrad.average_every must be a whole number from 1 to 1000000, not '0'"},
+    {5, "    - batch_norm: {epsilon: 0}", "5:29: batch_norm.epsilon must be a number above 0, at most 1, not '0'"},
+    {5, "    - batch_norm: {momentum: 2}", "5:30: batch_norm.momentum must be a number from 0 to 1, not '2'"},
     {kEnd, "  accumulate: 1048576", "11:15: solver.accumulate: a step of 4 x 1048576 samples is more than 1048576"},
     {5, "    - fully_connected: {out: 2, rate_mult: {bais: 2}}",
      "5:45: fully_connected.rate_mult has no option 'bais'; did you mean 'bias'?"},
@@ -245,6 +247,18 @@ TEST(ParseJob, refuses_with_position) {
   for (const BadLine& bad : kBadLines) {
     EXPECT_EQ(config_error([&] { tiny(bad.line, bad.text); }), "job.yaml:" + bad.message) << bad.text;
   }
+}
+
+TEST(ParseJob, refuses_batch_norm_in_passes_where_the_model_may_not_depend_on_devices) {
+  const std::string normalised = "    - batch_norm: {name: norm}\n    - fully_connected: {out: 2}";
+  const std::vector<Override> passes{{"solver.accumulate", "2"}};
+  EXPECT_EQ(parse_job(tiny_with(5, normalised), "job.yaml", passes).solver.accumulate, 2);
+  EXPECT_EQ(
+      config_error([&] {
+        parse_job(tiny_with(5, normalised), "job.yaml", {passes[0], {"reproducible", "true"}});
+      }),
+      "--set solver.accumulate=2: solver.accumulate: 2 with reproducible: true, and 'norm' normalises each pass by "
+      "itself: use accumulate: 1 and a larger batch");
 }
 
 TEST(ParseJob, refuses_whole_texts) {

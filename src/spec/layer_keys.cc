@@ -72,10 +72,10 @@ Key<InitOptions> initializer(const std::string& name, Initializer InitOptions::*
 }
 
 template <class Options>
-Key<Options> init_key() {
+Key<Options> init_key(const char* weights) {
   return section<Options>("init", &Options::init,
                           Keys<InitOptions>{
-                              initializer("weight", &InitOptions::weight, "xavier", "how the weights start"),
+                              initializer("weight", &InitOptions::weight, weights, "how the weights start"),
                               initializer("bias", &InitOptions::bias, "0", "how the biases start"),
                           },
                           "of its keys", "how the parameters start");
@@ -94,8 +94,8 @@ Key<Options> multipliers_key(const char* name, Multipliers Options::*place, cons
 
 // Of a layer with weights and biases.
 template <class Options>
-Keys<Options> with_parameters(Keys<Options> keys) {
-  keys.push_back(init_key<Options>());
+Keys<Options> with_parameters(Keys<Options> keys, const char* weights = "xavier") {
+  keys.push_back(init_key<Options>(weights));
   keys.push_back(multipliers_key("rate_mult", &Options::rate_mult,
                                  "what the rate is multiplied by for this layer; 0 keeps its parameters as they are"));
   keys.push_back(
@@ -132,6 +132,16 @@ Keys<LrnOptions> lrn_keys() {
       real<O>("beta", &O::beta, {0, 100}, "0.75", "exponent"),
       real<O>("k", &O::k, {1e-6, 1e6}, "1", "added to the mean square"),
   };
+}
+
+Keys<BatchNormOptions> batch_norm_keys() {
+  using O = BatchNormOptions;
+  return with_parameters<O>(
+      {
+          real<O>("epsilon", &O::epsilon, {.most = 1, .above_least = true}, "1e-05", "added to the variance"),
+          real<O>("momentum", &O::momentum, {.most = 1}, "0.1", "share of a batch in the moving means"),
+      },
+      "1");
 }
 
 Keys<FullyConnectedOptions> fully_connected_keys() {
@@ -248,6 +258,11 @@ const Keys<LayerSpec>& layer_types() {
                          .options = lrn_keys(),
                          .meaning = "local response normalisation across channels (Krizhevsky et al. 2012): x / (k + "
                                     "alpha / size * the sum of squares over the window)^beta"}),
+      layer<BatchNormOptions>({.name = "batch_norm",
+                               .options = batch_norm_keys(),
+                               .meaning =
+                                   "normalises each channel by the mean and variance of the batch on all devices, "
+                                   "elsewhere than in training by their moving means (Ioffe and Szegedy 2015)"}),
       layer<FlattenOptions>({.name = "flatten", .options = {}, .meaning = "one dimension for each sample"}),
       layer<ConcatOptions>({.name = "concat",
                             .options = {},

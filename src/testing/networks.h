@@ -54,6 +54,19 @@ inline NetworkSpec small_dag() {
           {}};
 }
 
+// Batch normalisation of images, of a sum that an activation overwrites, and of vectors.
+inline NetworkSpec small_batch_norm() {
+  return {
+      {2, 8, 8},
+      {layer("batch_norm", "input_norm", BatchNormOptions{}), conv("stem", {.out = 6, .kernel = 3, .pad = 1}),
+       layer("batch_norm", "stem_norm", BatchNormOptions{.momentum = 0.3}), activation("relu1", ActivationKind::relu),
+       conv("body", {.out = 6, .kernel = 3, .pad = 1}), layer("add", "sum", AddOptions{}, {"body", "relu1"}),
+       layer("batch_norm", "sum_norm", BatchNormOptions{}), activation("relu2", ActivationKind::relu),
+       max_pool("pool", 2, 2), fully_connected("wide", 96), layer("batch_norm", "wide_norm", BatchNormOptions{}),
+       activation("tanh", ActivationKind::tanh), fully_connected("out", 5)},
+      {}};
+}
+
 inline NetworkSpec small_mlp() {
   return {{40},
           {fully_connected("h1", 64), activation("s1", ActivationKind::sigmoid), fully_connected("h2", 64),

@@ -121,7 +121,10 @@ Checkpoint read_checkpoint(const std::string& path, const Network& network) {
     checkpoint.parameters.push_back(read(parameter.name));
     for (const std::string& state : state_names()) {
       const std::string name = parameter.name + "." + state;
-      if (file.contains(name)) checkpoint.states[state].push_back(read(name));
+      if (!file.contains(name)) continue;
+      std::vector<std::vector<float>>& values = checkpoint.states[state];
+      values.resize(checkpoint.parameters.size() - 1);  // what is not learned has none
+      values.push_back(read(name));
     }
   }
   return checkpoint;
@@ -140,6 +143,7 @@ void save_checkpoint(const std::string& folder, const Network& network, const Ch
       tensors.push_back({name, DType::f32, parameter.shape, std::as_bytes(std::span(values))});
     };
     add(parameter.name, checkpoint.parameters[p]);
+    if (!parameter.learned) continue;
     for (const auto& [state, values] : checkpoint.states) add(parameter.name + "." + state, values[p]);
   }
   Metadata metadata = metadata_of(checkpoint);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <span>
 
@@ -16,6 +17,12 @@ namespace {
 constexpr ExchangeTopology kAll[] = {ExchangeTopology::shared, ExchangeTopology::direct, ExchangeTopology::line,
                                      ExchangeTopology::tree, ExchangeTopology::ring};
 constexpr auto kSending = std::span(kAll).subspan(1);
+
+#ifdef HADAL_SANITIZED
+constexpr int kCounts[] = {2, 3, 6};  // slow there
+#else
+constexpr int kCounts[] = {2, 3, 4, 5, 6, 7, 8};
+#endif
 
 using testing::device_list;
 using testing::SmallTraining;
@@ -42,11 +49,16 @@ class Devices : public ::testing::TestWithParam<Case> {
     training.rate = GetParam().rate;
     return training;
   }
+  bool normalises() const {
+    const std::vector<LayerSpec>& layers = GetParam().network.layers;
+    return std::any_of(layers.begin(), layers.end(),
+                       [](const LayerSpec& layer) { return std::holds_alternative<BatchNormOptions>(layer.options); });
+  }
 };
 
 TEST_P(Devices, any_number_of_them_gives_the_same_bits_when_reproducible) {
   const auto one = testing::train(training());
-  for (const int count : {2, 3, 4, 5, 6, 7, 8}) {
+  for (const int count : kCounts) {
     SmallTraining many = training();
     many.devices = device_list("cpu", count);
     EXPECT_EQ(testing::train(many), one) << count << " cpu devices, shared";
@@ -93,6 +105,7 @@ TEST_P(Devices, any_number_and_content_gives_nearly_the_same_otherwise) {
 }
 
 TEST_P(Devices, a_batch_in_passes_gives_the_same_bits_when_reproducible) {
+  if (normalises()) GTEST_SKIP() << "passes are normalised each by itself";
   const auto one = testing::train(training());
   for (const std::int64_t rows : {12, 7, 1}) {
     SmallTraining passes = training();
@@ -107,6 +120,7 @@ TEST_P(Devices, a_batch_in_passes_gives_the_same_bits_when_reproducible) {
 }
 
 TEST_P(Devices, a_batch_in_passes_gives_nearly_the_same_otherwise) {
+  if (normalises()) GTEST_SKIP() << "passes are normalised each by itself";
   if (GetParam().precision == DType::bf16) GTEST_SKIP() << "a sum in another order may round to the next number";
   SmallTraining single = training();
   single.shards = 0;
@@ -147,6 +161,9 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"dag_bf16", testing::small_dag(), 0, false, DType::bf16},
         Case{"mlp_bf16_clipped", testing::small_mlp(), 0.05, false, DType::bf16},
         Case{"dag_bf16_on_reference", testing::small_dag(), 0, true, DType::bf16},
+        Case{"batch_norm", testing::small_batch_norm()}, Case{"batch_norm_clipped", testing::small_batch_norm(), 0.05},
+        Case{"batch_norm_on_reference", testing::small_batch_norm(), 0, true},
+        Case{"batch_norm_bf16", testing::small_batch_norm(), 0, false, DType::bf16},
         // A large epsilon: else they take the sign of a gradient that is all rounding.
         Case{"lenet_adagrad",
              testing::small_lenet(),
@@ -178,13 +195,16 @@ TEST_P(Devices, bf16_stays_near_fp32) {
   const auto expected = testing::train(fp32), result = testing::train(training());
   fp32.steps = 0;
   const auto start = testing::train(fp32);
+  double difference = 0, change = 0;  // of all: normalisation makes some gradients nothing but rounding
   for (std::size_t p = 0; p < expected.size(); ++p) {
-    double difference = 0, change = 0;
+    if (!normalises()) difference = change = 0;
     for (std::size_t i = 0; i < expected[p].size(); ++i) {
       difference += std::abs(result[p][i] - expected[p][i]);
       change += std::abs(expected[p][i] - start[p][i]);
     }
-    EXPECT_LE(difference, 0.2 * change) << "parameter " << p;
+    if (!normalises() || p + 1 == expected.size()) {
+      EXPECT_LE(difference, 0.2 * change) << "parameter " << p;
+    }
     EXPECT_GT(difference, 0) << "parameter " << p;
   }
 }

@@ -190,6 +190,28 @@ TEST_P(Failure, of_a_kernel_that_hangs_is_told_by_who_waits_for_it) {
   EXPECT_LT(seconds_, 3);
 }
 
+TEST(Failure, of_a_transfer_that_is_stuck_names_peer_and_range) {
+  SmallTraining training;
+  training.network = testing::small_mlp();
+  training.devices = testing::device_list("fake", 2);
+  training.topology = ExchangeTopology::direct;
+  training.content = ExchangeContent::gradients;
+  training.shards = 0;
+  training.link = {100, 0};  // bytes a second: minutes for what is sent first
+  training.runner.deadline_seconds = 1;
+  SmallTrainer trainer(training);
+  trainer.bind();
+  const auto start = Clock::now();
+  try {
+    trainer.step(0);
+    FAIL() << "a transfer of minutes came before a deadline of a second";
+  } catch (const DeviceError& error) {
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("out.weight.send_gradient (out.weight.gradient ["),
+                                    HasSubstr(") to fake:"), HasSubstr("at step 0"), HasSubstr("deadline")));
+  }
+  EXPECT_LT(Clock::now() - start, std::chrono::seconds(3));
+}
+
 TEST_P(Failure, to_keep_up_is_told_with_its_cost) {
   constexpr int kSteps = 20;
   LocalRunner& slow = runner({"conv1.forward", 1},

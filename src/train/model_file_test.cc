@@ -53,7 +53,8 @@ NetworkSpec mlp(std::int64_t hidden, std::int64_t classes) {
 TEST(ModelFile, comes_back_as_it_was_saved) {
   const TemporaryFolder folder;
   const std::string path = folder.path("model.safetensors");
-  for (const NetworkSpec& spec : {testing::small_lenet(), testing::small_dag(), testing::small_mlp()}) {
+  for (const NetworkSpec& spec :
+       {testing::small_lenet(), testing::small_dag(), testing::small_mlp(), testing::small_batch_norm()}) {
     save(path, spec, 8);
     const Model model = load_model(path);
     EXPECT_EQ(model.parameters, values_of(build_network(spec), 8));

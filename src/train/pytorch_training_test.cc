@@ -94,7 +94,7 @@ void expect_same_training(const JobSpec& job, const json& which) {
 
 TEST_P(PyTorchTraining, losses_norms_and_parameters_are_the_same) {
   const json trainings = testing::read_fixture("pytorch_training.json").at("trainings");
-  ASSERT_EQ(trainings.size(), 3u);
+  ASSERT_EQ(trainings.size(), 4u);
   for (const json& which : trainings) {
     SCOPED_TRACE(which["name"].get<std::string>());
     JobSpec job = job_of(which);

@@ -16,7 +16,8 @@ TEST(Threads, two_to_a_device_give_nearly_what_one_gives) {
 #if defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "ThreadSanitizer does not see how OpenMP's runtime orders its threads";
 #endif
-  for (const NetworkSpec& network : {testing::small_lenet(), testing::small_dag(), testing::small_mlp()}) {
+  for (const NetworkSpec& network :
+       {testing::small_lenet(), testing::small_dag(), testing::small_mlp(), testing::small_batch_norm()}) {
     for (const int devices : {1, 2}) {
       SmallTraining one;
       one.network = network;

@@ -172,7 +172,7 @@ void Trainer::resume_from(const TrainOptions& options, RunFolder& folder) {
   }
   for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
     engine_->runner().write_parameter(p, found->parameters[p]);
-    for (std::size_t s = 0; s < states().size(); ++s) {
+    for (std::size_t s = 0; s < states().size() && network_.parameters[p].learned; ++s) {
       engine_->runner().write_state(p, s, found->states.at(states()[s])[p]);
     }
   }

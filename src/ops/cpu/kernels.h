@@ -24,6 +24,12 @@ std::unique_ptr<Kernel> bind_kernel(const PoolForward& op, BindContext& context)
 std::unique_ptr<Kernel> bind_kernel(const PoolBackward& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const LrnForward& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const LrnBackward& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const BatchNormSums& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const BatchNormStatistics& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const BatchNormForward& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const BatchNormBackwardSums& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const BatchNormBackwardWeights& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const BatchNormBackwardData& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const ActivationForward& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const ActivationBackward& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const Dropout& op, BindContext& context);

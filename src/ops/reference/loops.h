@@ -70,6 +70,18 @@ void run(const SoftmaxCrossEntropy& op, const Call& call);
 template <class Real>
 void run(const Softmax& op, const Call& call);
 template <class Real>
+void run(const BatchNormSums& op, const Call& call);
+template <class Real>
+void run(const BatchNormStatistics& op, const Call& call);
+template <class Real>
+void run(const BatchNormForward& op, const Call& call);
+template <class Real>
+void run(const BatchNormBackwardSums& op, const Call& call);
+template <class Real>
+void run(const BatchNormBackwardWeights& op, const Call& call);
+template <class Real>
+void run(const BatchNormBackwardData& op, const Call& call);
+template <class Real>
 void run(const SumParts& op, const Call& call);
 template <class Real>
 void run(const AdagradScale& op, const Call& call);
