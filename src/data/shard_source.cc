@@ -18,7 +18,7 @@ namespace hadal {
 namespace {
 
 constexpr std::int64_t kBlockBytes = 16 << 20, kWindowBytes = 1 << 30;  // as fp32
-constexpr std::int64_t kBlocksOfWindow = 64, kSmallestBlock = 256, kLargestBlock = 65'536;
+constexpr std::int64_t kSmallestBlock = 256, kLargestBlock = 65'536;
 
 // Numbers of a stored frame: the network's input is so many of them.
 FrameFormat format_of(const Shape& input, const Splice& splice, const Position& where) {

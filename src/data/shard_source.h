@@ -21,6 +21,7 @@ namespace hadal {
 struct BlockSizes {
   std::int64_t block = 0, window = 0;  // samples
 };
+inline constexpr std::int64_t kBlocksOfWindow = 64;
 BlockSizes block_sizes(std::int64_t buffer, std::int64_t frame_elements);
 
 class ShardSource : public SampleSource {

@@ -16,15 +16,17 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-// Memory that grows without keeping, or clearing, what it holds.
+// Memory that grows without keeping, or clearing, what it holds. It is rarely too small at first, and a little too
+// large when it grows: what a heap is given back in pieces of rising sizes, it does not use again.
 template <class T>
 class Room {
  public:
-  std::span<T> get(std::size_t count) {
+  // At first it is made for `usual` elements.
+  std::span<T> get(std::size_t count, std::size_t usual) {
     if (count > capacity_) {
+      capacity_ = std::max(usual, count + (capacity_ > 0 ? count / 8 : 0));
       memory_.reset();
-      memory_ = std::make_unique_for_overwrite<T[]>(count);
-      capacity_ = count;
+      memory_ = std::make_unique_for_overwrite<T[]>(capacity_);
     }
     return {memory_.get(), count};
   }
@@ -59,6 +61,7 @@ class ShardStream : public SampleStream {
       : source_(source),
         options_(options),
         sample_elements_(static_cast<std::size_t>(elements(source.sample_shape()))),
+        usual_rows_(usual_rows(source, options.order)),
         block_order_(source.blocks().size()),
         free_(kWindows),
         ready_(kWindows),
@@ -96,6 +99,14 @@ class ShardStream : public SampleStream {
 
  private:
   static constexpr std::size_t kWindows = 2;
+
+  // Samples of a window, at most.
+  static std::size_t usual_rows(const ShardSource& source, SampleOrder order) {
+    const std::int64_t most = order == SampleOrder::sequential
+                                  ? block_sizes(source.options().buffer, source.format().elements).block
+                                  : source.window_samples();
+    return static_cast<std::size_t>(std::min(most, source.size()));
+  }
 
   // The frame between those around it, of which the first and the last are repeated at an utterance's ends.
   void copy_sample(const Row& row, std::span<float> values) const {
@@ -209,8 +220,10 @@ class ShardStream : public SampleStream {
       frames += static_cast<std::size_t>(source_.shard(block).frames(block.block));
     }
     const std::size_t frame_bytes = source_.format().bytes();
-    const std::span<std::byte> frame_room = window.frame_room.get(frames * frame_bytes);
-    const std::span<Row> row_room = window.row_room.get(static_cast<std::size_t>(place.samples));
+    const std::size_t spliced = static_cast<std::size_t>(source_.format().splice.left + source_.format().splice.right);
+    const std::size_t usual_frames = usual_rows_ + 2 * static_cast<std::size_t>(kBlocksOfWindow) * spliced;
+    const std::span<std::byte> frame_room = window.frame_room.get(frames * frame_bytes, usual_frames * frame_bytes);
+    const std::span<Row> row_room = window.row_room.get(static_cast<std::size_t>(place.samples), usual_rows_);
     frames = 0;
     for (std::size_t i = place.begin; i < place.end; ++i) {
       const ShardSource::BlockPlace& block = source_.blocks()[block_order_[i]];
@@ -224,7 +237,7 @@ class ShardStream : public SampleStream {
     }
     window.frames = frame_room;
     window.rows = row_room;
-    const std::span<std::uint32_t> order = window.order_room.get(rows);
+    const std::span<std::uint32_t> order = window.order_room.get(rows, usual_rows_);
     order_window(epoch, static_cast<std::uint32_t>(number), order);
     window.order = order;
   }
@@ -247,7 +260,7 @@ class ShardStream : public SampleStream {
   // Puts the next good sample of the order, around its end, for each bad one; `others`: the window stands for another
   // of `count` samples. False where none is good.
   static bool replace_bad(Window& window, std::int64_t count, bool others) {
-    const std::span<std::uint32_t> order = window.order_room.get(window.order.size());
+    const std::span<std::uint32_t> order = window.order_room.get(window.order.size(), 0);
     const auto is_good = [&](std::uint32_t row) { return !window.rows[row].bad; };
     const auto first_good = std::find_if(order.begin(), order.end(), is_good);
     if (first_good == order.end()) return false;
@@ -261,7 +274,7 @@ class ShardStream : public SampleStream {
     }
     if (!others) return true;
     const std::vector<std::uint32_t> goods(order.begin(), order.end());
-    const std::span<std::uint32_t> borrowed = window.order_room.get(static_cast<std::size_t>(count));
+    const std::span<std::uint32_t> borrowed = window.order_room.get(static_cast<std::size_t>(count), 0);
     for (std::size_t i = 0; i < borrowed.size(); ++i) borrowed[i] = goods[i % goods.size()] | kReplaced;
     window.order = borrowed;
     return true;
@@ -269,7 +282,7 @@ class ShardStream : public SampleStream {
 
   const ShardSource& source_;
   const StreamOptions options_;
-  const std::size_t sample_elements_;
+  const std::size_t sample_elements_, usual_rows_;
 
   Window* window_ = nullptr;  // in use, and its next sample
   std::size_t next_ = 0;
