@@ -31,10 +31,14 @@ std::string bytes_of_values(const std::vector<T>& values) {
 }
 
 template <class T>
-std::string npy_bytes(const std::vector<std::int64_t>& shape, const std::vector<T>& values) {
+std::string npy_type() {
   const char kind = std::is_floating_point_v<T> ? 'f' : std::is_signed_v<T> ? 'i' : 'u';
-  const std::string type = fmt::format("{}{}{}", sizeof(T) == 1 ? '|' : '<', kind, sizeof(T));
-  return npy_header(type, shape) + bytes_of_values(values);
+  return fmt::format("{}{}{}", sizeof(T) == 1 ? '|' : '<', kind, sizeof(T));
+}
+
+template <class T>
+std::string npy_bytes(const std::vector<std::int64_t>& shape, const std::vector<T>& values) {
+  return npy_header(npy_type<T>(), shape) + bytes_of_values(values);
 }
 
 }  // namespace hadal
