@@ -54,8 +54,9 @@ struct EvalCommand {
   void run() const {
     const TrainedModel trained = open_trained(run_or_model);
     const std::int64_t classes = elements(trained.model.network.layers.back().output);
-    const auto source = open_data(source_of(trained, data), data_options(trained.job, trained.model.network.input, classes,
-                                                                         data == "train" ? Split::train : Split::test));
+    const auto source = open_data(
+        source_of(trained, data),
+        data_options(trained.job, trained.model.network.input, classes, data == "train" ? Split::train : Split::test));
     const std::int64_t batch = std::max<std::int64_t>(trained.job.data.batch, 1);
     auto keys = evaluation_keys(batch, source->size());
     const auto engine = engine_for(trained, keys);

@@ -34,7 +34,7 @@ network:
 data:
   train: {npy: {features: "features-*.npy", labels: "labels-*.npy", utterances: "utterances-*.npy", splice: {left: 5, right: 5}}}
   batch: 256
-solver: {rule: {sgd: {rate: 0.001}}}
+solver: {epochs: 1000, rule: {sgd: {rate: 0.001}}}
 checkpoint: {every_steps: 0}
 )";
 
@@ -55,7 +55,8 @@ void write_corpus(const Workplace& place, T (*value)(const RandomSequence&, std:
     for (std::int64_t i = 0; i < kShard / kPiece; ++i) file << bytes_of_values(piece);
     ASSERT_TRUE(file.flush()) << "the disk is full";
     place.write(fmt::format("labels-{}.npy", s), npy_bytes({kShard}, labels));
-    place.write(fmt::format("utterances-{}.npy", s), npy_bytes({kShard / 500}, std::vector<std::int32_t>(kShard / 500, 500)));
+    place.write(fmt::format("utterances-{}.npy", s),
+                npy_bytes({kShard / 500}, std::vector<std::int32_t>(kShard / 500, 500)));
   }
 }
 
@@ -74,13 +75,14 @@ struct Trained {
   nlohmann::json summary;
 };
 
-// Trains for kTime and is stopped.
-Trained train(const Workplace& place, const std::string& run, const std::vector<std::string>& more) {
+// Trains for a time and is stopped.
+Trained train(const Workplace& place, const std::string& run, std::chrono::seconds time,
+              const std::vector<std::string>& more) {
   std::vector<std::string> arguments{"train", "job.yaml", "--json", "--out", run};
   arguments.insert(arguments.end(), more.begin(), more.end());
   Command command(place.path(), arguments);
   Trained trained;
-  const auto end = std::chrono::steady_clock::now() + kTime;
+  const auto end = std::chrono::steady_clock::now() + time;
   while (command.running() && std::chrono::steady_clock::now() < end) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     trained.peak_bytes = std::max(trained.peak_bytes, peak_memory_bytes(command.process()));
@@ -108,18 +110,23 @@ TEST(LargeCorpus, trains_at_the_speed_of_memory_within_2_gb) {
   if (floats) {
     write_corpus<float>(place, [](const RandomSequence& random, std::uint64_t i) { return random.normal(i); });
   } else {
-    write_corpus<std::uint8_t>(
-        place, [](const RandomSequence& random, std::uint64_t i) { return static_cast<std::uint8_t>(random.below(i, 256)); });
+    write_corpus<std::uint8_t>(place, [](const RandomSequence& random, std::uint64_t i) {
+      return static_cast<std::uint8_t>(random.below(i, 256));
+    });
   }
   const std::vector<std::string> in_memory{"--set", "data.train={synthetic: {samples: 1000000, classes: 100}}"};
-  const Trained memory = train(place, "memory", in_memory), streamed = train(place, "streamed", {});
-  fmt::print("{} frames of 40 {}: {:.0f} samples/s, peak {:.2f} GB; in memory {:.0f} samples/s, peak {:.2f} GB\n", kFrames,
-             floats ? "f32" : "u8", streamed.samples_per_second, static_cast<double>(streamed.peak_bytes) * 1e-9,
-             memory.samples_per_second, static_cast<double>(memory.peak_bytes) * 1e-9);
-  fmt::print("{}\n{}\n", streamed.summary["input"].dump(), memory.summary["input"].dump());
-  EXPECT_EQ(streamed.summary["total_steps"], (kFrames + 255) / 256);
+  // Data in memory before and after it, so that what else the machine does meets both.
+  const Trained before = train(place, "before", kTime / 2, in_memory), streamed = train(place, "streamed", kTime, {}),
+                after = train(place, "after", kTime / 2, in_memory);
+  const double in_memory_speed = (before.samples_per_second + after.samples_per_second) / 2;
+  fmt::print(
+      "{} frames of 40 {}: {:.0f} samples/s, peak {:.2f} GB; in memory {:.0f} and {:.0f} samples/s, peak {:.2f} GB\n",
+      kFrames, floats ? "f32" : "u8", streamed.samples_per_second, static_cast<double>(streamed.peak_bytes) * 1e-9,
+      memory.samples_per_second, static_cast<double>(memory.peak_bytes) * 1e-9);
+  fmt::print("{}\n{}\n", streamed.summary["input"].dump(), before.summary["input"].dump());
+  EXPECT_EQ(streamed.summary["total_steps"], 1000 * ((kFrames + 255) / 256));
   EXPECT_LT(streamed.peak_bytes, kMemoryBytes);
-  EXPECT_GT(streamed.samples_per_second, 0.95 * memory.samples_per_second);
+  EXPECT_GT(streamed.samples_per_second, 0.95 * in_memory_speed);
 }
 
 }  // namespace

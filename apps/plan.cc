@@ -23,7 +23,8 @@ namespace {
 // A batch, or all samples where they are fewer. The data may be on another machine: then a batch.
 std::int64_t rows_of_a_step(const JobSpec& job, const Network& network) {
   try {
-    return std::min(job.data.batch, open_data(job.data.train, data_options(job, network.input, 0, Split::train))->size());
+    return std::min(job.data.batch,
+                    open_data(job.data.train, data_options(job, network.input, 0, Split::train))->size());
   } catch (const Error&) {
     return job.data.batch;
   }

@@ -1,4 +1,5 @@
-// Jobs whose data is streamed from disk: the command trains, resumes, evaluates and plans on them, and says what is bad.
+// Jobs whose data is streamed from disk: the command trains, resumes, evaluates and plans on them, and says what is
+// bad.
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -166,7 +167,8 @@ TEST(StreamedData, the_same_samples_in_any_format_make_the_same_model) {
   place.write_all_formats("all", make_samples(1300, 7));
   place.write_all_formats("check", make_samples(100, 8));
   const auto source = [](const std::string& format, const std::string& name) {
-    if (format == "npy") return fmt::format("{{npy: {{features: {0}-features-0.npy, labels: {0}-labels-0.npy}}}}", name);
+    if (format == "npy")
+      return fmt::format("{{npy: {{features: {0}-features-0.npy, labels: {0}-labels-0.npy}}}}", name);
     return fmt::format("{{{0}: {{files: {1}.{0}{2}}}}}", format, name, format == "csv" ? ", label: label" : "");
   };
   for (const std::string format : {"npy", "safetensors", "csv", "libsvm"}) {
@@ -184,9 +186,9 @@ TEST(StreamedData, frames_are_spliced) {
   const std::string lengths = npy_bytes<std::int32_t>({2}, {450, 250});
   place.write("u0.npy", lengths);
   place.write("u1.npy", npy_bytes<std::int32_t>({1}, {300}));
-  const CommandResult result = place.hadal(
-      train("run", {"--set", "network.input=[18]", "--set", "data.train.npy.splice={left: 1, right: 1}", "--set",
-                    "data.test.npy.splice={left: 1, right: 1}", "--set", "data.train.npy.utterances=[u0.npy, u1.npy]"}));
+  const CommandResult result = place.hadal(train(
+      "run", {"--set", "network.input=[18]", "--set", "data.train.npy.splice={left: 1, right: 1}", "--set",
+              "data.test.npy.splice={left: 1, right: 1}", "--set", "data.train.npy.utterances=[u0.npy, u1.npy]"}));
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_GT(place.summary("run")["test"]["accuracy"], 0.8);
 }
@@ -197,8 +199,9 @@ TEST(StreamedData, bad_samples_end_a_run_or_are_skipped) {
   place.damage("test-labels-0.npy", 128 + 4 * 8, "\x08");
   CommandResult result = place.hadal(train("run"));
   EXPECT_EQ(result.exit_code, 3);
-  EXPECT_EQ(result.err, "hadal: train-labels-1.npy: at byte 156: label 9 of sample 7 is out of range: the network has 3 "
-                        "classes\n");
+  EXPECT_EQ(result.err,
+            "hadal: train-labels-1.npy: at byte 156: label 9 of sample 7 is out of range: the network has 3 "
+            "classes\n");
   place.write("bad-features.npy", "nothing");
   const std::vector<std::string> skip{
       "--set", "data.on_bad_sample=skip", "--set",
@@ -269,7 +272,8 @@ TEST_P(WrongSource, is_one_line_and_an_exit_code) {
 INSTANTIATE_TEST_SUITE_P(
     all, WrongSource,
     ::testing::Values(
-        Wrong{"missing", "data.train.npy.labels=[gone.npy, gone.npy]", 2, "cannot open gone.npy: No such file or directory"},
+        Wrong{"missing", "data.train.npy.labels=[gone.npy, gone.npy]", 2,
+              "cannot open gone.npy: No such file or directory"},
         Wrong{"pattern_without_files", "data.train.npy.labels=gone*", 2, "no file fits the pattern gone*"},
         Wrong{"truncated", "data.train.npy={features: short.npy, labels: train-labels-0.npy}", 3,
               "short.npy: ends after 1,000 of 16,928 bytes"},
@@ -277,10 +281,12 @@ INSTANTIATE_TEST_SUITE_P(
               "job.yaml: at byte 0: is not a .npy file"},
         Wrong{"another_type", "data.train.npy={features: train-features-0.npy, labels: train-features-0.npy}", 3,
               "train-features-0.npy: is [700, 6]: labels are [N]"},
-        Wrong{"ragged", "data.train={csv: {files: ragged.csv}}", 3, "ragged.csv:31:6: the line ends after 3 of 7 columns"},
+        Wrong{"ragged", "data.train={csv: {files: ragged.csv}}", 3,
+              "ragged.csv:31:6: the line ends after 3 of 7 columns"},
         Wrong{"index", "data.train={libsvm: {files: wild.libsvm}}", 3,
               "wild.libsvm:31:3: index 7 is past the 6 numbers of the network's input"},
-        Wrong{"column", "data.train={csv: {files: ragged.csv, label: x}}", 2, "label: ragged.csv has no column named 'x'"},
+        Wrong{"column", "data.train={csv: {files: ragged.csv, label: x}}", 2,
+              "label: ragged.csv has no column named 'x'"},
         Wrong{"safetensors", "data.train={safetensors: {files: ragged.csv}}", 3,
               "ragged.csv: at byte 0: is not a safetensors file"}),
     [](const auto& row) { return row.param.name; });

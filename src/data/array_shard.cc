@@ -221,10 +221,10 @@ class ArrayShard : public Shard {
       const std::int64_t sample = first_frame + static_cast<std::int64_t>(frame);
       const std::uint64_t offset = files_.features.begin + static_cast<std::uint64_t>(first_frame) * format_.bytes() +
                                    at * size_of(format_.element);
-      const DataError error(
-          files_.features.file, offset,
-          fmt::format("number {} of {} {} is NaN or infinite", count_of(static_cast<std::int64_t>(at % elements_of_one)),
-                      is_spliced() ? "frame" : "sample", count_of(sample)));
+      const DataError error(files_.features.file, offset,
+                            fmt::format("number {} of {} {} is NaN or infinite",
+                                        count_of(static_cast<std::int64_t>(at % elements_of_one)),
+                                        is_spliced() ? "frame" : "sample", count_of(sample)));
       // Row i has frame i + rows[0].frame in its middle.
       const std::int64_t middle = static_cast<std::int64_t>(frame) - rows[0].frame;
       const std::int64_t last = std::min(middle + format_.splice.left, static_cast<std::int64_t>(rows.size()) - 1);
@@ -259,8 +259,9 @@ StoredArray find_tensor(const std::string& file, const std::string& name, const 
     if (entry.name != name) continue;
     const std::optional<Element> element = element_of_safetensors(entry.type);
     if (!element) {
-      throw DataError(file, data_begin + entry.begin, "tensor '" + name + "' is of type " + entry.type +
-                                                          "; whole numbers and floats of 1 to 8 bytes are read");
+      throw DataError(
+          file, data_begin + entry.begin,
+          "tensor '" + name + "' is of type " + entry.type + "; whole numbers and floats of 1 to 8 bytes are read");
     }
     return {.file = file,
             .name = name,

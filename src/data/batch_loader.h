@@ -58,7 +58,8 @@ class StagedBatch {
 
 // Reads the batches of a job in their order, which depends on the options alone. One thread calls next() and ends
 // batches; counters() and stages() may be called by any. All buffers are made in the constructor, and staging a batch
-// allocates nothing. The source outlives the loader.
+// allocates nothing (the thread that reads a streamed source may, where it opens files). The source outlives the
+// loader.
 class BatchLoader {
  public:
   BatchLoader(const SampleSource& source, const BatchLoaderOptions& options);

@@ -32,9 +32,9 @@ class Dataset : public SampleSource {
   std::string fingerprint() const override;
 };
 
-// Opens data that is kept in memory (not is_streamed()), for a network of this input. Random data follow from `seed`, and differ between
-// splits. Throws ConfigError where a file cannot be opened, DataError where what it holds is wrong or does not fit the
-// input. Labels are checked by validate() alone.
+// Opens data that is kept in memory (not is_streamed()), for a network of this input. Random data follow from `seed`,
+// and differ between splits. Throws ConfigError where a file cannot be opened, DataError where what it holds is wrong
+// or does not fit the input. Labels are checked by validate() alone.
 std::unique_ptr<Dataset> make_dataset(const DataSource& source, const Shape& input, std::uint64_t seed, Split split);
 
 // Throws DataError for the first label that a network of so many classes cannot have.

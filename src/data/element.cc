@@ -22,18 +22,12 @@ struct Kind {
 };
 
 constexpr Kind kKinds[] = {
-    {Element::f16, 2, false, "f16", "<f2", "F16"},
-    {Element::bf16, 2, false, "bf16", "", "BF16"},  // NumPy has none
-    {Element::f32, 4, false, "f32", "<f4", "F32"},
-    {Element::f64, 8, false, "f64", "<f8", "F64"},
-    {Element::i8, 1, true, "i8", "|i1", "I8"},
-    {Element::u8, 1, true, "u8", "|u1", "U8"},
-    {Element::i16, 2, true, "i16", "<i2", "I16"},
-    {Element::u16, 2, true, "u16", "<u2", "U16"},
-    {Element::i32, 4, true, "i32", "<i4", "I32"},
-    {Element::u32, 4, true, "u32", "<u4", "U32"},
-    {Element::i64, 8, true, "i64", "<i8", "I64"},
-    {Element::u64, 8, true, "u64", "<u8", "U64"},
+    {Element::f16, 2, false, "f16", "<f2", "F16"}, {Element::bf16, 2, false, "bf16", "", "BF16"},  // NumPy has none
+    {Element::f32, 4, false, "f32", "<f4", "F32"}, {Element::f64, 8, false, "f64", "<f8", "F64"},
+    {Element::i8, 1, true, "i8", "|i1", "I8"},     {Element::u8, 1, true, "u8", "|u1", "U8"},
+    {Element::i16, 2, true, "i16", "<i2", "I16"},  {Element::u16, 2, true, "u16", "<u2", "U16"},
+    {Element::i32, 4, true, "i32", "<i4", "I32"},  {Element::u32, 4, true, "u32", "<u4", "U32"},
+    {Element::i64, 8, true, "i64", "<i8", "I64"},  {Element::u64, 8, true, "u64", "<u8", "U64"},
 };
 
 const Kind& kind_of(Element element) { return kKinds[static_cast<std::size_t>(element)]; }
@@ -112,7 +106,8 @@ void to_floats(Element element, const std::byte* bytes, std::span<float> values)
       }
       return;
     case Element::u8:
-      for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(load<std::uint8_t>(bytes, i)) / 255.0f;
+      for (std::size_t i = 0; i < values.size(); ++i)
+        values[i] = static_cast<float>(load<std::uint8_t>(bytes, i)) / 255.0f;
       return;
     case Element::i8:
       return convert<std::int8_t>(bytes, values);

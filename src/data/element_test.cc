@@ -43,8 +43,8 @@ TEST(Element, every_half_is_its_value) {
       EXPECT_EQ(std::isnan(value), fraction != 0);
       continue;
     }
-    const float magnitude =
-        exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24) : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
+    const float magnitude = exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
+                                          : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
     ASSERT_EQ(value, bits >= 32768 ? -magnitude : magnitude) << bits;
   }
 }

@@ -47,8 +47,8 @@ class HeaderText {
       if (take('}')) break;
       expect(',');
     }
-    for (const auto& [has, name] : {std::pair(has_type, "descr"), std::pair(has_order, "fortran_order"),
-                                    std::pair(has_shape, "shape")}) {
+    for (const auto& [has, name] :
+         {std::pair(has_type, "descr"), std::pair(has_order, "fortran_order"), std::pair(has_shape, "shape")}) {
       if (!has) fail(0, std::string("the header has no '") + name + "'");
     }
     skip_space();
@@ -94,7 +94,8 @@ class HeaderText {
     const std::string_view name = quoted();
     if (const auto known = element_of_numpy(name)) return *known;
     if (name.starts_with('>')) {
-      fail(at, "holds big-endian numbers ('" + printable(name) + "'); save array.astype(array.dtype.newbyteorder('<'))");
+      fail(at,
+           "holds big-endian numbers ('" + printable(name) + "'); save array.astype(array.dtype.newbyteorder('<'))");
     }
     fail(at, "holds '" + printable(name) + "'; whole numbers and floats of 1 to 8 bytes are read");
   }
@@ -115,8 +116,7 @@ class HeaderText {
     while (!take(')')) {
       skip_space();
       std::int64_t dimension = 0;
-      const auto [end, error] =
-          std::from_chars(text_.data() + position_, text_.data() + text_.size(), dimension);
+      const auto [end, error] = std::from_chars(text_.data() + position_, text_.data() + text_.size(), dimension);
       if (error != std::errc() || dimension < 0) fail(position_, "a dimension is not a whole number");
       position_ = static_cast<std::size_t>(end - text_.data());
       dimensions.push_back(dimension);

@@ -24,7 +24,8 @@ constexpr std::int64_t kSmallestBlock = 256, kLargestBlock = 65'536;
 FrameFormat format_of(const Shape& input, const Splice& splice, const Position& where) {
   const std::int64_t spliced = splice.left + 1 + splice.right, all = elements(input);
   if (all % spliced != 0) {
-    throw ConfigError(where, fmt::format("splice: the network's input, {}, is not {} frames of one size", all, spliced));
+    throw ConfigError(where,
+                      fmt::format("splice: the network's input, {}, is not {} frames of one size", all, spliced));
   }
   return {.element = Element::f32, .elements = all / spliced, .splice = splice};
 }
@@ -69,9 +70,10 @@ std::unique_ptr<SampleSource> open_files(const NpyData& data, const DataOptions&
                                  utterances = list_files(data.utterances, data.where);
   const auto check_count = [&](const char* what, std::size_t count) {
     if (count == features.size()) return;
-    throw ConfigError(data.where, fmt::format("there are {} files of features and {} of {}; file i of one goes with file "
-                                              "i of the other",
-                                              features.size(), count, what));
+    throw ConfigError(data.where,
+                      fmt::format("there are {} files of features and {} of {}; file i of one goes with file "
+                                  "i of the other",
+                                  features.size(), count, what));
   };
   check_count("labels", labels.size());
   if (!data.utterances.empty()) check_count("utterances", utterances.size());
@@ -108,10 +110,10 @@ std::unique_ptr<SampleSource> open_files(const LibsvmData& data, const DataOptio
     opening.add([&] { return open_libsvm(file, data, opening.block(), labels); });
   }
   if (labels.minus_one && labels.other) {
-    throw DataError(fmt::format("{}:{}: label {} stands beside label -1 of {}:{}; labels are all 0, 1, ... or all -1 "
-                                "and +1",
-                                labels.other->file, labels.other->line, labels.other->label, labels.minus_one->file,
-                                labels.minus_one->line));
+    throw DataError(fmt::format(
+        "{}:{}: label {} stands beside label -1 of {}:{}; labels are all 0, 1, ... or all -1 "
+        "and +1",
+        labels.other->file, labels.other->line, labels.other->label, labels.minus_one->file, labels.minus_one->line));
   }
   return opening.finish();
 }

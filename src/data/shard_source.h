@@ -36,8 +36,8 @@ class ShardSource : public SampleSource {
   // Its thread reads a window ahead of the one in use: memory holds two of them, unspliced, and no more.
   std::unique_ptr<SampleStream> stream(const StreamOptions& options) const override;
 
-  // With a CRC-32C of the number of samples of each shard, and of the size and the first and last 64 KiB of each file of
-  // the first and the last shard.
+  // With a CRC-32C of the number of samples of each shard, and of the size and the first and last 64 KiB of each file
+  // of the first and the last shard.
   std::string fingerprint() const override;
 
   Skipped skipped() const override;

@@ -38,9 +38,9 @@ class Room {
 
 // Samples that are shuffled together.
 struct Window {
-  std::int64_t first = 0;            // of these samples to give, where a stream begins in the middle
-  std::span<const std::byte> frames;  // of all blocks
-  std::span<const Row> rows;          // Row::frame counts from the window's first
+  std::int64_t first = 0;                // of these samples to give, where a stream begins in the middle
+  std::span<const std::byte> frames;     // of all blocks
+  std::span<const Row> rows;             // Row::frame counts from the window's first
   std::span<const std::uint32_t> order;  // rows; one that stands for a bad sample has kReplaced set
 
   Room<std::byte> frame_room;
@@ -288,7 +288,7 @@ class ShardStream : public SampleStream {
   std::size_t next_ = 0;
 
   std::array<Window, kWindows> windows_;
-  std::vector<std::uint32_t> block_order_;      // of the epoch that is being read,
+  std::vector<std::uint32_t> block_order_;     // of the epoch that is being read,
   std::vector<WindowPlace> windows_of_epoch_;  // and its windows
   BoundedQueue<Window*> free_, ready_;
 

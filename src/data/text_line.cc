@@ -82,7 +82,8 @@ std::optional<LineError> next_field(std::string_view line, char delimiter, std::
   storage.clear();
   while (true) {
     const std::size_t quote = line.find('"', at);
-    if (quote == std::string_view::npos) return LineError{begin + 1, "a quote begins here and does not end in the line"};
+    if (quote == std::string_view::npos)
+      return LineError{begin + 1, "a quote begins here and does not end in the line"};
     storage.append(line, at, quote - at);
     at = quote + 1;
     if (at == line.size() || line[at] != '"') break;
@@ -133,8 +134,8 @@ std::optional<LineError> parse_line(const LibsvmFormat& format, std::string_view
     if (index <= last) return LineError{column, fmt::format("index {} comes after {}: indices rise", index, last)};
     const auto place = static_cast<std::size_t>(index - format.first_index);
     if (place >= values.size()) {
-      return LineError{column, fmt::format("index {} is past the {} numbers of the network's input", index,
-                                           values.size())};
+      return LineError{column,
+                       fmt::format("index {} is past the {} numbers of the network's input", index, values.size())};
     }
     if (auto error = parse_feature(word.substr(colon + 1), column + colon + 1, values[place])) return error;
     last = index;

@@ -111,7 +111,10 @@ template <class Format>
 class TextShard : public Shard {
  public:
   TextShard(std::string file, const Format& format, TextIndex index, std::int64_t block_samples)
-      : Shard(index.samples, block_samples), file_(std::move(file)), format_(format), blocks_(std::move(index.blocks)) {}
+      : Shard(index.samples, block_samples),
+        file_(std::move(file)),
+        format_(format),
+        blocks_(std::move(index.blocks)) {}
 
   void read(std::int64_t block, std::int64_t classes, std::span<std::byte> frames, std::span<Row> rows,
             const OnBadRow& bad) const override {
@@ -119,8 +122,8 @@ class TextShard : public Shard {
     const std::uint64_t end = blocks_[static_cast<std::size_t>(block) + 1].offset;
     const InputFile input = open();
     if (input.size() < end) {
-      throw DataError(file_ + ": ends after " + with_thousands(input.size()) + " bytes, but had " + with_thousands(end) +
-                      " when it was opened");
+      throw DataError(file_ + ": ends after " + with_thousands(input.size()) + " bytes, but had " +
+                      with_thousands(end) + " when it was opened");
     }
     const std::size_t values = frames.size() / sizeof(float) / rows.size();
     LineReader reader(input, first, end);
@@ -237,8 +240,9 @@ std::unique_ptr<Shard> open_csv(const std::string& file, const CsvData& data, st
     throw error_at(file, reader.place().number, *error);
   }
   format.columns = fields.size();
-  const bool has_header = data.header == CsvHeader::first_line ||
-                          (data.header == CsvHeader::automatic && !std::all_of(fields.begin(), fields.end(), is_number));
+  const bool has_header =
+      data.header == CsvHeader::first_line ||
+      (data.header == CsvHeader::automatic && !std::all_of(fields.begin(), fields.end(), is_number));
   if (format.columns != static_cast<std::size_t>(values) + 1) {
     throw DataError(fmt::format("{}:{}: has {} columns; the network's input has {} numbers, and the label is one more",
                                 file, reader.place().number, format.columns, values));

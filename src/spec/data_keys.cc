@@ -65,7 +65,9 @@ Key<S> files_key(std::string meaning) {
 template <class S>
 Key<S> optional_text(std::string name, std::string S::*place, std::string type, std::string meaning) {
   Key<S> key = text<S>(std::move(name), place, std::move(type), "absent", std::move(meaning));
-  key.write = [place](const S& from) { return (from.*place).empty() ? std::nullopt : std::optional<Json>(from.*place); };
+  key.write = [place](const S& from) {
+    return (from.*place).empty() ? std::nullopt : std::optional<Json>(from.*place);
+  };
   return key;
 }
 
@@ -95,7 +97,8 @@ const Keys<DataSource>& data_sources() {
       data_source<T>(
           "safetensors",
           {files_key<T>("files that each hold the tensors below"),
-           text<T>("features", &T::features, "tensor name", "features", "tensor whose first dimension counts the samples"),
+           text<T>("features", &T::features, "tensor name", "features",
+                   "tensor whose first dimension counts the samples"),
            text<T>("labels", &T::labels, "tensor name", "labels", "tensor of whole numbers, one for each sample"),
            optional_text<T>("utterances", &T::utterances, "tensor name",
                             "tensor of whole numbers: the frames of each utterance of a file, in order"),
@@ -105,21 +108,20 @@ const Keys<DataSource>& data_sources() {
                      {files_key<L>("texts of `label index:value ...` lines"),
                       whole<L>("first_index", &L::first_index, {0, 1}, "1", "index of the first feature")},
                      "sparse samples as text, streamed"),
-      data_source<C>("csv",
-                     {files_key<C>("texts of numbers"),
-                      text<C>("label", &C::label, "column name, its number from 1, or last", "last",
-                              "the column of the labels; all others are features, in their order"),
-                      choice<C, CsvHeader>("header", &C::header,
-                                           {{"auto", CsvHeader::automatic},
-                                            {"first_line", CsvHeader::first_line},
-                                            {"none", CsvHeader::none}},
-                                           "auto", "names of columns; `auto`: where the first line is not all numbers"),
-                      choice<C, CsvDelimiter>("delimiter", &C::delimiter,
-                                              {{"comma", CsvDelimiter::comma},
-                                               {"semicolon", CsvDelimiter::semicolon},
-                                               {"tab", CsvDelimiter::tab}},
-                                              "comma", "what stands between fields")},
-                     "comma-separated samples as text, streamed"),
+      data_source<C>(
+          "csv",
+          {files_key<C>("texts of numbers"),
+           text<C>("label", &C::label, "column name, its number from 1, or last", "last",
+                   "the column of the labels; all others are features, in their order"),
+           choice<C, CsvHeader>(
+               "header", &C::header,
+               {{"auto", CsvHeader::automatic}, {"first_line", CsvHeader::first_line}, {"none", CsvHeader::none}},
+               "auto", "names of columns; `auto`: where the first line is not all numbers"),
+           choice<C, CsvDelimiter>(
+               "delimiter", &C::delimiter,
+               {{"comma", CsvDelimiter::comma}, {"semicolon", CsvDelimiter::semicolon}, {"tab", CsvDelimiter::tab}},
+               "comma", "what stands between fields")},
+          "comma-separated samples as text, streamed"),
   };
   return kSources;
 }
@@ -152,8 +154,9 @@ Keys<DataSpec> data_keys() {
       whole<D>("buffer", &D::buffer, {1, 1 << 30}, "262144",
                "samples of a streamed source that are shuffled together; memory holds twice as many"),
       at(&D::bad_sample_where,
-         choice<D, BadSample>("on_bad_sample", &D::on_bad_sample, {{"fail", BadSample::fail}, {"skip", BadSample::skip}},
-                              "fail", "what to do with a sample of a streamed source that cannot be read")),
+         choice<D, BadSample>("on_bad_sample", &D::on_bad_sample,
+                              {{"fail", BadSample::fail}, {"skip", BadSample::skip}}, "fail",
+                              "what to do with a sample of a streamed source that cannot be read")),
   };
 }
 

@@ -591,9 +591,9 @@ TEST(Identity, ignores_where_a_job_runs_and_nothing_else) {
   EXPECT_EQ(identity(tiny_set({"exchange.topology=direct"})), base);
   EXPECT_EQ(identity(tiny(10, "  rule: {sgd: {momentum: 0.0, rate: 1e-1}}")), base);  // written otherwise
   for (const char* set :
-       {"name=b", "seed=2", "data.buffer=9", "network.layers.0.fully_connected.out=3", "data.batch=5", "solver.epochs=2",
-        "solver.rule.sgd.rate=0.2", "exchange.content=factors", "reproducible=true", "reproducible={shards: 6}",
-        "backend=reference", "checkpoint.every_steps=1"}) {
+       {"name=b", "seed=2", "data.buffer=9", "network.layers.0.fully_connected.out=3", "data.batch=5",
+        "solver.epochs=2", "solver.rule.sgd.rate=0.2", "exchange.content=factors", "reproducible=true",
+        "reproducible={shards: 6}", "backend=reference", "checkpoint.every_steps=1"}) {
     EXPECT_NE(identity(tiny_set({set})), base) << set;
   }
 }

@@ -357,6 +357,7 @@ ordered_json Trainer::run(const TrainOptions& options) {
     }
   } catch (const Stopped&) {
     save(options);
+    tell_skipped(options, true);
     write_file(folder.summary(), summary(meter, std::nullopt, "").dump(2) + "\n");
     end_trace(options);
     throw Stopped("stopped at step " + std::to_string(position_.step) + " of " + std::to_string(last) +
@@ -376,10 +377,10 @@ ordered_json Trainer::run(const TrainOptions& options) {
   }
   if (saved != position_.step && (job_.checkpoint.every_steps > 0 || position_.step < total_steps())) save(options);
 
-  tell_skipped(options, true);
   if (const auto slow = straggler()) options.notice(describe(*slow, engine_->runner().plan(0)));
   const Values parameters = finite_parameters();
   const std::optional<Evaluation> tested = test();
+  tell_skipped(options, true);
   const std::string sha256 = save_model(folder.model(), job_.network, network_, parameters);
   ordered_json result = summary(meter, tested, sha256);
   write_file(folder.summary(), result.dump(2) + "\n");
