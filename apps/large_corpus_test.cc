@@ -28,7 +28,9 @@ constexpr const char* kJob = R"(name: large
 network:
   input: [440]
   layers:
-    - fully_connected: {out: 256}
+    - fully_connected: {out: 512}
+    - relu
+    - fully_connected: {out: 512}
     - relu
     - fully_connected: {out: 100}
 data:

@@ -507,11 +507,12 @@ std::vector<std::string> good_jobs() {
                 "  train: {idx: {images: \"a: b, {c} # é 'x' \\\"y\\\" \\\\z\", labels: 'null'}}\n"
                 "  test: {idx: {images: ' a', labels: 'b '}}\n"
                 "  order: sequential"),
-      tiny_with(7,
-                "  train: {npy: {features: [a*.npy, b.npy], labels: c, utterances: d, splice: {left: 5, right: 4}}}\n"
-                "  test: {safetensors: {files: [x, y], features: f, labels: l, utterances: u}}\n"
-                "  buffer: 100\n"
-                "  on_bad_sample: skip"),
+      tiny_with(
+          7,
+          "  train: {npy: {features: [a*.npy, b.npy], labels: '*c?', utterances: d, splice: {left: 5, right: 4}}}\n"
+          "  test: {safetensors: {files: [x, y], features: f, labels: l, utterances: u}}\n"
+          "  buffer: 100\n"
+          "  on_bad_sample: skip"),
       tiny_with(7,
                 "  train: {libsvm: {files: a, first_index: 0}}\n"
                 "  test: {csv: {files: b, label: '3', header: none, delimiter: tab}}"),
