@@ -79,7 +79,7 @@ struct EvalCommand {
   static void tell_skipped(const Skipped& skipped) {
     for (const std::string& what : skipped.shards) fmt::print(stderr, "a file is left out: {}\n", what);
     if (skipped.samples == 0) return;
-    fmt::print(stderr, "{} bad samples were skipped, and others stand for them; the first: {}\n", skipped.samples,
+    fmt::print(stderr, "samples skipped: {}, and others stand for them; the first: {}\n", skipped.samples,
                skipped.first);
   }
 

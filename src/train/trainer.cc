@@ -247,7 +247,7 @@ void Trainer::tell_skipped(const TrainOptions& options, bool at_end) {
       options.notice(name + ": bad samples are skipped, and others stand for them; the first: " + skipped.first);
     }
     if (at_end) {
-      options.notice(fmt::format("{}: {} samples were skipped in all", name,
+      options.notice(fmt::format("{}: samples skipped in all: {}", name,
                                  with_thousands(static_cast<std::uint64_t>(skipped.samples))));
     }
   };
