@@ -124,7 +124,7 @@ TEST(LargeCorpus, trains_at_the_speed_of_memory_within_2_gb) {
   fmt::print(
       "{} frames of 40 {}: {:.0f} samples/s, peak {:.2f} GB; in memory {:.0f} and {:.0f} samples/s, peak {:.2f} GB\n",
       kFrames, floats ? "f32" : "u8", streamed.samples_per_second, static_cast<double>(streamed.peak_bytes) * 1e-9,
-      memory.samples_per_second, static_cast<double>(memory.peak_bytes) * 1e-9);
+      before.samples_per_second, after.samples_per_second, static_cast<double>(before.peak_bytes) * 1e-9);
   fmt::print("{}\n{}\n", streamed.summary["input"].dump(), before.summary["input"].dump());
   EXPECT_EQ(streamed.summary["total_steps"], 1000 * ((kFrames + 255) / 256));
   EXPECT_LT(streamed.peak_bytes, kMemoryBytes);
