@@ -40,7 +40,7 @@ DataSource source_of(const TrainedModel& trained, const std::string& data) {
 }
 
 struct Shown {
-  std::int64_t sample;
+  std::vector<float> pixels;
   std::int32_t label;
   std::size_t guess;
   float probability;
@@ -53,14 +53,15 @@ struct EvalCommand {
 
   void run() const {
     const TrainedModel trained = open_trained(run_or_model);
-    const auto dataset = make_dataset(source_of(trained, data), trained.model.network.input, trained.job.seed,
-                                      data == "train" ? Split::train : Split::test);
     const std::int64_t classes = elements(trained.model.network.layers.back().output);
-    validate(*dataset, classes);
+    const auto source = open_data(
+        source_of(trained, data),
+        data_options(trained.job, trained.model.network.input, classes, data == "train" ? Split::train : Split::test));
     const std::int64_t batch = std::max<std::int64_t>(trained.job.data.batch, 1);
-    auto keys = evaluation_keys(batch, dataset->size());
+    auto keys = evaluation_keys(batch, source->size());
     const auto engine = engine_for(trained, keys);
-    const Evaluation result = evaluate(*engine, *dataset, batch);
+    const Evaluation result = evaluate(*engine, *source, batch);
+    tell_skipped(source->skipped());
     if (json) {
       fmt::print("{}\n", to_json(result).dump());
       return;
@@ -72,11 +73,18 @@ struct EvalCommand {
                  100.0 * static_cast<double>(result.correct_top5) / static_cast<double>(result.samples));
     }
     fmt::print("\n");
-    if (show > 0) show_samples(trained, *dataset);
+    if (show > 0) show_samples(trained, *source);
+  }
+
+  static void tell_skipped(const Skipped& skipped) {
+    for (const std::string& what : skipped.shards) fmt::print(stderr, "a file is left out: {}\n", what);
+    if (skipped.samples == 0) return;
+    fmt::print(stderr, "samples skipped: {}, and others stand for them; the first: {}\n", skipped.samples,
+               skipped.first);
   }
 
   // Half of the pictures are wrong ones, where there are enough.
-  void show_samples(const TrainedModel& trained, const Dataset& dataset) const {
+  void show_samples(const TrainedModel& trained, const SampleSource& source) const {
     const Shape& input = trained.model.network.input;
     if (input.size() != 3 || input[0] != 1 || input[1] > 64 || input[2] > 40) {
       throw ConfigError("--show draws gray pictures of at most 64 x 40 pixels; these samples are " + to_string(input));
@@ -86,12 +94,12 @@ struct EvalCommand {
     job.parallel.groups.reset();
     TrainedModel alone = trained;
     alone.job = job;
-    const std::int64_t batch = std::min<std::int64_t>(dataset.size(), job.data.batch);
-    const auto engine = engine_for(alone, {{PlanMode::predict, batch}, {PlanMode::predict, dataset.size() % batch}});
+    const std::int64_t batch = std::min<std::int64_t>(source.size(), job.data.batch);
+    const auto engine = engine_for(alone, {{PlanMode::predict, batch}, {PlanMode::predict, source.size() % batch}});
     BatchLoaderOptions options;
     options.batch = batch;
     options.order = SampleOrder::sequential;
-    BatchLoader loader(dataset, options);
+    BatchLoader loader(source, options);
     std::vector<Shown> right, wrong;
     const auto classes = static_cast<std::size_t>(elements(trained.model.network.layers.back().output));
     while (const auto staged = loader.next()) {
@@ -99,9 +107,12 @@ struct EvalCommand {
       for (std::int64_t i = 0; i < staged->rows(); ++i) {
         const float* row = probabilities.data() + static_cast<std::size_t>(i) * classes;
         const auto guess = static_cast<std::size_t>(std::max_element(row, row + classes) - row);
-        const Shown shown{staged->first() + i, staged->labels()[static_cast<std::size_t>(i)], guess, row[guess]};
-        auto& list = static_cast<std::int32_t>(guess) == shown.label ? right : wrong;
-        if (list.size() < static_cast<std::size_t>(show)) list.push_back(shown);
+        const std::int32_t label = staged->labels()[static_cast<std::size_t>(i)];
+        auto& list = static_cast<std::int32_t>(guess) == label ? right : wrong;
+        if (list.size() == static_cast<std::size_t>(show)) continue;
+        const auto size = static_cast<std::size_t>(elements(input));
+        const std::span<const float> pixels = staged->samples().subspan(static_cast<std::size_t>(i) * size, size);
+        list.push_back({{pixels.begin(), pixels.end()}, label, guess, row[guess]});
       }
     }
     const std::size_t wrong_count = std::min(wrong.size(), static_cast<std::size_t>((show + 1) / 2));
@@ -109,19 +120,17 @@ struct EvalCommand {
                             right.begin() + static_cast<std::ptrdiff_t>(
                                                 std::min(right.size(), static_cast<std::size_t>(show) - wrong_count)));
     pick.insert(pick.end(), wrong.begin(), wrong.begin() + static_cast<std::ptrdiff_t>(wrong_count));
-    draw_row(pick, dataset, input);
+    draw_row(pick, input);
   }
 
-  static void draw_row(const std::vector<Shown>& pick, const Dataset& dataset, const Shape& input) {
+  static void draw_row(const std::vector<Shown>& pick, const Shape& input) {
     const auto width = static_cast<std::size_t>(std::max<std::int64_t>(input[2], 24)) + 2;
     const std::size_t columns = std::max<std::size_t>(1, 90 / width);
     for (std::size_t first = 0; first < pick.size(); first += columns) {
       std::string row;
       for (std::size_t i = first; i < std::min(first + columns, pick.size()); ++i) {
-        std::vector<float> pixels(static_cast<std::size_t>(elements(input)));
-        dataset.copy_sample(pick[i].sample, pixels);
         const bool correct = static_cast<std::int32_t>(pick[i].guess) == pick[i].label;
-        const std::string picture = draw(pixels, input[1], input[2]) +
+        const std::string picture = draw(pick[i].pixels, input[1], input[2]) +
                                     fmt::format("says {} ({:.0f} %)\n{}\n", pick[i].guess, 100 * pick[i].probability,
                                                 correct ? "right" : fmt::format("WRONG: it is {}", pick[i].label));
         row = row.empty() ? picture : side_by_side(row, width * (i - first), picture);

@@ -12,7 +12,7 @@
 #include "apps/plan_table.h"
 #include "apps/verbs.h"
 #include "base/file.h"
-#include "data/dataset.h"
+#include "data/sample_source.h"
 #include "spec/value.h"
 #include "train/engine.h"
 
@@ -23,7 +23,8 @@ namespace {
 // A batch, or all samples where they are fewer. The data may be on another machine: then a batch.
 std::int64_t rows_of_a_step(const JobSpec& job, const Network& network) {
   try {
-    return std::min(job.samples_per_step(), make_dataset(job.data.train, network.input, job.seed, Split::train)->size());
+    return std::min(job.samples_per_step(),
+                    open_data(job.data.train, data_options(job, network.input, 0, Split::train))->size());
   } catch (const Error&) {
     return job.samples_per_step();
   }

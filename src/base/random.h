@@ -28,7 +28,14 @@ PhiloxCounter philox(PhiloxCounter counter, PhiloxKey key);
 }
 
 // What a number is drawn for: part of the key, so that two uses never see the same sequence.
-enum class RandomUse : std::uint32_t { initialise = 1, dropout = 2, shuffle = 3, synthetic = 4, self_test = 5 };
+enum class RandomUse : std::uint32_t {
+  initialise = 1,
+  dropout = 2,
+  shuffle = 3,
+  synthetic = 4,
+  self_test = 5,
+  shuffle_window = 6,
+};
 
 // One sequence: `seed` is the job's, `index` says which of its use (the layer, the epoch, ...).
 class RandomSequence {

@@ -1,7 +1,6 @@
 #include "data/batch_loader.h"
 
 #include <algorithm>
-#include <cstring>
 #include <new>
 #include <utility>
 
@@ -64,22 +63,27 @@ void BatchLoader::Free::operator()(std::byte* memory) const {
   ::operator delete (memory, std::align_val_t{kAlignment});
 }
 
-BatchLoader::BatchLoader(const Dataset& dataset, const BatchLoaderOptions& options)
-    : dataset_(dataset),
-      options_(checked(options)),
-      sample_elements_(elements(dataset.sample_shape())),
-      batches_per_epoch_((dataset.size() - 1) / options.batch + 1),
-      buffer_bytes_(bytes_of(std::min(options.batch, dataset.size()), sample_elements_)),
-      order_(static_cast<std::size_t>(dataset.size())),
+BatchLoader::BatchLoader(const SampleSource& source, const BatchLoaderOptions& options)
+    : options_(checked(options)),
+      size_(source.size()),
+      sample_elements_(elements(source.sample_shape())),
+      batches_per_epoch_((size_ - 1) / options.batch + 1),
+      buffer_bytes_(bytes_of(std::min(options.batch, size_), sample_elements_)),
       memory_(static_cast<std::byte*>(
           ::operator new (static_cast<std::size_t>(options.buffers) * buffer_bytes_, std::align_val_t{kAlignment}))),
       free_(static_cast<std::size_t>(options.buffers)),
       ready_(static_cast<std::size_t>(options.buffers)),
+      stream_(source.stream({.seed = options.seed,
+                             .order = options.order,
+                             .epochs = options.epochs,
+                             .first_epoch = options.first_epoch + options.first_batch / batches_per_epoch_,
+                             .first_sample = options.first_batch % batches_per_epoch_ * options.batch})),
       thread_([this] { stage_all(); }) {}
 
 BatchLoader::~BatchLoader() {
   free_.close();
   ready_.close();
+  stream_->close();
 }
 
 void BatchLoader::stage_all() {
@@ -90,13 +94,6 @@ void BatchLoader::stage_all() {
   std::int64_t batch = options_.first_batch % batches_per_epoch_;
   for (std::int64_t epoch = options_.first_epoch + options_.first_batch / batches_per_epoch_; epoch < options_.epochs;
        ++epoch, batch = 0) {
-    const auto begin = Clock::now();
-    order_samples({.seed = options_.seed, .number = epoch, .order = options_.order}, order_);
-    const double seconds = seconds_since(begin);
-    {
-      const std::lock_guard lock(mutex_);
-      counters_.busy_seconds += seconds;
-    }
     for (; batch < batches_per_epoch_; ++batch) {
       if (!stage(epoch, batch)) return;
     }
@@ -110,16 +107,11 @@ bool BatchLoader::stage(std::int64_t epoch, std::int64_t batch) {
   if (free_.pop(staged.data) != QueueResult::done) return false;
   const auto free_at = Clock::now();
 
-  staged.rows = std::min(options_.batch, dataset_.size() - staged.first);
-  const std::size_t sample = static_cast<std::size_t>(sample_elements_);
+  staged.rows = std::min(options_.batch, size_ - staged.first);
+  const std::size_t values = static_cast<std::size_t>(staged.rows * sample_elements_);
   float* const samples = reinterpret_cast<float*>(staged.data);
-  std::byte* const labels = staged.data + static_cast<std::size_t>(staged.rows) * sample * sizeof(float);
-  for (std::int64_t row = 0; row < staged.rows; ++row) {
-    const std::int64_t index = order_[static_cast<std::size_t>(staged.first + row)];
-    dataset_.copy_sample(index, {samples + static_cast<std::size_t>(row) * sample, sample});
-    const std::int32_t label = dataset_.label(index);
-    std::memcpy(labels + static_cast<std::size_t>(row) * sizeof(label), &label, sizeof(label));
-  }
+  auto* const labels = reinterpret_cast<std::int32_t*>(staged.data + values * sizeof(float));
+  if (!stream_->next({samples, values}, {labels, static_cast<std::size_t>(staged.rows)})) return false;
   {
     const std::lock_guard lock(mutex_);
     counters_.wait_seconds += std::chrono::duration<double>(free_at - begin).count();
@@ -168,7 +160,17 @@ InputCounters BatchLoader::counters() const {
   const std::lock_guard lock(mutex_);
   InputCounters counters = counters_;
   if (asked_ > 0) counters.queue_mean = static_cast<double>(queue_sum_) / static_cast<double>(asked_);
+  if (const auto read = stream_->read_counters()) {
+    counters.busy_seconds = std::max(0.0, counters.busy_seconds - read->consumer_wait_seconds);
+  }
   return counters;
+}
+
+std::vector<InputCounters> BatchLoader::stages() const {
+  std::vector<InputCounters> stages;
+  if (auto read = stream_->read_counters()) stages.push_back(*std::move(read));
+  stages.push_back(counters());
+  return stages;
 }
 
 }  // namespace hadal

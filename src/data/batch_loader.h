@@ -13,8 +13,7 @@
 
 #include "base/bounded_queue.h"
 #include "base/owned_thread.h"
-#include "data/dataset.h"
-#include "data/sample_order.h"
+#include "data/sample_source.h"
 
 namespace hadal {
 
@@ -27,15 +26,6 @@ struct BatchLoaderOptions {
   std::int64_t first_batch = 0;                // past the epoch's last batch means in the next epoch
   int buffers = 4;                             // staged batches and the one in use
   std::chrono::milliseconds timeout{120'000};  // of next()
-};
-
-// What summary.json says of a stage of the input.
-struct InputCounters {
-  std::string name = "decode";
-  double busy_seconds = 0;           // making batches
-  double wait_seconds = 0;           // waiting for a free buffer
-  double queue_mean = 0;             // batches that lay ready when one was asked for
-  double consumer_wait_seconds = 0;  // in next()
 };
 
 class BatchLoader;
@@ -67,19 +57,21 @@ class StagedBatch {
 };
 
 // Reads the batches of a job in their order, which depends on the options alone. One thread calls next() and ends
-// batches; counters() may be called by any. All buffers are made in the constructor, and staging a batch allocates
-// nothing. The dataset outlives the loader.
+// batches; counters() and stages() may be called by any. All buffers are made in the constructor, and staging a batch
+// allocates nothing (the thread that reads a streamed source may, where it opens files). The source outlives the
+// loader.
 class BatchLoader {
  public:
-  BatchLoader(const Dataset& dataset, const BatchLoaderOptions& options);
+  BatchLoader(const SampleSource& source, const BatchLoaderOptions& options);
   ~BatchLoader();  // may be before the last batch
 
-  // The next batch, or nothing after the last one. Rethrows what the dataset threw, after the batches before it. Throws
+  // The next batch, or nothing after the last one. Rethrows what the source threw, after the batches before it. Throws
   // DeviceError where none came within the timeout: also when the caller holds every buffer.
   [[nodiscard]] std::optional<StagedBatch> next();
 
   std::int64_t batches_per_epoch() const { return batches_per_epoch_; }
   InputCounters counters() const;
+  std::vector<InputCounters> stages() const;  // in the order in which a sample passes them; the last is counters()
 
  private:
   friend class StagedBatch;
@@ -95,11 +87,9 @@ class BatchLoader {
   bool stage(std::int64_t epoch, std::int64_t batch);
   void give_back(std::byte* buffer);
 
-  const Dataset& dataset_;
   const BatchLoaderOptions options_;
-  const std::int64_t sample_elements_, batches_per_epoch_;
+  const std::int64_t size_, sample_elements_, batches_per_epoch_;
   const std::size_t buffer_bytes_;
-  std::vector<std::uint32_t> order_;  // of the epoch that is being staged
   std::unique_ptr<std::byte, Free> memory_;
   BoundedQueue<std::byte*> free_;
   BoundedQueue<Staged> ready_;
@@ -109,6 +99,7 @@ class BatchLoader {
   std::int64_t asked_ = 0;  // calls of next() that queue_sum_ counts
   std::uint64_t queue_sum_ = 0;
 
+  const std::unique_ptr<SampleStream> stream_;
   OwnedThread thread_;  // begins when all else is there
 };
 

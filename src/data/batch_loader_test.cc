@@ -7,6 +7,8 @@
 #include <set>
 #include <thread>
 
+#include "data/dataset.h"
+
 namespace hadal {
 namespace {
 

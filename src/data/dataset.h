@@ -1,5 +1,5 @@
 #pragma once
-// Labelled samples that are read by number.
+// Labelled samples in memory, which are read by number.
 
 #include <cstdint>
 #include <memory>
@@ -7,19 +7,14 @@
 #include <string>
 
 #include "base/error.h"
-#include "spec/job.h"
-#include "tensor/tensor.h"
+#include "data/sample_source.h"
 
 namespace hadal {
 
 // Immutable: any thread may call any function.
-class Dataset {
+class Dataset : public SampleSource {
  public:
-  virtual ~Dataset() = default;
-
-  virtual const Shape& sample_shape() const = 0;  // the network's input
-  virtual std::int64_t size() const = 0;          // >= 1
-  virtual std::int64_t classes() const = 0;       // every label is in [0, classes)
+  virtual std::int64_t classes() const = 0;  // every label is in [0, classes)
 
   // 0 <= i < size().
   virtual std::int32_t label(std::int64_t i) const = 0;
@@ -29,19 +24,20 @@ class Dataset {
 
   // The error that says where label(i) stands and that a network of so many classes cannot have it.
   virtual DataError bad_label(std::int64_t i, std::int64_t network_classes) const = 0;
+
+  // Each epoch's order is that of order_samples().
+  std::unique_ptr<SampleStream> stream(const StreamOptions& options) const override;
+
+  // With a CRC-32C of all labels.
+  std::string fingerprint() const override;
 };
 
-enum class Split { train, test };
-
-// Opens the data that a job names, for a network of this input. Random data follow from `seed`, and differ between
-// splits. Throws ConfigError where a file cannot be opened, DataError where what it holds is wrong or does not fit the
-// input. Labels are checked by validate() alone.
+// Opens data that is kept in memory (not is_streamed()), for a network of this input. Random data follow from `seed`,
+// and differ between splits. Throws ConfigError where a file cannot be opened, DataError where what it holds is wrong
+// or does not fit the input. Labels are checked by validate() alone.
 std::unique_ptr<Dataset> make_dataset(const DataSource& source, const Shape& input, std::uint64_t seed, Split split);
 
 // Throws DataError for the first label that a network of so many classes cannot have.
 void validate(const Dataset& dataset, std::int64_t classes);
-
-// What a resumed run must find again: "60000 samples, labels 5d2ba5a4", with a CRC-32C of all labels.
-std::string fingerprint(const Dataset& dataset);
 
 }  // namespace hadal

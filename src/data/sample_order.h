@@ -19,4 +19,7 @@ struct Epoch {
 // RandomSequence{seed, shuffle, epoch}. At most 2^32 samples.
 void order_samples(const Epoch& epoch, std::span<std::uint32_t> samples);
 
+// The same for a window of an epoch, whose samples are shuffled together: with draws of their own for each window.
+void order_window(const Epoch& epoch, std::uint32_t window, std::span<std::uint32_t> samples);
+
 }  // namespace hadal

@@ -1,7 +1,5 @@
 // Batch normalisation over the rows of all devices: each sums its own, gets the others' sums, and adds them up.
 
-#include <algorithm>
-
 #include "plan/builder.h"
 
 namespace hadal {
@@ -24,8 +22,9 @@ std::int64_t PlanBuilder::parts_of_pass() const {
   return parts;
 }
 
-// The sums of all parts, in the order of their rows, on each device. `compute_sums` writes a device's own.
-std::vector<Range> PlanBuilder::sums_of_all(int l, const std::string& name,
+// The sums of all parts, in the order of their rows, on each device that wants them. `compute_sums` writes a device's
+// own.
+std::vector<Range> PlanBuilder::sums_of_all(int l, const std::string& name, const std::vector<bool>& wanted,
                                             const std::function<void(int, Range)>& compute_sums) {
   const std::int64_t of_a_part = batch_norm_shape(l).sums();
   std::vector<Range> all;
@@ -41,7 +40,7 @@ std::vector<Range> PlanBuilder::sums_of_all(int l, const std::string& name,
     const std::int64_t count = rows_of(d).unit_count() * of_a_part;
     const auto own = [=, &all](int device) { return Range{all[device].tensor, first, count}; };
     compute_sums(d, own(d));
-    flows.push_back({name + ".send", d, std::vector<bool>(options_.devices.size(), true), own});
+    flows.push_back({name + ".send", d, wanted, own});
     first += count;
   }
   spread(StreamKind::gather, l, std::move(flows));
@@ -52,7 +51,8 @@ std::vector<Range> PlanBuilder::sums_of_all(int l, const std::string& name,
 void PlanBuilder::batch_norm_statistics(int l) {
   const Layer& layer = network_.layers[l];
   const BatchNormShape shape = batch_norm_shape(l);
-  const std::vector<Range> sums = sums_of_all(l, layer.name + ".sums", [&](int d, Range own) {
+  const std::vector<bool> all(options_.devices.size(), true);
+  const std::vector<Range> sums = sums_of_all(l, layer.name + ".sums", all, [&](int d, Range own) {
     compute(layer.name + ".sum", d, l, BatchNormSums{shape, rows_of(d), layouts_[l + 1], options_.precision},
             {value(layer.inputs[0], d)}, {own});
   });
@@ -86,12 +86,11 @@ std::vector<Range> PlanBuilder::statistics_of(int l, int d) const {
 void PlanBuilder::batch_norm_gradient(int l) {
   const Layer& layer = network_.layers[l];
   const bool all = network_.learns(layer.inputs[0]) || options_.device_states;
-  const auto owns = [&](int device) {
-    return std::any_of(owners_[l].begin(), owners_[l].end(),
-                       [=](const OwnerSpan& owner) { return owner.device == device; });
-  };
+  std::vector<bool> wanted(options_.devices.size());
+  for (int d = 0; d < device_count(); ++d) wanted[d] = all && (works(d) || options_.device_states);
+  for (const OwnerSpan& owner : owners_[l]) wanted[owner.device] = true;
   const BatchNormShape shape = batch_norm_shape(l);
-  const std::vector<Range> sums = sums_of_all(l, layer.name + ".backward_sums", [&](int d, Range own) {
+  const std::vector<Range> sums = sums_of_all(l, layer.name + ".backward_sums", wanted, [&](int d, Range own) {
     std::vector<Range> reads{value(layer.inputs[0], d), diff(l, d)};
     for (const Range& range : statistics_of(l, d)) reads.push_back(range);
     compute(layer.name + ".backward_sum", d, l,
@@ -99,7 +98,7 @@ void PlanBuilder::batch_norm_gradient(int l) {
   });
   pass_gradients_[l].assign(options_.devices.size(), {});
   for (int d = 0; d < device_count(); ++d) {
-    if (!owns(d) && !(all && (works(d) || options_.device_states))) continue;
+    if (!wanted[d]) continue;
     GradientPart part{d, {0, rows_of_pass(), {}}};
     part.weight = add_tensor(layer.name + ".weight.gradient", d, TensorKind::gradient, shape.channels);
     part.bias = add_tensor(layer.name + ".bias.gradient", d, TensorKind::gradient, shape.channels);

@@ -73,7 +73,7 @@ class PlanBuilder {
 
   // batch_norm.cc
   BatchNormShape batch_norm_shape(int layer) const;
-  std::vector<Range> sums_of_all(int layer, const std::string& name,
+  std::vector<Range> sums_of_all(int layer, const std::string& name, const std::vector<bool>& wanted,
                                  const std::function<void(int, Range)>& compute_sums);
   void batch_norm_statistics(int layer);
   void batch_norm_gradient(int layer);

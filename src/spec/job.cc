@@ -71,7 +71,19 @@ void check_passes(const JobSpec& job) {
   }
 }
 
+void check_bad_sample(const JobSpec& job) {
+  if (job.data.on_bad_sample == BadSample::fail || is_streamed(job.data.train)) return;
+  if (job.data.test && is_streamed(*job.data.test)) return;
+  throw ConfigError(job.data.bad_sample_where,
+                    "data.on_bad_sample skip is for sources that are streamed: npy, safetensors, libsvm and csv; use "
+                    "fail");
+}
+
 }  // namespace
+
+bool is_streamed(const DataSource& source) {
+  return !std::holds_alternative<IdxData>(source) && !std::holds_alternative<SyntheticData>(source);
+}
 
 JobSpec parse_job(const std::string& text, const std::string& file, const std::vector<Override>& overrides) {
   Value root = read_yaml(text, file);
@@ -89,6 +101,7 @@ JobSpec parse_job(const std::string& text, const std::string& file, const std::v
   check_samples_per_step(job);
   check_passes(job);
   check_state_exchange(job);
+  check_bad_sample(job);
   return job;
 }
 

@@ -22,7 +22,49 @@ struct SyntheticData {
   std::int64_t samples = 0, classes = 0;
 };
 
-using DataSource = std::variant<IdxData, SyntheticData>;
+// Frames of an utterance that are joined to one sample: those before it, itself, and those after it.
+struct Splice {
+  std::int64_t left = 0, right = 0;
+};
+
+// Streamed sources. A list holds paths, some of which may be patterns (data/file_list.h); `where` is the source's.
+
+// File i of the features goes with file i of the labels, and with file i of the utterances where there are any.
+struct NpyData {
+  std::vector<std::string> features, labels, utterances;
+  Splice splice;
+  Position where;
+};
+
+// Names of tensors; no utterances: an empty name.
+struct SafetensorsData {
+  std::vector<std::string> files;
+  std::string features = "features", labels = "labels", utterances;
+  Splice splice;
+  Position where;
+};
+
+struct LibsvmData {
+  std::vector<std::string> files;
+  std::int64_t first_index = 1;
+  Position where;
+};
+
+enum class CsvHeader { automatic, first_line, none };
+enum class CsvDelimiter { comma, semicolon, tab };
+
+struct CsvData {
+  std::vector<std::string> files;
+  std::string label = "last";  // a column's name, its number from 1, or "last"
+  CsvHeader header = CsvHeader::automatic;
+  CsvDelimiter delimiter = CsvDelimiter::comma;
+  Position where;
+};
+
+using DataSource = std::variant<IdxData, SyntheticData, NpyData, SafetensorsData, LibsvmData, CsvData>;
+
+// Whether it is read from disk while it is used, in blocks; else it is kept in memory.
+bool is_streamed(const DataSource& source);
 
 enum class SampleOrder { shuffled, sequential };
 enum class BadSample { fail, skip };
@@ -33,7 +75,9 @@ struct DataSpec {
   std::int64_t batch = 0;
   Position batch_where;
   SampleOrder order = SampleOrder::shuffled;
+  std::int64_t buffer = 262'144;  // samples of a streamed source that are shuffled together
   BadSample on_bad_sample = BadSample::fail;
+  Position bad_sample_where;
 };
 
 // Where adagrad's sums of squares are.

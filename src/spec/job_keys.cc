@@ -2,6 +2,7 @@
 
 #include <type_traits>
 
+#include "spec/data_keys.h"
 #include "spec/network_keys.h"
 
 namespace hadal {
@@ -28,65 +29,6 @@ void read_job_name(const Value& value, const std::string& path, JobSpec& into) {
                                        " names no folder: a letter or digit, then letters, digits, '.', '_' or '-', no "
                                        "'..', at most 128 in all");
   }
-}
-
-template <class Source>
-Key<DataSource> data_source(const std::string& name, const Keys<Source>& keys, const std::string& meaning) {
-  return {name,
-          "map",
-          "",
-          meaning,
-          [=](const Value& value, const std::string& path, DataSource& into) {
-            Source source;
-            read_map(value, path, keys, source);
-            into = source;
-          },
-          [=](const DataSource& from) -> std::optional<Json> {
-            const auto* source = std::get_if<Source>(&from);
-            return source ? std::optional(write_map(keys, *source)) : std::nullopt;
-          },
-          list_keys(keys)};
-}
-
-const Keys<DataSource>& data_sources() {
-  static const Keys<DataSource> kSources = {
-      data_source<IdxData>("idx",
-                           {text<IdxData>("images", &IdxData::images, "path", kRequired, "IDX file of the images"),
-                            text<IdxData>("labels", &IdxData::labels, "path", kRequired, "IDX file of the labels")},
-                           "a pair of IDX files, as MNIST comes in"),
-      data_source<SyntheticData>("synthetic",
-                                 {whole<SyntheticData>("samples", &SyntheticData::samples, {1, 1'000'000'000},
-                                                       kRequired, "samples of an epoch"),
-                                  whole<SyntheticData>("classes", &SyntheticData::classes, {1, 1 << 24}, kRequired,
-                                                       "labels are below this number")},
-                                 "random samples of the network's input shape, from `seed`"),
-  };
-  return kSources;
-}
-
-void read_data_source(const Value& value, const std::string& path, DataSource& into) {
-  const Position where = read_one_of(value, path, "data source", data_sources(), into);
-  if (auto* idx = std::get_if<IdxData>(&into)) idx->where = where;
-}
-
-Keys<DataSpec> data_keys() {
-  using D = DataSpec;
-  return {
-      {"train", "data source", kRequired, "what is trained on",
-       [](const Value& value, const std::string& path, D& into) { read_data_source(value, path, into.train); },
-       [](const D& from) { return write_map(data_sources(), from.train); }, list_keys(data_sources())},
-      {"test", "data source", "absent", "what is evaluated on after each epoch; the options are those of `data.train`",
-       [](const Value& value, const std::string& path, D& into) { read_data_source(value, path, into.test.emplace()); },
-       [](const D& from) { return from.test ? std::optional(write_map(data_sources(), *from.test)) : std::nullopt; }},
-      at(&D::batch_where, whole<D>("batch", &D::batch, {1, 1 << 20}, kRequired,
-                                   "samples of a step, of all devices together; at least one for each device")),
-      choice<D, SampleOrder>("order", &D::order,
-                             {{"shuffled", SampleOrder::shuffled}, {"sequential", SampleOrder::sequential}}, "shuffled",
-                             "order of the samples in an epoch; shuffled anew for each, from `seed`"),
-      choice<D, BadSample>("on_bad_sample", &D::on_bad_sample,
-                           {{"fail", BadSample::fail}, {"skip", BadSample::skip, false}}, "fail",
-                           "what to do with a sample that cannot be read"),
-  };
 }
 
 // A row of an alternative of RateSchedule.

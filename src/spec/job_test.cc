@@ -189,7 +189,13 @@ const BadLine kBadLines[] = {
      "11:44: parallel.split 2 is not supported by this version yet; use 1"},
     {kEnd, "  accumulate: 0", "11:15: solver.accumulate must be a whole number from 1 to 1048576, not '0'"},
     {8, "  batch: 4\n  on_bad_sample: skip",
-     "9:18: data.on_bad_sample skip is not supported by this version yet; use fail"},
+     "9:18: data.on_bad_sample skip is for sources that are streamed: npy, safetensors, libsvm and csv; use fail"},
+    {7, "  train: {npy: {features: [], labels: a}}", "7:27: data.train.npy.features must name a file"},
+    {7, "  train: {npy: {features: a}}", "7:16: data.train.npy needs 'labels'"},
+    {7, "  train: {csv: {files: a, delimiter: ';'}}",
+     "7:38: data.train.csv.delimiter must be comma, semicolon or tab, not ';'"},
+    {7, "  train: {npy: {features: a, labels: b, splice: {left: 101}}}",
+     "7:56: data.train.npy.splice.left must be a whole number from 0 to 100, not '101'"},
     {10, "  rule: {adam: {rate: 0.1, beta1: 1}}",
      "10:35: solver.rule.adam.beta1 must be a number from 0 to below 1, not '1'"},
     {10, "  rule: {adagrad: {rate: 0.1, exchange: fulll}}",
@@ -532,6 +538,15 @@ std::vector<std::string> good_jobs() {
                 "  train: {idx: {images: \"a: b, {c} # é 'x' \\\"y\\\" \\\\z\", labels: 'null'}}\n"
                 "  test: {idx: {images: ' a', labels: 'b '}}\n"
                 "  order: sequential"),
+      tiny_with(
+          7,
+          "  train: {npy: {features: [a*.npy, b.npy], labels: '*c?', utterances: d, splice: {left: 5, right: 4}}}\n"
+          "  test: {safetensors: {files: [x, y], features: f, labels: l, utterances: u}}\n"
+          "  buffer: 100\n"
+          "  on_bad_sample: skip"),
+      tiny_with(7,
+                "  train: {libsvm: {files: a, first_index: 0}}\n"
+                "  test: {csv: {files: b, label: '3', header: none, delimiter: tab}}"),
       tiny_with(kEnd,
                 "  clip_norm: 0.1\n"
                 "  epochs: 1000000\n"
@@ -575,6 +590,7 @@ TEST(ToYaml, writes_every_default_out) {
       "  train: {synthetic: {samples: 8, classes: 2}}\n"
       "  batch: 4\n"
       "  order: shuffled\n"
+      "  buffer: 262144\n"
       "  on_bad_sample: fail\n"
       "solver:\n"
       "  epochs: 1\n"
@@ -608,9 +624,9 @@ TEST(Identity, ignores_where_a_job_runs_and_nothing_else) {
   EXPECT_EQ(identity(tiny_set({"exchange.topology=direct"})), base);
   EXPECT_EQ(identity(tiny(10, "  rule: {sgd: {momentum: 0.0, rate: 1e-1}}")), base);  // written otherwise
   for (const char* set :
-       {"name=b", "seed=2", "network.layers.0.fully_connected.out=3", "data.batch=5", "solver.epochs=2",
-        "solver.rule.sgd.rate=0.2", "exchange.content=factors", "reproducible=true", "reproducible={shards: 6}",
-        "backend=reference", "checkpoint.every_steps=1"}) {
+       {"name=b", "seed=2", "data.buffer=9", "network.layers.0.fully_connected.out=3", "data.batch=5",
+        "solver.epochs=2", "solver.rule.sgd.rate=0.2", "exchange.content=factors", "reproducible=true",
+        "reproducible={shards: 6}", "backend=reference", "checkpoint.every_steps=1"}) {
     EXPECT_NE(identity(tiny_set({set})), base) << set;
   }
 }

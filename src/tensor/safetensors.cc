@@ -76,6 +76,15 @@ void write_safetensors(const std::string& path, const Metadata& metadata, const 
   file.commit();
 }
 
+SafetensorsHeader read_safetensors_header(const InputFile& file, std::uint64_t& data_begin) {
+  std::vector<std::byte> start(std::min<std::uint64_t>(kLengthSize, file.size()));
+  file.read(0, start);
+  std::string text(header_length(start, file.size(), file.path()), '\0');
+  file.read(kLengthSize, std::as_writable_bytes(std::span(text)));
+  data_begin = kLengthSize + text.size();
+  return parse_safetensors_header(text, file.size() - data_begin, file.path());
+}
+
 SafetensorsFile SafetensorsFile::open(const std::string& path, const Position& where) {
   const InputFile input(path, where);
   SafetensorsFile result;

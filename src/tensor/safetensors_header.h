@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file.h"
 #include "tensor/safetensors.h"
 
 namespace hadal {
@@ -22,5 +23,8 @@ std::optional<std::uint64_t> safetensors_element_size(std::string_view type);
 // Checks that `text` is the header of `data_size` bytes of data: every tensor's type, shape and offsets agree, no name
 // comes twice, and together the tensors cover the data without gap or overlap. Throws DataError naming `file`.
 SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t data_size, const std::string& file);
+
+// The header of a file, whose data are not read: they begin at byte `data_begin`. Throws DataError.
+SafetensorsHeader read_safetensors_header(const InputFile& file, std::uint64_t& data_begin);
 
 }  // namespace hadal

@@ -10,11 +10,11 @@ std::vector<PlanKey> evaluation_keys(std::int64_t batch, std::int64_t samples) {
   return {{PlanMode::evaluate, std::min(batch, samples)}, {PlanMode::evaluate, samples % batch}};
 }
 
-Evaluation evaluate(Engine& engine, const Dataset& dataset, std::int64_t batch) {
+Evaluation evaluate(Engine& engine, const SampleSource& source, std::int64_t batch) {
   BatchLoaderOptions options;
   options.batch = batch;
   options.order = SampleOrder::sequential;
-  BatchLoader loader(dataset, options);
+  BatchLoader loader(source, options);
   Evaluation total;
   total.classes = elements(engine.network().layers.back().output);
   while (auto staged = loader.next()) {

@@ -1,10 +1,11 @@
 #pragma once
-// Loss and accuracy over a data set: data-parallel, every sample counted once.
+// Loss and accuracy over a data set: data-parallel, every sample counted once (a bad one that is
+// skipped: another in its place).
 
 #include <nlohmann/json_fwd.hpp>
 #include <vector>
 
-#include "data/dataset.h"
+#include "data/sample_source.h"
 #include "train/engine.h"
 
 namespace hadal {
@@ -20,7 +21,7 @@ struct Evaluation {
 // The keys that an engine needs for evaluate().
 std::vector<PlanKey> evaluation_keys(std::int64_t batch, std::int64_t samples);
 
-Evaluation evaluate(Engine& engine, const Dataset& dataset, std::int64_t batch);
+Evaluation evaluate(Engine& engine, const SampleSource& source, std::int64_t batch);
 
 // {"loss", "accuracy", "top5_accuracy", "samples"}; the third only where there are more than five classes.
 nlohmann::ordered_json to_json(const Evaluation& evaluation);

@@ -12,6 +12,7 @@
 #include <limits>
 
 #include "base/file.h"
+#include "data/dataset.h"
 #include "testing/temporary_folder.h"
 #include "train/bench.h"
 #include "train/trainer.h"

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/thousands.h"
 #include "plan/json.h"
 #include "train/first_bad_layer.h"
 #include "train/trace_file.h"
@@ -73,12 +74,8 @@ Trainer::Trainer(const JobSpec& job, bool trace) : job_(job), network_(build_net
                       "the network has nothing to learn: it needs a conv or a fully_connected layer");
   }
   const std::int64_t classes = elements(network_.layers.back().output);
-  train_ = make_dataset(job.data.train, network_.input, job.seed, Split::train);
-  validate(*train_, classes);
-  if (job.data.test) {
-    test_ = make_dataset(*job.data.test, network_.input, job.seed, Split::test);
-    validate(*test_, classes);
-  }
+  train_ = open_data(job.data.train, data_options(job, network_.input, classes, Split::train));
+  if (job.data.test) test_ = open_data(*job.data.test, data_options(job, network_.input, classes, Split::test));
   const std::int64_t batch = job.samples_per_step(), samples = train_->size();
   steps_per_epoch_ = (samples + batch - 1) / batch;
   std::vector<PlanKey> keys{{PlanMode::train, std::min(batch, samples)}, {PlanMode::train, samples % batch}};
@@ -194,6 +191,10 @@ void Trainer::begin(const TrainOptions& options, RunFolder& folder) {
                      " (--resume would continue it)");
     }
   }
+  for (const SampleSource* source : {train_.get(), test_.get()}) {
+    if (source == nullptr) continue;
+    for (const std::string& what : source->skipped().shards) options.notice("a file is left out: " + what);
+  }
   if (job_.samples_per_step() > train_->size()) {
     const std::string what = job_.solver.accumulate > 1 ? "data.batch x solver.accumulate" : "data.batch";
     options.notice(what + " is " + std::to_string(job_.samples_per_step()) + ", but there are " +
@@ -236,8 +237,26 @@ Values Trainer::finite_parameters() const {
 }
 
 const std::string& Trainer::train_fingerprint() {
-  if (train_fingerprint_.empty()) train_fingerprint_ = fingerprint(*train_);
+  if (train_fingerprint_.empty()) train_fingerprint_ = train_->fingerprint();
   return train_fingerprint_;
+}
+
+// Once of the first sample of each source, and at the end of how many there were.
+void Trainer::tell_skipped(const TrainOptions& options, bool at_end) {
+  const auto tell = [&](const SampleSource* source, const std::string& name, bool& told) {
+    if (source == nullptr) return;
+    const Skipped skipped = source->skipped();
+    if (skipped.samples == 0) return;
+    if (!std::exchange(told, true)) {
+      options.notice(name + ": bad samples are skipped, and others stand for them; the first: " + skipped.first);
+    }
+    if (at_end) {
+      options.notice(fmt::format("{}: samples skipped in all: {}", name,
+                                 with_thousands(static_cast<std::uint64_t>(skipped.samples))));
+    }
+  };
+  tell(train_.get(), "data.train", told_of_train_);
+  tell(test_.get(), "data.test", told_of_test_);
 }
 
 void Trainer::save(const TrainOptions& options) {
@@ -335,6 +354,7 @@ ordered_json Trainer::run(const TrainOptions& options) {
       const BatchResult result = step(*batch);
       meter.count(result.rows, seconds(Clock::now() - start));
       report(result, meter, metrics, options);
+      if (job_.data.on_bad_sample == BadSample::skip) tell_skipped(options, false);
       if (job_.checkpoint.every_steps > 0 && position_.step % job_.checkpoint.every_steps == 0) {
         save(options);
         saved = position_.step;
@@ -342,6 +362,7 @@ ordered_json Trainer::run(const TrainOptions& options) {
     }
   } catch (const Stopped&) {
     save(options);
+    tell_skipped(options, true);
     write_file(folder.summary(), summary(meter, std::nullopt, "").dump(2) + "\n");
     end_trace(options);
     throw Stopped("stopped at step " + std::to_string(position_.step) + " of " + std::to_string(last) +
@@ -364,6 +385,7 @@ ordered_json Trainer::run(const TrainOptions& options) {
   if (const auto slow = straggler()) options.notice(describe(*slow, engine_->runner().plan(0)));
   const Values parameters = finite_parameters();
   const std::optional<Evaluation> tested = test();
+  tell_skipped(options, true);
   const std::string sha256 = save_model(folder.model(), job_.network, network_, parameters);
   ordered_json result = summary(meter, tested, sha256);
   write_file(folder.summary(), result.dump(2) + "\n");
@@ -425,10 +447,17 @@ ordered_json Trainer::summary(const Meter& meter, const std::optional<Evaluation
                       {"state_bytes_per_step", engine_->prediction().state_bytes_per_step()},
                       {"waits_per_step", plan.waits()},
                       {"links", links}};
-  json["input"] = {{"stages", ordered_json::array({{{"name", input.name},
-                                                    {"busy_seconds", input.busy_seconds},
-                                                    {"wait_seconds", input.wait_seconds},
-                                                    {"queue_mean", input.queue_mean}}})}};
+  json["input"] = {{"stages", ordered_json::array()}};
+  for (const InputCounters& stage : loader_ ? loader_->stages() : std::vector{input}) {
+    json["input"]["stages"].push_back({{"name", stage.name},
+                                       {"busy_seconds", stage.busy_seconds},
+                                       {"wait_seconds", stage.wait_seconds},
+                                       {"queue_mean", stage.queue_mean}});
+  }
+  if (job_.data.on_bad_sample == BadSample::skip) {
+    json["input"]["skipped_samples"] = train_->skipped().samples;
+    json["input"]["skipped_files"] = train_->skipped().shards.size();
+  }
   return json;
 }
 

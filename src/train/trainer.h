@@ -64,8 +64,9 @@ class Trainer {
   BatchResult step(const StagedBatch& batch);
   void report(const BatchResult& result, Meter& meter, MetricsLog& metrics, const TrainOptions& options);
   void save(const TrainOptions& options);
+  void tell_skipped(const TrainOptions& options, bool at_end);
   void end_trace(const TrainOptions& options) const;
-  const std::string& train_fingerprint();  // made when it is first asked for: it reads every label
+  const std::string& train_fingerprint();  // made when it is first asked for: it reads files, or every label
   Values finite_parameters() const;
   double rate_of(std::int64_t step, std::int64_t epoch) const;                          // `step` counts from 0
   std::vector<std::string> states() const { return job_.solver.rule.update.states(); }  // of each parameter
@@ -78,13 +79,14 @@ class Trainer {
 
   JobSpec job_;
   Network network_;
-  std::unique_ptr<Dataset> train_, test_;
+  std::unique_ptr<SampleSource> train_, test_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<BatchLoader> loader_;
   std::int64_t steps_per_epoch_ = 0;
   TrainPosition position_;
   std::int64_t first_step_ = 0;  // of this process
   std::string train_fingerprint_;
+  bool told_of_train_ = false, told_of_test_ = false;  // that samples are skipped
   double last_gradient_norm_ = 0;
   std::optional<Evaluation> tested_;
   std::int64_t tested_at_ = 0;

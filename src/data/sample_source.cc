@@ -1,0 +1,24 @@
+#include "data/sample_source.h"
+
+#include "data/dataset.h"
+#include "data/shard_source.h"
+
+namespace hadal {
+
+DataOptions data_options(const JobSpec& job, const Shape& input, std::int64_t classes, Split split) {
+  return {.input = input,
+          .classes = classes,
+          .seed = job.seed,
+          .split = split,
+          .buffer = job.data.buffer,
+          .on_bad_sample = job.data.on_bad_sample};
+}
+
+std::unique_ptr<SampleSource> open_data(const DataSource& source, const DataOptions& options) {
+  if (is_streamed(source)) return open_shards(source, options);
+  std::unique_ptr<Dataset> dataset = make_dataset(source, options.input, options.seed, options.split);
+  if (options.classes > 0) validate(*dataset, options.classes);
+  return dataset;
+}
+
+}  // namespace hadal

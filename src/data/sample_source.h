@@ -1,0 +1,92 @@
+#pragma once
+// Where samples come from: memory (dataset.h) or shards on disk (shard_source.h). A loader reads either through a
+// stream, which gives the samples of epochs in their order.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/sample_order.h"
+#include "spec/job.h"
+#include "tensor/tensor.h"
+
+namespace hadal {
+
+// What summary.json says of a stage of the input.
+struct InputCounters {
+  std::string name = "decode";
+  double busy_seconds = 0;           // making batches; of the stage "read": windows
+  double wait_seconds = 0;           // waiting for a free buffer
+  double queue_mean = 0;             // batches that lay ready when one was asked for
+  double consumer_wait_seconds = 0;  // in next()
+};
+
+struct StreamOptions {
+  std::uint64_t seed = 0;
+  SampleOrder order = SampleOrder::shuffled;
+  std::int64_t epochs = 1;        // the last one is epochs - 1
+  std::int64_t first_epoch = 0;   // where to begin:
+  std::int64_t first_sample = 0;  // below the source's size
+};
+
+// One reading of a source, for one thread. Ends before its source.
+class SampleStream {
+ public:
+  virtual ~SampleStream() = default;
+
+  // The next samples of the order, as many as there are labels: fp32, row-major, one after the other. Samples of one
+  // call are of one epoch, and there are as many left. False where close() has ended it. Throws DataError.
+  [[nodiscard]] virtual bool next(std::span<float> samples, std::span<std::int32_t> labels) = 0;
+
+  // Ends a next() that waits, and all later ones. Any thread may call it.
+  virtual void close() {}
+
+  // Of a thread of its own that reads, where there is one. Any thread may call it.
+  virtual std::optional<InputCounters> read_counters() const { return std::nullopt; }
+};
+
+// What `on_bad_sample: skip` has left out.
+struct Skipped {
+  std::int64_t samples = 0;         // replaced by others in what the streams gave
+  std::string first;                // what was wrong with one of them, by file and place
+  std::vector<std::string> shards;  // left out as a whole when the source was opened, and why
+};
+
+// Any thread may call any function.
+class SampleSource {
+ public:
+  virtual ~SampleSource() = default;
+
+  virtual const Shape& sample_shape() const = 0;  // the network's input
+  virtual std::int64_t size() const = 0;          // samples of an epoch, >= 1
+
+  virtual std::unique_ptr<SampleStream> stream(const StreamOptions& options) const = 0;
+
+  // What a resumed run must find again, in words: "60000 samples, labels 5d2ba5a4". Throws DataError.
+  virtual std::string fingerprint() const = 0;
+
+  virtual Skipped skipped() const { return {}; }
+};
+
+enum class Split { train, test };
+
+struct DataOptions {
+  Shape input;               // the network's
+  std::int64_t classes = 0;  // labels are below it; 0: whatever they are
+  std::uint64_t seed = 0;    // of synthetic data, which differ between splits
+  Split split = Split::train;
+  std::int64_t buffer = 0;  // of a streamed source
+  BadSample on_bad_sample = BadSample::fail;
+};
+
+// Of a job's data; `classes` may be 0.
+DataOptions data_options(const JobSpec& job, const Shape& input, std::int64_t classes, Split split);
+
+// Opens the data that a job names. Throws ConfigError where a file cannot be opened, DataError where what it holds is
+// wrong or does not fit the input. Labels are checked at once where they are in memory, else when they are read.
+std::unique_ptr<SampleSource> open_data(const DataSource& source, const DataOptions& options);
+
+}  // namespace hadal
