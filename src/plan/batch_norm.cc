@@ -88,7 +88,8 @@ void PlanBuilder::batch_norm_gradient(int l) {
   const bool all = network_.learns(layer.inputs[0]) || options_.device_states;
   std::vector<bool> wanted(options_.devices.size());
   for (int d = 0; d < device_count(); ++d) wanted[d] = all && (works(d) || options_.device_states);
-  for (const OwnerSpan& owner : owners_[l]) wanted[owner.device] = true;
+  std::vector<bool> updates(options_.devices.size(), options_.device_states);
+  for (const OwnerSpan& owner : owners_[l]) wanted[owner.device] = updates[owner.device] = true;
   const BatchNormShape shape = batch_norm_shape(l);
   const std::vector<Range> sums = sums_of_all(l, layer.name + ".backward_sums", wanted, [&](int d, Range own) {
     std::vector<Range> reads{value(layer.inputs[0], d), diff(l, d)};
@@ -105,7 +106,7 @@ void PlanBuilder::batch_norm_gradient(int l) {
     compute(layer.name + ".backward_weights", d, l, BatchNormBackwardWeights{shape, parts_of_pass(), rows_of_pass()},
             {sums[d]}, {whole(part.weight), whole(part.bias)});
     pass_gradients_[l][d] = {whole(part.weight), whole(part.bias)};
-    add_to_earlier_passes(l, part);
+    if (updates[d]) add_to_earlier_passes(l, part);
   }
 }
 

@@ -32,6 +32,8 @@ struct Case {
   std::int64_t rows = 24;
   DType precision = DType::f32;
   UpdateRule rule = UpdateRule::sgd(0.9, 0);
+  std::int64_t pass_rows = 0;
+  bool device_states = false;
 };
 
 PlanOptions options_of(const Case& c) {
@@ -48,6 +50,8 @@ PlanOptions options_of(const Case& c) {
   options.rule = c.rule;
   options.clip_norm = c.clip_norm;
   options.precision = c.precision;
+  options.pass_rows = c.pass_rows;
+  options.device_states = c.device_states;
   options.image_layout = Layout::channels_last;
   return options;
 }
@@ -79,6 +83,13 @@ std::vector<Case> cases() {
                        24,
                        DType::bf16,
                        {.kind = RuleKind::adam, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8}});
+        if (devices == 3) {
+          all.push_back({base + "_passes", network, devices, topology});
+          all.back().pass_rows = 10;
+          all.push_back({base + "_states", network, devices, topology});
+          all.back().rule = {.kind = RuleKind::adagrad, .weight_decay = 1e-4, .epsilon = 1e-10};
+          all.back().device_states = true;
+        }
         all.push_back({base + "_reproducible", network, devices, topology, ExchangeContent::automatic, 12});
         all.push_back({base + "_clip", network, devices, topology, ExchangeContent::automatic, 12, 0.5});
         all.push_back({base + "_short", network, devices, topology, ExchangeContent::automatic, 0, 0, 5});
