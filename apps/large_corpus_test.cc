@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -23,6 +24,7 @@ using testing::Workplace;
 constexpr std::int64_t kFrames = 100'000'000, kElements = 40, kShards = 100, kClasses = 100;
 constexpr std::int64_t kMemoryBytes = 2'000'000'000;
 constexpr std::chrono::seconds kTime{60};
+constexpr int kPairs = 7;
 
 constexpr const char* kJob = R"(name: large
 network:
@@ -117,18 +119,28 @@ TEST(LargeCorpus, trains_at_the_speed_of_memory_within_2_gb) {
     });
   }
   const std::vector<std::string> in_memory{"--set", "data.train={synthetic: {samples: 1000000, classes: 100}}"};
-  // Data in memory before and after it, so that what else the machine does meets both.
-  const Trained before = train(place, "before", kTime / 2, in_memory), streamed = train(place, "streamed", kTime, {}),
-                after = train(place, "after", kTime / 2, in_memory);
-  const double in_memory_speed = (before.samples_per_second + after.samples_per_second) / 2;
-  fmt::print(
-      "{} frames of 40 {}: {:.0f} samples/s, peak {:.2f} GB; in memory {:.0f} and {:.0f} samples/s, peak {:.2f} GB\n",
-      kFrames, floats ? "f32" : "u8", streamed.samples_per_second, static_cast<double>(streamed.peak_bytes) * 1e-9,
-      before.samples_per_second, after.samples_per_second, static_cast<double>(before.peak_bytes) * 1e-9);
-  fmt::print("{}\n{}\n", streamed.summary["input"].dump(), before.summary["input"].dump());
+  const Trained streamed = train(place, "streamed", kTime, {});
   EXPECT_EQ(streamed.summary["total_steps"], 1000 * ((kFrames + 255) / 256));
   EXPECT_LT(streamed.peak_bytes, kMemoryBytes);
-  EXPECT_GT(streamed.samples_per_second, 0.95 * in_memory_speed);
+  const double seconds = streamed.summary["train_seconds"];
+  const double waited = streamed.summary["devices"][0]["input_wait_seconds"];
+  EXPECT_LT(waited, 0.02 * seconds);
+
+  // By turns, so that what else the machine does meets both.
+  std::vector<double> ratios;
+  for (int i = 0; i < kPairs; ++i) {
+    const Trained memory = train(place, fmt::format("memory{}", i), kTime / 10, in_memory);
+    ratios.push_back(train(place, fmt::format("streamed{}", i), kTime / 10, {}).samples_per_second /
+                     memory.samples_per_second);
+  }
+  std::sort(ratios.begin(), ratios.end());
+  const double ratio = ratios[kPairs / 2];
+  fmt::print(
+      "{} frames of 40 {}: {:.0f} samples/s, peak {:.2f} GB, {:.2f} of {:.0f} s waited for; {:.3f} of the speed in "
+      "memory ({:.3f} to {:.3f})\n",
+      kFrames, floats ? "f32" : "u8", streamed.samples_per_second, static_cast<double>(streamed.peak_bytes) * 1e-9,
+      waited, seconds, ratio, ratios.front(), ratios.back());
+  EXPECT_GT(ratio, 0.95);
 }
 
 }  // namespace
