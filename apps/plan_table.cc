@@ -103,6 +103,10 @@ std::string plan_table(const PlanView& view, bool layers) {
                                   ->bytes)));
     }
   }
+  if (view.plan.passes.size() > 1) {
+    text +=
+        fmt::format("  {} passes a step, of at most {} rows\n", view.plan.passes.size(), view.plan.rows_of_a_pass());
+  }
   if (view.prediction.average_every > 0) {
     text += fmt::format("  states: the devices' own; averaged every {} steps: {} and {:.2f} ms, {} a step\n",
                         view.prediction.average_every, format_bytes(static_cast<double>(view.prediction.average_bytes)),

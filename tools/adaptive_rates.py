@@ -27,7 +27,7 @@ TUNING_SEED, SEEDS = 1, (2, 3, 4)
 SGD = "plain SGD"
 OWNER, APPROXIMATE, FULL = (f"adagrad, {kind}" for kind in ("owner", "approximate", "full"))
 # Five rates each, a factor of two apart.
-RATES = {SGD: [0.04 * 2**i for i in range(5)]} | {rule: [0.005 * 2**i for i in range(5)] for rule in (OWNER, APPROXIMATE, FULL)}
+RATES = {SGD: [0.16 * 2**i for i in range(5)]} | {rule: [0.005 * 2**i for i in range(5)] for rule in (OWNER, APPROXIMATE, FULL)}
 
 
 def rule(name, rate):
@@ -64,18 +64,19 @@ def train(folder, name, rate, seed, devices=DEVICES):
 
 
 def squares(run):
-    """The sums of squares in a run's last checkpoint, by parameter."""
+    """The sums of squares in a run's last checkpoint, by parameter: the mean where each device has its own."""
     path = max((run / "checkpoints").iterdir())
     content = path.read_bytes()
     size, = struct.unpack("<Q", content[:8])
     header = json.loads(content[8:8 + size])
     result = {}
     for name, tensor in header.items():
-        if not name.endswith("squares"):
+        parameter, squares, _ = name.partition(".squares")
+        if not squares:
             continue
         begin, end = tensor["data_offsets"]
-        result[name] = array.array("f", content[8 + size + begin:8 + size + end])
-    return result
+        result.setdefault(parameter, []).append(array.array("f", content[8 + size + begin:8 + size + end]))
+    return {parameter: [statistics.fmean(of_devices) for of_devices in zip(*states)] for parameter, states in result.items()}
 
 
 def drift(exact, other):
@@ -186,7 +187,7 @@ and 95th percentile over all parameters.
 A device's own rows are a smaller sample, whose gradient is noisier: its squares are larger by the noise, the more so the more devices
 share the batch. `owner` on two devices shows what training in another order of sums does by itself. Averaging after each step does
 not mend that (`full`): the squares are of parts of the batch all the same. So the approximate states make smaller steps, which a larger
-rate makes up for; and the state depends on the number of devices, which is why they are refused under `reproducible`.
+rate makes up for in part; and the state depends on the number of devices, which is why they are refused under `reproducible`.
 """, end="")
 
 

@@ -1,5 +1,6 @@
 // Batch normalisation over the rows of all devices: each sums its own, gets the others' sums, and adds them up.
 
+#include "base/error.h"
 #include "plan/builder.h"
 
 namespace hadal {
@@ -51,6 +52,12 @@ std::vector<Range> PlanBuilder::sums_of_all(int l, const std::string& name, cons
 void PlanBuilder::batch_norm_statistics(int l) {
   const Layer& layer = network_.layers[l];
   const BatchNormShape shape = batch_norm_shape(l);
+  if (rows_of_pass() * shape.pixels < 2) {
+    throw ConfigError("batch_norm '" + layer.name +
+                      "' needs two elements of each channel to normalise by, and a step of " +
+                      std::to_string(options_.rows) + (options_.rows == 1 ? " sample" : " samples") +
+                      " has one: choose a data.batch that leaves more for the last step of an epoch");
+  }
   const std::vector<bool> all(options_.devices.size(), true);
   const std::vector<Range> sums = sums_of_all(l, layer.name + ".sums", all, [&](int d, Range own) {
     compute(layer.name + ".sum", d, l, BatchNormSums{shape, rows_of(d), layouts_[l + 1], options_.precision},

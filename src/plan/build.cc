@@ -87,23 +87,32 @@ PlanBuilder::PlanBuilder(const Network& network, const PlanOptions& options) : n
   divide_into_passes();
 }
 
-// Each device's rows, or its shards, in as many parts as there are passes.
+// Consecutive rows of the batch, divided among the devices; with fixed shards each device's own, in as many parts as
+// there are passes, since shards stay whole.
 void PlanBuilder::divide_into_passes() {
   const bool many = training() && options_.pass_rows > 0;
   const std::int64_t count = many ? (options_.rows + options_.pass_rows - 1) / options_.pass_rows : 1;
-  passes_.resize(static_cast<std::size_t>(count));
-  for (const RowSpan& all : plan_.device_rows) {
-    const auto units = static_cast<std::int64_t>(all.units.size());
-    const std::vector<std::int64_t> bounds = even_bounds(units > 0 ? units : all.count, count);
-    std::int64_t first = all.first;
-    for (std::size_t pass = 0; pass < passes_.size(); ++pass) {
-      RowSpan span{first, bounds[pass + 1] - bounds[pass], {}};
-      if (units > 0) {
-        span.units = {all.units.begin() + bounds[pass], all.units.begin() + bounds[pass + 1]};
-        span.count = std::accumulate(span.units.begin(), span.units.end(), std::int64_t{0});
+  plan_.passes.resize(static_cast<std::size_t>(count));
+  if (options_.reproducible_shards == 0) {
+    const std::vector<std::int64_t> bounds = even_bounds(options_.rows, count);
+    for (RowSpan& all : plan_.device_rows) all.count = 0;
+    for (std::size_t pass = 0; pass < plan_.passes.size(); ++pass) {
+      plan_.passes[pass] = partition_rows(bounds[pass + 1] - bounds[pass], device_count(), 0);
+      for (int d = 0; d < device_count(); ++d) {
+        plan_.passes[pass][d].first += bounds[pass];
+        plan_.device_rows[d].count += plan_.passes[pass][d].count;
       }
+    }
+    return;
+  }
+  for (const RowSpan& all : plan_.device_rows) {
+    const std::vector<std::int64_t> bounds = even_bounds(static_cast<std::int64_t>(all.units.size()), count);
+    std::int64_t first = all.first;
+    for (std::size_t pass = 0; pass < plan_.passes.size(); ++pass) {
+      RowSpan span{first, 0, {all.units.begin() + bounds[pass], all.units.begin() + bounds[pass + 1]}};
+      span.count = std::accumulate(span.units.begin(), span.units.end(), std::int64_t{0});
       first += span.count;
-      passes_[pass].push_back(std::move(span));
+      plan_.passes[pass].push_back(std::move(span));
     }
   }
 }
@@ -115,7 +124,7 @@ Plan PlanBuilder::build() {
   if (options_.mode == PlanMode::average) {
     average_states();
   } else {
-    for (int pass = 0; pass < static_cast<int>(passes_.size()); ++pass) {
+    for (int pass = 0; pass < static_cast<int>(plan_.passes.size()); ++pass) {
       begin_pass(pass);
       run_pass();
     }
@@ -186,7 +195,8 @@ int PlanBuilder::logits_in_fp32() const {
   int l = static_cast<int>(network_.layers.size()) - 1;
   while (l != kNetworkInput && is_view(network_.layers[l])) l = network_.layers[l].inputs[0];
   if (l == kNetworkInput || consumers_[l + 1].size() > 1) return -2;
-  return network_.layers[l].weight >= 0 ? l : -2;
+  const Layer& layer = network_.layers[l];
+  return as<ConvOptions>(layer) || as<FullyConnectedOptions>(layer) ? l : -2;
 }
 
 DType PlanBuilder::type_of(int l) const { return root(l) == logits_in_fp32() ? DType::f32 : options_.precision; }

@@ -68,8 +68,8 @@ class PlanBuilder {
   void divide_into_passes();
   void begin_pass(int pass);
   void run_pass();
-  const RowSpan& span_of(int device) const { return passes_[static_cast<std::size_t>(pass_)][device]; }
-  bool in_last_pass() const { return pass_ + 1 == static_cast<int>(passes_.size()); }
+  const RowSpan& span_of(int device) const { return plan_.passes[static_cast<std::size_t>(pass_)][device]; }
+  bool in_last_pass() const { return pass_ + 1 == static_cast<int>(plan_.passes.size()); }
 
   // batch_norm.cc
   BatchNormShape batch_norm_shape(int layer) const;
@@ -148,7 +148,6 @@ class PlanBuilder {
   const Network& network_;
   const PlanOptions& options_;
   Plan plan_;
-  std::vector<std::vector<RowSpan>> passes_;                               // by pass and device
   int pass_ = 0;                                                           // that is being built
   std::map<std::pair<int, std::string>, std::vector<int>> whole_batches_;  // add_rows: tensors by device, -1: none
   std::vector<std::vector<OwnerSpan>> owners_;                             // by layer

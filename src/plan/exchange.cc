@@ -46,7 +46,8 @@ void PlanBuilder::spread(StreamKind stream, int layer, std::vector<Spread> flows
   if (shared()) {
     for (const Spread& flow : flows) {
       for (int to = 0; to < device_count(); ++to) {
-        if (to != flow.from && flow.wanted[to] && works(to)) plan_.remote_read_bytes += bytes_of(flow.where(flow.from));
+        const bool reads = works(to) || options_.mode == PlanMode::average;
+        if (to != flow.from && flow.wanted[to] && reads) plan_.remote_read_bytes += bytes_of(flow.where(flow.from));
       }
     }
     return;
@@ -384,21 +385,28 @@ void PlanBuilder::average_states() {
           {d, {d, 1, {}}, plan_.parameters[layer.weight].squares[d], plan_.parameters[layer.bias].squares[d]});
     }
     gather_gradients(l);
+    std::vector<Spread> flows;
+    std::vector<Range> means;
+    const auto squares_on = [this](const OwnedRange& owned, int device) {
+      return Range{plan_.parameters[owned.parameter].squares[device], owned.first, owned.count};
+    };
     for (const int index : owned_of_layer_[l]) {
       const OwnedRange& owned = plan_.owned[index];
       const std::string& name = network_.parameters[owned.parameter].name;
       const Range mean = whole(add_tensor(name + ".mean", owned.device, TensorKind::gradient, owned.count));
+      means.push_back(mean);
       compute(name + ".average", owned.device, l,
               SumParts{static_cast<int>(sources_[index].size()), owned.count, share}, sources_[index], {mean});
-      const auto squares_on = [&](int device) {
-        return Range{plan_.parameters[owned.parameter].squares[device], owned.first, owned.count};
-      };
-      spread(StreamKind::distribute, l,
-             {{name + ".send_mean", owned.device, std::vector<bool>(options_.devices.size(), true),
-               [&](int device) { return device == owned.device ? mean : squares_on(device); }}});
+      flows.push_back({name + ".send_mean", owned.device, std::vector<bool>(options_.devices.size(), true),
+                       [=, &owned](int device) { return device == owned.device ? mean : squares_on(owned, device); }});
+    }
+    spread(StreamKind::distribute, l, std::move(flows));
+    for (std::size_t i = 0; i < means.size(); ++i) {
+      const OwnedRange& owned = plan_.owned[owned_of_layer_[l][i]];
       for (int d = 0; d < device_count(); ++d) {
-        if (d == owned.device || shared())
-          compute(name + ".store", d, l, SumParts{1, owned.count}, {mean}, {squares_on(d)});
+        if (d != owned.device && !shared()) continue;
+        compute(network_.parameters[owned.parameter].name + ".store", d, l, SumParts{1, owned.count}, {means[i]},
+                {squares_on(owned, d)});
       }
     }
   }

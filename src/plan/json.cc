@@ -23,6 +23,8 @@ ordered_json plan_to_json(const Plan& plan, const Network& network, const Memory
                           const Prediction& prediction) {
   ordered_json json;
   json["rows"] = plan.rows;
+  json["passes"] = plan.passes.size();
+  json["rows_of_a_pass"] = plan.rows_of_a_pass();
   json["precision"] = plan.precision == DType::bf16 ? "bf16" : "fp32";
   json["devices"] = ordered_json::array();
   for (std::size_t d = 0; d < plan.devices.size(); ++d) {

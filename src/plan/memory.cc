@@ -1,6 +1,7 @@
 #include "plan/memory.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 namespace hadal {
@@ -40,18 +41,32 @@ std::vector<Lifetime> lifetimes_of(const Plan& plan, bool share) {
   return lifetimes;
 }
 
-std::size_t& bytes_of_kind(MemoryUse& use, TensorKind kind) {
-  switch (kind) {
-    case TensorKind::parameter:
-      return use.parameters;
-    case TensorKind::state:
-      return use.state;
-    case TensorKind::gradient:
-      return use.gradients;
-    default:
-      return use.activations;
+// What lives at once, of one kind on one device: tensors of one stream by their steps, all others together.
+class HighWater {
+ public:
+  void add(const Lifetime& lifetime, std::size_t bytes) {
+    if (lifetime.whole_step) {
+      always_ += bytes;
+    } else {
+      changes_[lifetime.stream][lifetime.first] += static_cast<std::ptrdiff_t>(bytes);
+      changes_[lifetime.stream][lifetime.last + 1] -= static_cast<std::ptrdiff_t>(bytes);
+    }
   }
-}
+
+  std::size_t bytes() const {
+    std::size_t sum = always_;
+    for (const auto& [stream, changes] : changes_) {
+      std::ptrdiff_t now = 0, most = 0;
+      for (const auto& [step, change] : changes) most = std::max(most, now += change);
+      sum += static_cast<std::size_t>(most);
+    }
+    return sum;
+  }
+
+ private:
+  std::size_t always_ = 0;
+  std::map<int, std::map<int, std::ptrdiff_t>> changes_;  // by stream and step
+};
 
 }  // namespace
 
@@ -67,7 +82,7 @@ MemoryPlan plan_memory(const Plan& plan, const MemoryOptions& options) {
     MemoryUse& use = memory.use[tensor.device];
     memory.offset[t] = use.peak;
     use.peak += align(tensor.bytes());
-    bytes_of_kind(use, tensor.kind) += tensor.bytes();
+    (tensor.kind == TensorKind::state ? use.state : use.parameters) += tensor.bytes();
   }
   std::vector<std::size_t> shared_from(plan.devices.size());  // what tensors share begins after the scratch
   for (std::size_t s = 0; s < memory.scratch_offset.size(); ++s) {
@@ -86,7 +101,8 @@ MemoryPlan plan_memory(const Plan& plan, const MemoryOptions& options) {
   std::erase_if(by_size, [&](std::size_t t) { return plan.tensors[t].persistent() || lifetimes[t].first < 0; });
   std::stable_sort(by_size.begin(), by_size.end(),
                    [&](std::size_t a, std::size_t b) { return plan.tensors[a].bytes() > plan.tensors[b].bytes(); });
-  std::vector<std::vector<std::size_t>> placed(plan.devices.size());  // by device, sorted by offset
+  std::vector<std::map<bool, HighWater>> high_water(plan.devices.size());  // by whether it is a gradient
+  std::vector<std::vector<std::size_t>> placed(plan.devices.size());       // by device, sorted by offset
   for (const std::size_t t : by_size) {
     const PlanTensor& tensor = plan.tensors[t];
     auto& others = placed[tensor.device];
@@ -103,7 +119,11 @@ MemoryPlan plan_memory(const Plan& plan, const MemoryOptions& options) {
     others.insert(after, t);
     MemoryUse& use = memory.use[tensor.device];
     use.peak = std::max(use.peak, offset + tensor.bytes());
-    bytes_of_kind(use, tensor.kind) += tensor.bytes();
+    high_water[tensor.device][tensor.kind == TensorKind::gradient].add(lifetimes[t], tensor.bytes());
+  }
+  for (std::size_t d = 0; d < memory.use.size(); ++d) {
+    memory.use[d].gradients = high_water[d][true].bytes();
+    memory.use[d].activations = high_water[d][false].bytes();
   }
   return memory;
 }

@@ -1,5 +1,6 @@
 #include "plan/plan.h"
 
+#include <algorithm>
 #include <map>
 #include <stdexcept>
 
@@ -36,6 +37,16 @@ std::size_t Plan::exchange_bytes() const {
   return sum;
 }
 
+std::int64_t Plan::rows_of_a_pass() const {
+  std::int64_t most = 0;
+  for (const std::vector<RowSpan>& pass : passes) {
+    std::int64_t together = 0;
+    for (const RowSpan& span : pass) together += span.count;
+    most = std::max(most, together);
+  }
+  return most;
+}
+
 std::size_t Plan::waits() const {
   std::size_t sum = 0;
   for (const Step& step : steps) sum += step.waits.size();
@@ -51,10 +62,11 @@ ExchangeContent exchange_content(const Network& network, int l, const PlanOption
   const std::int64_t out = layer.output[0], in = elements(network.shape_of(layer.inputs[0]));
   const ExchangeContent fewer =
       options.batch * (in + out) < in * out ? ExchangeContent::factors : ExchangeContent::gradients;
-  // Alone, a device exchanges nothing: it forms and applies the gradient of an output at once.
+  // Alone, a device exchanges nothing: it forms and applies the gradient of an output at once, unless it would have to
+  // keep the rows of all passes for that.
   if (options.content == ExchangeContent::automatic && options.devices.size() == 1 &&
       options.reproducible_shards == 0) {
-    return ExchangeContent::factors;
+    return options.pass_rows == 0 ? ExchangeContent::factors : ExchangeContent::gradients;
   }
   if (options.content == ExchangeContent::automatic) return fewer;
   if (options.reproducible_shards > 0 && options.content != fewer) {

@@ -142,8 +142,9 @@ struct Plan {
   ExchangeTopology topology = ExchangeTopology::shared;
   std::int64_t rows = 0;
   std::vector<PlanDevice> devices;
-  std::vector<RowSpan> device_rows;
-  std::vector<PlanTensor> tensors;  // persistent ones first, and the same in every plan of a family
+  std::vector<RowSpan> device_rows;          // in several passes without fixed shards only their number says something
+  std::vector<std::vector<RowSpan>> passes;  // by pass and device: those that are computed together
+  std::vector<PlanTensor> tensors;           // persistent ones first, and the same in every plan of a family
   std::vector<Step> steps;
   std::vector<ParameterPlace> parameters;
   std::vector<OwnedRange> owned;
@@ -156,6 +157,7 @@ struct Plan {
   int clip_norm = -1;                 // tensor of the gradient's norm, -1: not clipped
 
   std::size_t exchange_bytes() const;
+  std::int64_t rows_of_a_pass() const;  // at most, of all devices together
   std::size_t waits() const;
 };
 

@@ -67,6 +67,11 @@ void synchronise(Plan& plan) {
         int& slot = latest[stream_of(access.step)];
         if (access.step != i) slot = std::max(slot, access.step);
       }
+      // What this stream did before is known to be done by whoever waits for this.
+      std::erase_if(accesses[range.tensor], [&](const Access& access) {
+        return stream_of(access.step) == stream_of(i) && (writes || !access.writes) && own.pitch == 0 &&
+               own.first <= access.first && access.end <= own.end;
+      });
       accesses[range.tensor].push_back(own);
     };
     for (const Range& range : step.reads) touch(range, false);

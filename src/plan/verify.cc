@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <tuple>
+#include <type_traits>
 
 namespace hadal {
 
@@ -76,7 +77,11 @@ class Contents {
 
 class Verifier {
  public:
-  Verifier(const Plan& plan, const Network& network) : plan_(plan), network_(network), contents_(plan.tensors.size()) {}
+  Verifier(const Plan& plan, const Network& network) : plan_(plan), network_(network), contents_(plan.tensors.size()) {
+    for (const std::vector<RowSpan>& pass : plan.passes) {
+      for (std::size_t d = 0; d < pass.size(); ++d) spans_.emplace_back(static_cast<int>(d), pass[d]);
+    }
+  }
 
   std::string run() {
     place_states();
@@ -98,7 +103,7 @@ class Verifier {
         const float scale = std::get<SumParts>(compute->op).scale;
         if (scale != 1) sum_of.push_back(mean_of(i, sum_of, scale));
       } else if (compute && std::holds_alternative<AdagradScale>(compute->op)) {
-        scale(i, step.writes[0]);
+        scale(i, step.writes[0], step.writes[1].tensor);
         grown_.insert(step.writes[1].tensor);
         continue;  // what is scaled stays what it was
       } else if (compute && std::holds_alternative<Update>(compute->op)) {
@@ -201,13 +206,17 @@ class Verifier {
   }
 
   // A gradient is scaled by its device's own squares: all of it, once.
-  void scale(int i, const Range& gradient) {
+  void scale(int i, const Range& gradient, int squares) {
+    const Step& step = plan_.steps[i];
     const auto parts = contents_[gradient.tensor].read(gradient.first, gradient.count);
     if (parts.size() != 1 || parts[0].second.sum_of.empty() ||
         gradient.count != plan_.tensors[gradient.tensor].elements) {
       return fail(i, "scales a gradient that is not all there");
     }
     for (const Producer& producer : parts[0].second.sum_of) {
+      const Layer& layer = network_.layers[step.layer];
+      const int parameter = producer.write == 0 ? layer.weight : layer.bias;
+      if (plan_.parameters[parameter].squares[step.device] != squares) fail(i, "scales by the squares of another");
       if (!scaled_.insert(producer).second) fail(i, "scales a gradient for the second time");
     }
   }
@@ -324,8 +333,7 @@ class Verifier {
   // Columns [first, first + count) of every row are what the row's device computed, all by the same step of the plan.
   void check_rows(int i, const Range& range, std::int64_t width, std::int64_t first, std::int64_t count) {
     std::string name;
-    for (const RowSpan& span : plan_.device_rows) {
-      const auto device = static_cast<int>(&span - plan_.device_rows.data());
+    for (const auto& [device, span] : spans_) {
       for (std::int64_t row = span.first; row < span.first + span.count; ++row) {
         const std::int64_t at = range.first + row * width + first;
         for (const auto& [begin, part] : contents_[range.tensor].read(at, count)) {
@@ -359,22 +367,37 @@ class Verifier {
       }
       rows -= sums->rows.count;
     }
+    if (std::is_same_v<Sums, BatchNormBackwardSums> && plan_.steps[i].device == first_owner(plan_.steps[i].layer)) {
+      for (const auto& [first, count] : spans) parts_[plan_.steps[i].layer].emplace_back(first, first + count);
+    }
     for (auto span = spans.begin(); span != spans.end(); ++span) {
       if (std::next(span) != spans.end() && span->first + span->second > std::next(span)->first) rows = -1;
     }
     if (rows != 0) fail(i, "reads sums that are not of each row once");
   }
 
+  int first_owner(int layer) const {
+    for (const OwnedRange& owned : plan_.owned) {
+      if (owned.parameter == network_.layers[layer].weight) return owned.device;
+    }
+    return -1;
+  }
+
   // These reads are all that one step of the kind gave for the layer.
   template <class By>
   void check_statistics(int i, std::initializer_list<std::size_t> reads) {
-    for (const std::size_t r : reads) {
+    for (const std::size_t& r : reads) {
       const Range& range = plan_.steps[i].reads[r];
       const auto parts = contents_[range.tensor].read(range.first, range.count);
       const bool one = parts.size() == 1 && parts[0].second.sum_of.size() == 1 && parts[0].second.sum_of[0].step >= 0;
-      const Step* by = one ? &plan_.steps[parts[0].second.sum_of[0].step] : nullptr;
-      const auto* compute = by ? std::get_if<Compute>(&by->body) : nullptr;
-      if (compute && std::holds_alternative<By>(compute->op) && by->layer == plan_.steps[i].layer) continue;
+      if (!one) return fail(i, "reads statistics that are not all there");
+      const Producer& producer = parts[0].second.sum_of[0];
+      const Step &by = plan_.steps[producer.step], &step = plan_.steps[i];
+      const auto* compute = std::get_if<Compute>(&by.body);
+      const bool same = by.layer == step.layer && by.device == step.device && by.first_row == step.first_row;
+      const bool whole = parts[0].first + parts[0].second.shift == 0 && range.count == by.writes[producer.write].count;
+      const bool in_order = producer.write == static_cast<int>(&r - reads.begin());
+      if (compute && std::holds_alternative<By>(compute->op) && same && whole && in_order) continue;
       return fail(i, "reads statistics that are not there");
     }
   }
@@ -422,8 +445,9 @@ class Verifier {
 
   const Plan& plan_;
   const Network& network_;
-  std::vector<Contents> contents_;          // by tensor
-  std::map<int, std::set<int>> gradients_;  // by layer: the steps that compute its gradient's parts
+  std::vector<std::pair<int, RowSpan>> spans_;  // of each pass, with their device
+  std::vector<Contents> contents_;              // by tensor
+  std::map<int, std::set<int>> gradients_;      // by layer: the steps that compute its gradient's parts
   std::map<int, std::vector<std::pair<std::int64_t, std::int64_t>>> parts_;  // and their rows, from and past
   std::set<Producer> scaled_;
   std::set<int> grown_;                    // tensors of squares

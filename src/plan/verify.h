@@ -1,5 +1,5 @@
 #pragma once
-// Proves that a training plan exchanges what it should.
+// Proves that a plan exchanges what it should.
 
 #include <string>
 
@@ -11,7 +11,9 @@ namespace hadal {
 // Follows the contents of parameters, gradients and factors through the steps, without running them. Empty where each
 // owned range is updated once, from every part of its gradient exactly once (or the rows of its factors that their own
 // device computed last), those parts are of every row once, every device ends with all new values, and no step waits
-// for one that comes after it; else what is wrong. Plans of other modes: the waits alone.
+// for one that comes after it; else what is wrong. Statistics of batch_norm are of every row of their pass once; where
+// devices have states of their own, each scales its gradient once by its own. A plan that averages: every device ends
+// with the mean of all. Plans of other modes: the waits alone.
 std::string exchange_error(const Plan& plan, const Network& network);
 
 }  // namespace hadal

@@ -196,7 +196,7 @@ void LocalRunner::fail(int index, std::size_t stream, const StepError& error, co
     const bool awaited = std::find(step.waits.begin(), step.waits.end(), stuck) != step.waits.end();
     const Step& last = plan.steps[stuck];
     if (stuck != error.step && !awaited)
-      message += "; all wait for " + described(plan, last) + " of " + plan.devices[last.device].name;
+      message += "; in the end it waits for " + described(plan, last) + " of " + plan.devices[last.device].name;
   }
   throw DeviceError(message);
 }
@@ -278,8 +278,8 @@ std::vector<float> LocalRunner::read_parameter(int parameter) const {
 void LocalRunner::write_state(int parameter, std::size_t state, const std::vector<float>& values) {
   const BoundPlan& bound = *bound_[0];
   const std::vector<int>& everywhere = bound.plan().parameters[parameter].squares;
-  for (std::size_t d = 0; d < everywhere.size(); ++d) {
-    devices_[d]->upload(bound.address({everywhere[d], 0, 0}), values.data(), values.size() * sizeof(float));
+  if (!everywhere.empty()) {
+    devices_[state]->upload(bound.address({everywhere[state], 0, 0}), values.data(), values.size() * sizeof(float));
   }
   for (const OwnedRange& owned : bound.plan().owned) {
     if (owned.parameter != parameter || !everywhere.empty()) continue;
@@ -290,7 +290,7 @@ void LocalRunner::write_state(int parameter, std::size_t state, const std::vecto
 
 std::vector<float> LocalRunner::read_state(int parameter, std::size_t state) const {
   const std::vector<int>& everywhere = bound_[0]->plan().parameters[parameter].squares;
-  if (!everywhere.empty()) return read_numbers(0, everywhere[0]);
+  if (!everywhere.empty()) return read_numbers(0, everywhere[state]);
   std::vector<float> values;
   for (const OwnedRange& owned : bound_[0]->plan().owned) {
     if (owned.parameter != parameter) continue;

@@ -57,7 +57,8 @@ class LocalRunner {
   void write_parameter(int parameter, const std::vector<float>& values);
   std::vector<float> read_parameter(int parameter) const;
 
-  // A state of a whole parameter, gathered from its owners: one of UpdateRule::states().
+  // A state of a whole parameter, gathered from its owners: one of UpdateRule::states(). With states on each device
+  // (PlanOptions::device_states) that of device `state`.
   void write_state(int parameter, std::size_t state, const std::vector<float>& values);
   std::vector<float> read_state(int parameter, std::size_t state) const;
 

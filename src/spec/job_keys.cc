@@ -262,7 +262,7 @@ Keys<SolverSpec> solver_keys() {
                                   "share by which a loss must be below the best to be better"),
           },
           "of its keys", "an end before the last epoch"),
-      at(&S::accumulate_where, whole<S>("accumulate", &S::accumulate, {1, 1 << 20}, "1",
+      at(&S::accumulate_where, whole<S>("accumulate", &S::accumulate, {1, 1024}, "1",
                                         "batches of a step: they are computed one after the other, for one update")),
       clip_norm_key(),
   };

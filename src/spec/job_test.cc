@@ -187,7 +187,7 @@ const BadLine kBadLines[] = {
     {kEnd, "memory: {recompute: all}", "11:21: memory.recompute all is not supported by this version yet; use auto"},
     {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: 2}",
      "11:44: parallel.split 2 is not supported by this version yet; use 1"},
-    {kEnd, "  accumulate: 0", "11:15: solver.accumulate must be a whole number from 1 to 1048576, not '0'"},
+    {kEnd, "  accumulate: 0", "11:15: solver.accumulate must be a whole number from 1 to 1024, not '0'"},
     {8, "  batch: 4\n  on_bad_sample: skip",
      "9:18: data.on_bad_sample skip is for sources that are streamed: npy, safetensors, libsvm and csv; use fail"},
     {7, "  train: {npy: {features: [], labels: a}}", "7:27: data.train.npy.features must name a file"},
@@ -215,7 +215,6 @@ const BadLine kBadLines[] = {
      "10:46: solver.rule.adagrad.average_every must be a whole number from 1 to 1000000, not '0'"},
     {5, "    - batch_norm: {epsilon: 0}", "5:29: batch_norm.epsilon must be a number above 0, at most 1, not '0'"},
     {5, "    - batch_norm: {momentum: 2}", "5:30: batch_norm.momentum must be a number from 0 to 1, not '2'"},
-    {kEnd, "  accumulate: 1048576", "11:15: solver.accumulate: a step of 4 x 1048576 samples is more than 1048576"},
     {5, "    - fully_connected: {out: 2, rate_mult: {bais: 2}}",
      "5:45: fully_connected.rate_mult has no option 'bais'; did you mean 'bias'?"},
     {5, "    - fully_connected: {out: 2, decay_mult: {bias: -1}}",
@@ -265,6 +264,13 @@ TEST(ParseJob, refuses_batch_norm_in_passes_where_the_model_may_not_depend_on_de
       }),
       "--set solver.accumulate=2: solver.accumulate: 2 with reproducible: true, and 'norm' normalises each pass by "
       "itself: use accumulate: 1 and a larger batch");
+}
+
+TEST(ParseJob, refuses_a_step_of_too_many_samples) {
+  EXPECT_EQ(config_error([] {
+              parse_job(tiny_with(8, "  batch: 1048576"), "job.yaml", {{"solver.accumulate", "2"}});
+            }),
+            "--set solver.accumulate=2: solver.accumulate: a step of 1048576 x 2 samples is more than 1048576");
 }
 
 TEST(ParseJob, refuses_whole_texts) {

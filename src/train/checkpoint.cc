@@ -82,6 +82,18 @@ std::vector<fs::path> checkpoints_in(const std::string& folder) {
   return paths;
 }
 
+// The states that a file has of a parameter: those of a rule, or of each device.
+std::vector<std::string> states_in(const SafetensorsFile& file, const std::string& parameter) {
+  std::vector<std::string> states;
+  for (const std::string& state : state_names()) {
+    if (file.contains(parameter + "." + state)) states.push_back(state);
+  }
+  for (int d = 0; file.contains(fmt::format("{}.squares.{}", parameter, d)); ++d) {
+    states.push_back(fmt::format("squares.{}", d));
+  }
+  return states;
+}
+
 Checkpoint read_checkpoint(const std::string& path, const Network& network) {
   const SafetensorsFile file = SafetensorsFile::open(path);
   const Metadata& metadata = file.metadata();
@@ -119,9 +131,8 @@ Checkpoint read_checkpoint(const std::string& path, const Network& network) {
       return values;
     };
     checkpoint.parameters.push_back(read(parameter.name));
-    for (const std::string& state : state_names()) {
+    for (const std::string& state : states_in(file, parameter.name)) {
       const std::string name = parameter.name + "." + state;
-      if (!file.contains(name)) continue;
       std::vector<std::vector<float>>& values = checkpoint.states[state];
       values.resize(checkpoint.parameters.size() - 1);  // what is not learned has none
       values.push_back(read(name));

@@ -29,7 +29,7 @@ struct Checkpoint {
   std::string identity;  // of the job (spec/job.h)
   std::string data;      // what the training samples are (fingerprint() in data/dataset.h)
   Values parameters;
-  std::map<std::string, Values> states;  // by name (UpdateRule::states()), by parameter
+  std::map<std::string, Values> states;  // by name (Engine::states()), by parameter
 };
 
 // Writes FOLDER/step-000000200.safetensors (write, fsync, rename; a CRC-32C over what it says) and removes all but the

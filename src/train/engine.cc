@@ -1,5 +1,7 @@
 #include "train/engine.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -179,6 +181,7 @@ Engine::Engine(const JobSpec& job, const Network& network, const std::vector<Pla
   prediction_.simulation = simulate(plans[0], prediction_.machine);
   if (of_plan.updates && of_plan.device_states) {
     of_plan.mode = PlanMode::average;
+    of_plan.rows = keys[0].rows;
     keys_.push_back({PlanMode::average, 0});
     plans.push_back(build_plan(network, of_plan));
     prediction_.average_seconds = step_seconds(plans.back(), prediction_.machine);
@@ -240,8 +243,17 @@ std::vector<float> Engine::predict(std::int64_t rows, const void* batch) {
   return probabilities;
 }
 
-void Engine::average_states() {
-  if (prediction_.average_every > 0) runner_->run(plan_index({PlanMode::average, 0}), {});
+void Engine::average_states(std::uint64_t step) {
+  StepValues values;
+  values.step = step;
+  if (prediction_.average_every > 0) runner_->run(plan_index({PlanMode::average, 0}), values);
+}
+
+std::vector<std::string> Engine::states(const UpdateRule& rule) const {
+  if (prediction_.average_every == 0) return rule.states();
+  std::vector<std::string> names;
+  for (std::size_t d = 0; d < runner_->plan(0).devices.size(); ++d) names.push_back(fmt::format("squares.{}", d));
+  return names;
 }
 
 void Engine::initialise(std::uint64_t seed) {

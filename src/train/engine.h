@@ -53,8 +53,11 @@ class Engine {
   // Class probabilities of `rows` samples, row-major; for PlanMode::predict.
   std::vector<float> predict(std::int64_t rows, const void* batch);
 
-  // Where devices have states of their own, those become their mean.
-  void average_states();
+  // Where devices have states of their own, those become their mean, after `step` training steps.
+  void average_states(std::uint64_t step);
+
+  // What LocalRunner::read_state() numbers: the rule's states, or "squares.D" of each device D.
+  std::vector<std::string> states(const UpdateRule& rule) const;
 
   void initialise(std::uint64_t seed);
   LocalRunner& runner() { return *runner_; }

@@ -43,6 +43,24 @@ std::string epochs_in_words(std::int64_t epochs) {
   return epochs == 1 ? "an epoch" : std::to_string(epochs) + " epochs";
 }
 
+// State names[index] of a parameter, from a checkpoint of the same job. Where devices had states of their own, and
+// those of now are not as many, their mean.
+std::vector<float> state_of(const Checkpoint& checkpoint, const std::vector<std::string>& names, std::size_t index,
+                            int parameter) {
+  const auto& [first, of_first] = *checkpoint.states.begin();
+  const bool by_device = first.starts_with("squares.");
+  if (by_device == names[index].starts_with("squares.") && checkpoint.states.size() == names.size()) {
+    return checkpoint.states.at(names[index])[parameter];
+  }
+  std::vector<float> mean(of_first[parameter].size());
+  for (const auto& [name, values] : checkpoint.states) {
+    for (std::size_t i = 0; i < mean.size(); ++i) {
+      mean[i] += values[parameter][i] / static_cast<float>(checkpoint.states.size());
+    }
+  }
+  return mean;
+}
+
 }  // namespace
 
 // Time of the training steps alone.
@@ -123,7 +141,7 @@ BatchResult Trainer::step(const StagedBatch& batch) {
   }
   ++position_.step;
   if (const std::int64_t every = engine_->prediction().average_every; every > 0 && position_.step % every == 0) {
-    engine_->average_states();
+    engine_->average_states(static_cast<std::uint64_t>(position_.step));
   }
   if (++position_.batch_in_epoch == steps_per_epoch_) {
     ++position_.epoch;
@@ -170,7 +188,7 @@ void Trainer::resume_from(const TrainOptions& options, RunFolder& folder) {
   for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
     engine_->runner().write_parameter(p, found->parameters[p]);
     for (std::size_t s = 0; s < states().size() && network_.parameters[p].learned; ++s) {
-      engine_->runner().write_state(p, s, found->states.at(states()[s])[p]);
+      engine_->runner().write_state(p, s, state_of(*found, states(), s, p));
     }
   }
   position_ = found->position;
@@ -260,7 +278,6 @@ void Trainer::tell_skipped(const TrainOptions& options, bool at_end) {
 }
 
 void Trainer::save(const TrainOptions& options) {
-  engine_->average_states();  // a checkpoint has one state for each parameter, for any number of devices
   Checkpoint checkpoint{position_, identity(job_), train_fingerprint(), finite_parameters(), {}};
   for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
     for (std::size_t s = 0; s < states().size(); ++s) {

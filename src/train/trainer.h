@@ -68,8 +68,8 @@ class Trainer {
   void end_trace(const TrainOptions& options) const;
   const std::string& train_fingerprint();  // made when it is first asked for: it reads files, or every label
   Values finite_parameters() const;
-  double rate_of(std::int64_t step, std::int64_t epoch) const;                          // `step` counts from 0
-  std::vector<std::string> states() const { return job_.solver.rule.update.states(); }  // of each parameter
+  double rate_of(std::int64_t step, std::int64_t epoch) const;                                  // `step` counts from 0
+  std::vector<std::string> states() const { return engine_->states(job_.solver.rule.update); }  // of each parameter
   std::optional<Evaluation> test();
   void watch(double test_loss, std::int64_t epoch, const TrainOptions& options);
   std::optional<Straggler> straggler() const;

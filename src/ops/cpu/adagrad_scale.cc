@@ -1,8 +1,11 @@
 // Gradients of a device's rows by that device's own sums of squares. Rounded after each operation, in the order of the
 // reference's.
 
+#include <atomic>
 #include <cmath>
+#include <limits>
 
+#include "base/error.h"
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/simd.h"
 #include "ops/cpu/threads.h"
@@ -34,6 +37,13 @@ HADAL_CLONES void scale_with_decay(const Coefficients& coefficients, const float
   }
 }
 
+// Of sums of squares.
+HADAL_CLONES bool all_finite(const float* s, std::int64_t count) {
+  std::int64_t infinite = 0;
+  for (std::int64_t i = 0; i < count; ++i) infinite += s[i] <= std::numeric_limits<float>::max() ? 0 : 1;
+  return infinite == 0;
+}
+
 class AdagradScaleKernel final : public LoopKernel {
  public:
   AdagradScaleKernel(const AdagradScale& op, int threads) : op_(op), threads_(threads) {}
@@ -44,13 +54,16 @@ class AdagradScaleKernel final : public LoopKernel {
     const float* w = decays ? floats_in(arguments, 0) : nullptr;
     float* g = floats_out(arguments, decays ? 1 : 0);
     float* s = floats_out(arguments, decays ? 2 : 1);
+    std::atomic<bool> finite{true};
     parallel_for(threads_, op_.elements, kParallelGrain, [&](std::int64_t begin, std::int64_t end) {
       if (decays) {
         scale_with_decay(by, w + begin, g + begin, s + begin, end - begin);
       } else {
         scale(by, g + begin, s + begin, end - begin);
       }
+      if (!all_finite(s + begin, end - begin)) finite = false;
     });
+    if (!finite) throw NotFinite("the gradient is not finite, or too large to be squared");
   }
 
  private:

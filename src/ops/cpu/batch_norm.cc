@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/error.h"
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/simd.h"
 #include "ops/cpu/threads.h"
@@ -123,7 +124,7 @@ template <class T>
   }
 }
 
-// Clones are no templates.
+// Clones are no templates. A type takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
 #define HADAL_FOR_EACH_TYPE(T)                                                                                       \
   HADAL_CLONES void squares_of_plane(const T* x, std::int64_t count, double& sum, double& squares) {                 \
     plane_squares(x, count, sum, squares);                                                                           \
@@ -157,6 +158,7 @@ template <class T>
 HADAL_FOR_EACH_TYPE(float)
 HADAL_FOR_EACH_TYPE(Bf16)
 #undef HADAL_FOR_EACH_TYPE
+// NOLINTEND(bugprone-macro-parentheses)
 
 // How the elements of a batch lie: planes of one channel each, or pixels with all their channels.
 class Elements {
@@ -239,6 +241,7 @@ class StatisticsKernel final : public LoopKernel {
       const double mean = total(sums, s, op_.parts, c) / count;
       const double squares = total(sums, s, op_.parts, s.channels + c) / count - mean * mean;
       const double variance = squares < 0 ? 0 : squares;  // a NaN stays one
+      if (!std::isfinite(static_cast<float>(variance))) throw NotFinite("the batch's variance is not finite");
       floats_out(arguments, 1)[c] = static_cast<float>(mean);
       floats_out(arguments, 2)[c] = static_cast<float>(variance);
       if (!op_.running) continue;

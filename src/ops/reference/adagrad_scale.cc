@@ -18,6 +18,7 @@ void run(const AdagradScale& op, const Call& call) {
     Real e = gradient[i] / share;
     if (w != nullptr) e = e + decay * w[i];
     squares[i] = squares[i] + e * e;
+    if (!std::isfinite(squares[i])) throw NotFinite("the gradient is not finite, or too large to be squared");
     gradient[i] = share * (e / (std::sqrt(squares[i]) + epsilon));
   }
 }

@@ -61,6 +61,7 @@ void run(const BatchNormStatistics& op, const Call& call) {
     const double mean = total(sums, s, op.parts, c) / count;
     const double squares = total(sums, s, op.parts, s.channels + c) / count - mean * mean;
     const double variance = squares < 0 ? 0 : squares;  // a NaN stays one
+    if (!std::isfinite(static_cast<float>(variance))) throw NotFinite("the batch's variance is not finite");
     call.written<Real>(1)[c] = static_cast<Real>(mean);
     call.written<Real>(2)[c] = static_cast<Real>(variance);
     if (!op.running) continue;
