@@ -108,15 +108,16 @@ std::string plan_table(const PlanView& view, bool layers) {
         fmt::format("  {} passes a step, of at most {} rows\n", view.plan.passes.size(), view.plan.rows_of_a_pass());
   }
   if (view.prediction.average_every > 0) {
-    text += fmt::format("  states: the devices' own; averaged every {} steps: {} and {:.2f} ms, {} a step\n",
-                        view.prediction.average_every, format_bytes(static_cast<double>(view.prediction.average_bytes)),
+    const std::int64_t every = view.prediction.average_every;
+    text += fmt::format("  states: the devices' own; averaged {}: {} and {:.2f} ms, {} a step\n",
+                        every == 1 ? "after each step" : fmt::format("every {} steps", every),
+                        format_bytes(static_cast<double>(view.prediction.average_bytes)),
                         1e3 * view.prediction.average_seconds,
                         format_bytes(static_cast<double>(view.prediction.state_bytes_per_step())));
   }
   text += machine_rows(view);
   text += fmt::format("  {} steps, {} waits; estimated {:.2f} ms a step, bound by {}\n", view.plan.steps.size(),
-                      view.plan.waits(), view.prediction.simulation.step_seconds * 1e3,
-                      view.prediction.simulation.bound_by());
+                      view.plan.waits(), view.prediction.step_seconds() * 1e3, view.prediction.simulation.bound_by());
   return text;
 }
 

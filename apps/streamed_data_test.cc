@@ -261,6 +261,8 @@ TEST_P(WrongSource, is_one_line_and_an_exit_code) {
   }
   place.write("ragged.csv", csv + "1,2,3\n");
   place.write("wild.libsvm", libsvm + "1 7:1\n");
+  place.write("one.csv", "a,b,c,d,e,f,label\n1,2,3,4,5,6,0\n");
+  place.write("two.csv", "b,a,c,d,e,f,label\n1,2,3,4,5,6,0\n");
   place.write("short.npy", place.read("train-features-0.npy").substr(0, 1000));
   const CommandResult result = place.hadal(train("run", {"--set", GetParam().setting}));
   EXPECT_EQ(result.exit_code, GetParam().exit_code);
@@ -287,9 +289,29 @@ INSTANTIATE_TEST_SUITE_P(
               "wild.libsvm:31:3: index 7 is past the 6 numbers of the network's input"},
         Wrong{"column", "data.train={csv: {files: ragged.csv, label: x}}", 2,
               "label: ragged.csv has no column named 'x'"},
+        Wrong{"headers", "data.train={csv: {files: [one.csv, two.csv]}}", 2,
+              "column 1 of two.csv is 'b', but 'a' in one.csv"},
         Wrong{"safetensors", "data.train={safetensors: {files: ragged.csv}}", 3,
               "ragged.csv: at byte 0: is not a safetensors file"}),
     [](const auto& row) { return row.param.name; });
+
+TEST(StreamedData, bad_test_data_do_not_lose_what_was_trained) {
+  const StreamedWorkplace place;
+  const std::string good = "1,2,3,4,5,6,0\n";
+  place.write("test.csv", good + "1,2,3,4,5,six,0\n");
+  const std::vector<std::string> settings{"--set", "data.test={csv: {files: test.csv}}", "--set",
+                                          "checkpoint.every_steps=1000"};
+  const CommandResult stopped = place.hadal(train("run", settings));
+  EXPECT_EQ(stopped.exit_code, 3);
+  EXPECT_THAT(stopped.err, HasSubstr("test.csv:2:11"));
+  ASSERT_EQ(place.checkpoints("run").size(), 1u);
+  place.write("test.csv", good);
+  std::vector<std::string> again = settings;
+  again.push_back("--resume");
+  const CommandResult result = place.hadal(train("run", again));
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(place.summary("run")["steps"], 4 * 42);
+}
 
 TEST(StreamedData, a_missing_file_is_named_at_its_place_in_the_job) {
   const StreamedWorkplace place;

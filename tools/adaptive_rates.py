@@ -142,7 +142,7 @@ Bytes of a step over all links; `state_bytes_per_step` of summary.json is the la
         print(f"""
 The acoustic model of examples/acoustic_mlp.yaml on the reference's server, simulated (a line, gradients):
 """)
-        print(row("rule", "step", "an average of the states", "its share of a step", "states, a step"))
+        print(row("rule", "a step with all", "an average of the states", "its share of a step", "states, a step"))
         print(row("---", "---", "---", "---", "---"))
         for name in RATES:
             planned = plan(name)

@@ -3,13 +3,14 @@
 #include <glob.h>
 
 #include <algorithm>
+#include <filesystem>
 
 namespace hadal {
 
 std::vector<std::string> list_files(const std::vector<std::string>& paths, const Position& where) {
   std::vector<std::string> files;
   for (const std::string& path : paths) {
-    if (path.find_first_of("*?") == std::string::npos) {
+    if (path.find_first_of("*?[") == std::string::npos || std::filesystem::exists(path)) {
       files.push_back(path);
       continue;
     }

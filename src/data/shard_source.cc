@@ -120,8 +120,9 @@ std::unique_ptr<SampleSource> open_files(const LibsvmData& data, const DataOptio
 
 std::unique_ptr<SampleSource> open_files(const CsvData& data, const DataOptions& options) {
   Opening opening(options.input, {}, data.where, options);
+  std::optional<CsvHeaderLine> header;
   for (const std::string& file : list_files(data.files, data.where)) {
-    opening.add([&] { return open_csv(file, data, opening.format().elements, opening.block()); });
+    opening.add([&] { return open_csv(file, data, opening.format().elements, opening.block(), header); });
   }
   return opening.finish();
 }

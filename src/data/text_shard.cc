@@ -203,6 +203,21 @@ std::size_t label_column(const CsvData& data, const std::string& file, const std
                                     (names.empty() ? ": its first line has no names" : ""));
 }
 
+// Columns are taken in their order, so that it must be one order.
+void check_header(const CsvData& data, const std::string& file, const std::vector<CsvField>& fields,
+                  std::optional<CsvHeaderLine>& header) {
+  CsvHeaderLine own{file, {}};
+  for (const CsvField& field : fields) own.names.emplace_back(field.text);
+  if (!header) header = own;
+  for (std::size_t i = 0; i < std::min(own.names.size(), header->names.size()); ++i) {
+    if (own.names[i] == header->names[i]) continue;
+    throw ConfigError(data.where,
+                      fmt::format("column {} of {} is '{}', but '{}' in {}: columns are taken in their order, "
+                                  "so all files need the same",
+                                  i + 1, file, own.names[i], header->names[i], header->file));
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<Shard> open_libsvm(const std::string& file, const LibsvmData& data, std::int64_t block_samples,
@@ -223,7 +238,7 @@ std::unique_ptr<Shard> open_libsvm(const std::string& file, const LibsvmData& da
 }
 
 std::unique_ptr<Shard> open_csv(const std::string& file, const CsvData& data, std::int64_t values,
-                                std::int64_t block_samples) {
+                                std::int64_t block_samples, std::optional<CsvHeaderLine>& header) {
   const InputFile input(file, data.where);
   refuse_binary(input);
   CsvFormat format{.delimiter = delimiter_of(data)};
@@ -248,6 +263,7 @@ std::unique_ptr<Shard> open_csv(const std::string& file, const CsvData& data, st
                                 file, reader.place().number, format.columns, values));
   }
   if (has_header) {
+    check_header(data, file, fields, header);
     first = {reader.place().offset + reader.line().size() + 1, reader.place().number + 1};
     first.offset = std::min(first.offset, input.size());
   } else {

@@ -24,12 +24,18 @@ struct LibsvmLabels {
   std::optional<LabelPlace> minus_one, other;  // the first -1; the first that is neither -1 nor 1
 };
 
+// The header of the first csv file of a source that has one.
+struct CsvHeaderLine {
+  std::string file;
+  std::vector<std::string> names;
+};
+
 // Each reads its file once, counts the samples and keeps where each block begins. `values`: of a sample. Throw
-// ConfigError (at data.where) where the file cannot be opened, DataError where it holds no samples or no text of this
-// kind.
+// ConfigError (at data.where) where the file cannot be opened or its header is not that of the files before, DataError
+// where it holds no samples or no text of this kind.
 std::unique_ptr<Shard> open_libsvm(const std::string& file, const LibsvmData& data, std::int64_t block_samples,
                                    LibsvmLabels& labels);
 std::unique_ptr<Shard> open_csv(const std::string& file, const CsvData& data, std::int64_t values,
-                                std::int64_t block_samples);
+                                std::int64_t block_samples, std::optional<CsvHeaderLine>& header);
 
 }  // namespace hadal

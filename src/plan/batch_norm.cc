@@ -54,9 +54,9 @@ void PlanBuilder::batch_norm_statistics(int l) {
   const BatchNormShape shape = batch_norm_shape(l);
   if (rows_of_pass() * shape.pixels < 2) {
     throw ConfigError("batch_norm '" + layer.name +
-                      "' needs two elements of each channel to normalise by, and a step of " +
-                      std::to_string(options_.rows) + (options_.rows == 1 ? " sample" : " samples") +
-                      " has one: choose a data.batch that leaves more for the last step of an epoch");
+                      "' needs two elements of each channel to normalise by, and one sample has one: " +
+                      (plan_.passes.size() > 1 ? "choose a larger data.batch for each pass"
+                                               : "choose a data.batch that leaves more for the last step of an epoch"));
   }
   const std::vector<bool> all(options_.devices.size(), true);
   const std::vector<Range> sums = sums_of_all(l, layer.name + ".sums", all, [&](int d, Range own) {

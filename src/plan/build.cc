@@ -115,6 +115,9 @@ void PlanBuilder::divide_into_passes() {
       plan_.passes[pass].push_back(std::move(span));
     }
   }
+  std::erase_if(plan_.passes, [](const std::vector<RowSpan>& pass) {
+    return std::all_of(pass.begin(), pass.end(), [](const RowSpan& span) { return span.count == 0; });
+  });
 }
 
 Plan PlanBuilder::build() {

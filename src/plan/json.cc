@@ -86,7 +86,7 @@ ordered_json plan_to_json(const Plan& plan, const Network& network, const Memory
          {"fits", way.fits}});
   }
   json["compute_seconds"] = simulation.compute_seconds;
-  json["step_seconds"] = simulation.step_seconds;
+  json["step_seconds"] = prediction.step_seconds();
   json["bound_by"] = simulation.bound_by();
   return json;
 }

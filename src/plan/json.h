@@ -21,6 +21,10 @@ struct Prediction {
   std::size_t average_bytes = 0;
   std::int64_t average_every = 0;  // 0: never
 
+  // With a step's share of the averages.
+  double step_seconds() const {
+    return simulation.step_seconds + (average_every == 0 ? 0 : average_seconds / static_cast<double>(average_every));
+  }
   // A step's share.
   std::size_t state_bytes_per_step() const {
     return average_every == 0 ? 0 : average_bytes / static_cast<std::size_t>(average_every);

@@ -324,7 +324,8 @@ std::uint64_t LocalRunner::copied_bytes() const {
   std::uint64_t bytes = 0;
   const int devices = static_cast<int>(devices_.size());
   for (const auto& bound : bound_) {
-    for (int from = 0; bound->plan().mode == PlanMode::train && from < devices; ++from) {
+    const bool trains = bound->plan().mode == PlanMode::train || bound->plan().mode == PlanMode::average;
+    for (int from = 0; trains && from < devices; ++from) {
       for (int to = 0; to < devices; ++to) bytes += bound->copied_bytes(from, to);
     }
   }

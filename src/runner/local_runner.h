@@ -67,7 +67,7 @@ class LocalRunner {
   std::vector<float> read_numbers(int index, int tensor) const;  // of an fp32 or bf16 tensor, in fp32
 
   std::vector<DeviceUse> use() const;
-  std::uint64_t copied_bytes() const;  // by transfers of training plans, since the beginning: counted, not planned
+  std::uint64_t copied_bytes() const;  // by transfers of plans that train or average, since the beginning: counted
   std::vector<std::uint64_t> port_bytes() const { return devices_[0]->port_bytes(); }  // Device::port_bytes()
   const std::vector<TraceEvent>& trace() const { return trace_; }
   bool trace_is_full() const;  // later rounds are not in it

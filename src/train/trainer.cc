@@ -287,6 +287,16 @@ void Trainer::save(const TrainOptions& options) {
   save_checkpoint(RunFolder(options.out).checkpoints(), network_, checkpoint, job_.checkpoint.keep);
 }
 
+template <class Read>
+auto Trainer::reading(const TrainOptions& options, const Read& read) {
+  try {
+    return read();
+  } catch (const DataError&) {
+    if (position_.step > first_step_) save(options);
+    throw;
+  }
+}
+
 void Trainer::report(const BatchResult& result, Meter& meter, MetricsLog& metrics, const TrainOptions& options) {
   const bool epoch_ended = position_.batch_in_epoch == 0;
   const std::int64_t steps = std::min(total_steps(), options.max_steps.value_or(total_steps()));
@@ -307,7 +317,7 @@ void Trainer::report(const BatchResult& result, Meter& meter, MetricsLog& metric
   meter.report_seconds = 0;
   meter.report_samples = 0;
   if (epoch_ended && test_) {
-    const Evaluation evaluation = *test();
+    const Evaluation evaluation = *reading(options, [this] { return test(); });
     if (!std::isfinite(evaluation.loss())) {
       finite_parameters();
       throw DataError("training diverged: the test loss after step " + std::to_string(position_.step) +
@@ -365,7 +375,7 @@ ordered_json Trainer::run(const TrainOptions& options) {
   try {
     while (position_.step < last && !has_stalled()) {
       if (options.stop && options.stop->load()) throw Stopped("");
-      const auto batch = loader_->next();
+      const auto batch = reading(options, [this] { return loader_->next(); });
       HADAL_CHECK(batch.has_value());
       const auto start = Clock::now();
       const BatchResult result = step(*batch);

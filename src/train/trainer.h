@@ -64,6 +64,10 @@ class Trainer {
   BatchResult step(const StagedBatch& batch);
   void report(const BatchResult& result, Meter& meter, MetricsLog& metrics, const TrainOptions& options);
   void save(const TrainOptions& options);
+  // Of data that are read while it trains: where they are bad, what was trained so far is saved before the error goes
+  // on.
+  template <class Read>
+  auto reading(const TrainOptions& options, const Read& read);
   void tell_skipped(const TrainOptions& options, bool at_end);
   void end_trace(const TrainOptions& options) const;
   const std::string& train_fingerprint();  // made when it is first asked for: it reads files, or every label
