@@ -124,9 +124,9 @@ TEST(LargeCorpus, trains_at_the_speed_of_memory_within_2_gb) {
   EXPECT_LT(streamed.peak_bytes, kMemoryBytes);
   const double seconds = streamed.summary["train_seconds"];
   const double waited = streamed.summary["devices"][0]["input_wait_seconds"];
-  EXPECT_LT(waited, 0.02 * seconds);  // this bound is the tight one: it holds whatever else the machine does
+  EXPECT_LT(waited, 0.02 * seconds);
 
-  // By turns, so that what else the machine does meets both; on a busy one single turns still differ by a seventh.
+  // By turns, so that what else the machine does meets both.
   std::vector<double> ratios;
   for (int i = 0; i < kPairs; ++i) {
     const Trained memory = train(place, fmt::format("memory{}", i), kTime / 10, in_memory);
@@ -140,7 +140,7 @@ TEST(LargeCorpus, trains_at_the_speed_of_memory_within_2_gb) {
       "memory ({:.3f} to {:.3f})\n",
       kFrames, floats ? "f32" : "u8", streamed.samples_per_second, static_cast<double>(streamed.peak_bytes) * 1e-9,
       waited, seconds, ratio, ratios.front(), ratios.back());
-  EXPECT_GT(ratio, 0.85);
+  EXPECT_GT(ratio, 0.95);
 }
 
 }  // namespace
