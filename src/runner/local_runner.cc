@@ -280,9 +280,10 @@ void LocalRunner::write_state(int parameter, std::size_t state, const std::vecto
   const std::vector<int>& everywhere = bound.plan().parameters[parameter].squares;
   if (!everywhere.empty()) {
     devices_[state]->upload(bound.address({everywhere[state], 0, 0}), values.data(), values.size() * sizeof(float));
+    return;
   }
   for (const OwnedRange& owned : bound.plan().owned) {
-    if (owned.parameter != parameter || !everywhere.empty()) continue;
+    if (owned.parameter != parameter) continue;
     devices_[owned.device]->upload(bound.address({owned.states[state], 0, 0}), values.data() + owned.first,
                                    static_cast<std::size_t>(owned.count) * sizeof(float));
   }

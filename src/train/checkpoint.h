@@ -27,7 +27,7 @@ struct TrainPosition {
 struct Checkpoint {
   TrainPosition position;
   std::string identity;  // of the job (spec/job.h)
-  std::string data;      // what the training samples are (fingerprint() in data/dataset.h)
+  std::string data;      // what the training samples are (SampleSource::fingerprint())
   Values parameters;
   std::map<std::string, Values> states;  // by name (Engine::states()), by parameter
 };
