@@ -88,6 +88,37 @@ TEST(Devices, one_sha256_on_any_number_and_kind) {
   EXPECT_THAT(tests, ::testing::SizeIs(2));
 }
 
+// Whatever is left to the next step is done before parameters are looked at: in tests, checkpoints and the model.
+TEST(Devices, one_sha256_however_much_is_left_to_the_next_step) {
+  SmallWorkplace place;
+  place.write("job.yaml", kBranches);
+  std::set<std::string> models, tests;
+  for (const char* layers : {"0", "1", "2", "100", "auto"}) {
+    for (const char* topology : {"direct", "line"}) {
+      const std::string out = std::string(topology) + layers;
+      const std::vector<std::string> command{"train",     "job.yaml",
+                                             "--out",     out,
+                                             "--devices", "fake:0,fake:1,fake:2",
+                                             "--set",     std::string("exchange.topology=") + topology,
+                                             "--set",     std::string("exchange.deferred_layers=") + layers};
+      std::vector<std::string> part = command;
+      part.insert(part.end(), {"--max-steps", "7"});
+      ASSERT_EQ(place.hadal(part).exit_code, 0);
+      std::vector<std::string> rest = command;
+      rest.emplace_back("--resume");
+      const CommandResult result = place.hadal(rest);
+      ASSERT_EQ(result.exit_code, 0) << result.err;
+      models.insert(place.sha256(out));
+      const json summary = place.summary(out);
+      tests.insert(summary["test"].dump());
+      const auto steps = summary["steps"].get<std::int64_t>() - 7;
+      EXPECT_LE(summary["exchange"]["copied_bytes"], steps * summary["exchange"]["bytes_per_step"].get<std::int64_t>());
+    }
+  }
+  EXPECT_THAT(models, ::testing::SizeIs(1));
+  EXPECT_THAT(tests, ::testing::SizeIs(1));
+}
+
 // Without `reproducible`: at the first step where the loss has fallen to 0.8 of its start, it is the same within 1e-5.
 TEST(Devices, any_number_gives_nearly_one_loss_without_reproducible) {
   SmallWorkplace place;

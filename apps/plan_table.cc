@@ -103,6 +103,12 @@ std::string plan_table(const PlanView& view, bool layers) {
                                   ->bytes)));
     }
   }
+  if (const int deferred = view.plan.deferred_layers(); deferred > 0) {
+    text += fmt::format(
+        "  the exchange of the first {} of the layers that send gradients is left to the next step's forward pass: "
+        "{:.2f} ms a step instead of {:.2f}\n",
+        deferred, 1e3 * view.prediction.simulation.step_seconds, 1e3 * view.prediction.undeferred_seconds);
+  }
   if (view.plan.passes.size() > 1) {
     text +=
         fmt::format("  {} passes a step, of at most {} rows\n", view.plan.passes.size(), view.plan.rows_of_a_pass());

@@ -22,6 +22,7 @@ IOH = (4.5e9, 3e9)
 FRAMES = (2048, 1024, 512, 256)
 INSTANT = 1e18
 PUBLISHED = 4.6
+EQUAL = 48  # layers of the model of small pieces
 
 
 def link(a, b, speed):
@@ -74,7 +75,7 @@ def size_of(planned):
 def exchange_seconds(folder, job, links, ioh, topology):
     """Of a step whose kernels take no time."""
     return plan(folder, job, machine(links, ioh, flops=INSTANT), 1, f"exchange.topology={topology}",
-                "exchange.content=gradients")["step_seconds"]
+                "exchange.content=gradients", "exchange.deferred_layers=0")["step_seconds"]
 
 
 def main():
@@ -111,17 +112,17 @@ On a **line** whose hops have links of their own each directed hop carries S, an
 pause once the first pieces have come to it: over the IOH of this machine these pass three faster hops before, each of the size that one
 device owns of the layer that backward finishes first: T = S / b + 3 S_layer / (N b_port).
 
-Both hold where pieces are small: a model of S bytes in 24 equal layers, kernels that take no time.
+Both hold where pieces are small: a model of S bytes in {EQUAL} equal layers, kernels that take no time.
 
 | | IOH | formula | simulated | |
 | --- | --- | --- | --- | --- |""")
         failed = False
-        equal = equal_layers(folder, 24, model / 4)
+        equal = equal_layers(folder, EQUAL, model / 4)
         size = size_of(plan(folder, equal, machine("server", IOH[0]), 1))
         for ioh in IOH:
             for what, links, topology, formula in (
                     ("ring, through the switches", "server", "ring", 2 * (CARDS - 1) / CARDS * size / ioh),
-                    ("line, hops with links of their own", "hops", "line", size / ioh + 3 * size / 24 / CARDS / PORT)):
+                    ("line, hops with links of their own", "hops", "line", size / ioh + 3 * size / EQUAL / CARDS / PORT)):
                 seconds = exchange_seconds(folder, equal, links, ioh, topology)
                 failed = failed or abs(seconds / formula - 1) > 0.03
                 print(f"| {what} | {ioh / 1e9:g} GB/s | {formula * 1e3:.2f} ms | {seconds * 1e3:.2f} ms | "
@@ -167,11 +168,11 @@ switches an inner card's port carries both of its hops, which is what makes a li
 
 ## Ours on the same machine
 
-The exchange of a layer goes on while backward computes those below it; each range has an owner; `auto` picks the topology. Kernels that are no
-products move their bytes at {MEMORY / 1e9:g} GB/s and take at least a microsecond (so updates cost time, on one card too).
+The exchange of a layer goes on while backward computes those below it, and where that is faster the updates of some layers are left to the next
+step's forward pass (data_parallel.md); each range has an owner; `auto` picks the topology. Kernels that are no products move their bytes at {MEMORY / 1e9:g} GB/s and take at least a microsecond (so updates cost time, on one card too).
 
-| frames a card | IOH | speed-up | topology | a step | its kernels | the busiest port | bound by |
-| --- | --- | --- | --- | --- | --- | --- | --- |""")
+| frames a card | IOH | speed-up | topology | layers left to the next step | a step | its kernels | the busiest port | bound by |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |""")
         for ioh in IOH:
             described = machine("server", ioh, memory=MEMORY, kernel=1e-6)
             for frames in FRAMES:
@@ -179,12 +180,13 @@ products move their bytes at {MEMORY / 1e9:g} GB/s and take at least a microseco
                 ours = plan(folder, ACOUSTIC, described, frames)
                 busiest = max(ours["ports"], key=lambda port: port["busy_seconds"])
                 print(f"| {frames} | {ioh / 1e9:g} GB/s | {CARDS * alone / ours['step_seconds']:.2f} | {ours['topology']} | "
+                      f"{ours['deferred_layers']} | "
                       f"{ours['step_seconds'] * 1e3:.1f} ms | {max(ours['compute_seconds']) * 1e3:.1f} ms | {busiest['name']}, "
                       f"{100 * busiest['busy_seconds'] / ours['step_seconds']:.0f} % | {ours['bound_by']} |")
 
         print("""
-What is left at 1,024 and 2,048 frames is the end of a step: the exchange of the layers that backward finishes last has nothing to hide behind, since the
-next step begins when all parameters are there. With fewer frames the port between the roots is the bound, whatever the schedule: each way it must
+What is left at 1,024 and 2,048 frames is the way of the first layers' gradients to their owners and back: backward finishes them last and the next forward
+pass needs them first. With fewer frames the port between the roots is the bound, whatever the schedule: each way it must
 carry S, or 2 (N - 1) / N S on a ring.
 
 ## What travels

@@ -67,11 +67,14 @@ class NotFinite : public std::runtime_error {
 // Training left the finite numbers in one step of a plan. Exit code 3.
 class Diverged : public DataError {
  public:
-  explicit Diverged(const std::string& message, bool in_loss) : DataError(message), in_loss_(in_loss) {}
-  bool in_loss() const { return in_loss_; }  // before any parameter was updated; else in a gradient
+  Diverged(const std::string& message, bool in_loss, std::uint64_t step)
+      : DataError(message), in_loss_(in_loss), step_(step) {}
+  bool in_loss() const { return in_loss_; }     // before that step updated any parameter; else in a gradient
+  std::uint64_t step() const { return step_; }  // the training step
 
  private:
   bool in_loss_;
+  std::uint64_t step_;
 };
 
 // A broken promise between parts of this program: never reached by what a user or a file can say.

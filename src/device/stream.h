@@ -27,9 +27,11 @@ const char* to_string(StreamKind kind);  // "compute", ...
 
 // The values that change from one execution of a program to the next; handed to all its work.
 struct StepValues {
-  std::uint64_t round = 0;      // counts executions of any program from 1; events are reached per round
-  std::uint64_t step = 0;       // training steps already taken: the counter of random numbers
-  float rate = 0;               // learning rate of this step
+  std::uint64_t round = 0;          // counts executions of any program from 1; events are reached per round
+  std::uint64_t step = 0;           // training steps already taken: the counter of random numbers
+  float rate = 0;                   // learning rate of this step
+  std::uint64_t deferred_step = 0;  // the step whose exchange is done in this one (Step::deferred), and its rate
+  float deferred_rate = 0;
   const void* batch = nullptr;  // host memory: the staged batch (data/batch_loader.h), read by host copies
 };
 

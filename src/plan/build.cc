@@ -85,6 +85,8 @@ PlanBuilder::PlanBuilder(const Network& network, const PlanOptions& options) : n
     plan_.content.push_back(exchange_content(network, static_cast<int>(l), options));
   }
   divide_into_passes();
+  HADAL_CHECK(options.deferred.updates == 0 ||
+              (training() && !shared() && device_count() > 1 && options.pass_rows == 0 && options.clip_norm == 0));
 }
 
 // Consecutive rows of the batch, divided among the devices; with fixed shards each device's own, in as many parts as
@@ -132,6 +134,7 @@ Plan PlanBuilder::build() {
       run_pass();
     }
     if (training() && options_.clip_norm > 0) clip_and_update();
+    if (options_.deferred.updates > 0) defer_exchange();
     std::sort(plan_.results.begin(), plan_.results.end(),
               [](const ResultRows& a, const ResultRows& b) { return a.first < b.first; });
   }
@@ -166,6 +169,47 @@ void PlanBuilder::run_pass() {
     pending = l;
   }
   if (pending >= 0) update(pending);
+}
+
+// Moves what is deferred from behind the backward pass of its layer to before the forward pass.
+void PlanBuilder::defer_exchange() {
+  std::vector<int> rank(network_.layers.size(), -1);  // among the layers that send gradients
+  int ranks = 0;
+  for (std::size_t l = 0; l < rank.size(); ++l) {
+    if (plan_.content[l] == ExchangeContent::gradients) rank[l] = ranks++;
+  }
+  std::vector<std::vector<Step>> deferred(network_.layers.size());
+  std::vector<Step> others;
+  for (Step& step : plan_.steps) {
+    const int at = step.layer < 0 ? -1 : rank[static_cast<std::size_t>(step.layer)];
+    const bool gathers = step.stream == StreamKind::gather || step.stream == StreamKind::gather_down;
+    const bool exchanges = step.stream != StreamKind::compute;
+    const int limit =
+        gathers ? std::min(options_.deferred.gathers, options_.deferred.updates) : options_.deferred.updates;
+    step.deferred = exchanges && at >= 0 && at < limit;
+    (step.deferred ? deferred[static_cast<std::size_t>(step.layer)] : others).push_back(std::move(step));
+  }
+  std::vector<bool> written(plan_.tensors.size());
+  for (const Step& step : others) {
+    for (const Range& range : step.writes) written[static_cast<std::size_t>(range.tensor)] = true;
+  }
+  plan_.steps.clear();
+  for (Step& step : others) {
+    if (step.layer >= 0) {
+      std::vector<Step>& before = deferred[static_cast<std::size_t>(step.layer)];
+      std::move(before.begin(), before.end(), std::back_inserter(plan_.steps));
+      before.clear();
+    }
+    plan_.steps.push_back(std::move(step));
+  }
+  for (const Step& step : plan_.steps) {
+    if (step.deferred) plan_.deferral = Deferral::continues;
+    for (const Range& range : step.reads) {
+      PlanTensor& tensor = plan_.tensors[static_cast<std::size_t>(range.tensor)];
+      if (step.deferred && written[static_cast<std::size_t>(range.tensor)] && !tensor.persistent())
+        tensor.carried = true;
+    }
+  }
 }
 
 bool PlanBuilder::is_view(const Layer& layer) const {
@@ -524,6 +568,7 @@ void PlanBuilder::backward(int l) {
     return;
   }
   if (as<BatchNormOptions>(layer)) batch_norm_gradient(l);
+  if (plan_.content[l] == ExchangeContent::gradients) backward_weights(l);  // what is sent leaves first
   const bool in_place = diff_in_place(l);
   std::vector<RowTensor> input_diffs(layer.inputs.size());
   for (std::size_t i = 0; i < layer.inputs.size(); ++i) {
@@ -584,7 +629,6 @@ void PlanBuilder::backward(int l) {
   for (std::size_t i = 0; i < layer.inputs.size(); ++i) {
     if (wanted[i]) give_diff(l, i, input_diffs[i]);
   }
-  if (plan_.content[l] == ExchangeContent::gradients) backward_weights(l);
   if (options_.device_states && layer.weight >= 0 && in_last_pass()) scale_by_own_squares(l);
 }
 

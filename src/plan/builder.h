@@ -68,6 +68,7 @@ class PlanBuilder {
   void divide_into_passes();
   void begin_pass(int pass);
   void run_pass();
+  void defer_exchange();
   const RowSpan& span_of(int device) const { return plan_.passes[static_cast<std::size_t>(pass_)][device]; }
   bool in_last_pass() const { return pass_ + 1 == static_cast<int>(plan_.passes.size()); }
 
@@ -112,7 +113,7 @@ class PlanBuilder {
   UpdateRule rule_of(int parameter) const;
   UpdateRule owners_rule_of(int parameter) const;
   void update_range(int index, const std::vector<Range>& parts, int scale);
-  void distribute(int layer);
+  void distribute(int layer, int parameter);
   Range place_of(const OwnedRange& owned, int device) const;
   Range master_of(const OwnedRange& owned) const;
   std::size_t bytes_of(const Range& range) const;

@@ -65,4 +65,43 @@ std::vector<Considered> choose_exchange(const Network& network, PlanOptions& opt
   return ways;
 }
 
+bool may_defer(const PlanOptions& options) {
+  return options.devices.size() > 1 && options.topology != ExchangeTopology::shared && options.clip_norm == 0 &&
+         options.pass_rows == 0;
+}
+
+PlanOptions::Deferred choose_deferred(const Network& network, const PlanOptions& options, const Machine& machine,
+                                      std::optional<int> updates, const std::vector<std::size_t>& scratch) {
+  constexpr int kTries = 8;
+  constexpr double kWorthIt = 0.99;  // gradients that outlive a step take memory
+  if (!may_defer(options)) return {};
+  const Plan plain = build_plan(network, options);
+  const auto sending = std::count(plain.content.begin(), plain.content.end(), ExchangeContent::gradients);
+  const auto layers = static_cast<int>(sending);
+  PlanOptions::Deferred best{std::min(updates.value_or(0), layers), 0};
+  double least = updates ? std::numeric_limits<double>::infinity() : step_seconds(plain, machine) * kWorthIt;
+  const auto attempt = [&](PlanOptions::Deferred deferred) {
+    PlanOptions tried = options;
+    tried.deferred = deferred;
+    const Plan plan = build_plan(network, tried);
+    const double seconds = step_seconds(plan, machine);
+    if (seconds >= least || !(fits(plan, machine, scratch) || updates)) return;
+    least = seconds;
+    best = deferred;
+  };
+  const auto attempt_each = [&](int most, auto with) {
+    const int tries = std::min(most, kTries);
+    for (int i = 1; i <= tries; ++i) attempt(with(most * i / tries));
+  };
+  if (!updates) {
+    attempt_each(layers, [](int n) { return PlanOptions::Deferred{n, 0}; });
+    attempt_each(layers, [](int n) { return PlanOptions::Deferred{n, n}; });
+  } else if (best.updates > 0) {
+    attempt(best);
+  }
+  const int found = best.updates;
+  attempt_each(found, [&](int n) { return PlanOptions::Deferred{found, n}; });
+  return best;
+}
+
 }  // namespace hadal

@@ -227,10 +227,13 @@ void PlanBuilder::update(int l) {
     for (const OwnerSpan& owner : owners_[l]) clips ? gradient_of_factors(l, owner) : update_by_factors(l, owner);
   }
   if (clips) return;
-  for (const int index : owned_of_layer_[l]) {
-    if (!factors) update_range(index, sources_[index], -1);
+  // Weights leave before biases are there.
+  for (const int parameter : {network_.layers[l].weight, network_.layers[l].bias}) {
+    for (const int index : owned_of_layer_[l]) {
+      if (!factors && plan_.owned[index].parameter == parameter) update_range(index, sources_[index], -1);
+    }
+    distribute(l, parameter);
   }
-  distribute(l);
 }
 
 FullyConnectedBackwardWeights PlanBuilder::product_of_factors(int l, const OwnerSpan& owner) const {
@@ -321,21 +324,22 @@ void PlanBuilder::update_range(int index, const std::vector<Range>& parts, int s
           Update{static_cast<int>(parts.size()), owned.count, owners_rule_of(owned.parameter), scale >= 0,
                  owned.master >= 0},
           std::move(reads), std::move(writes));
+  // It waits for what comes from others, and what it writes is sent on: not for the compute stream. Where all gradients
+  // are scaled by their norm nothing is left to compute meanwhile.
+  if (!shared() && device_count() > 1 && scale < 0) plan_.steps.back().stream = StreamKind::distribute;
 }
 
 // Sends a layer's new values to those who hold a copy.
-void PlanBuilder::distribute(int l) {
-  for (const int parameter : {network_.layers[l].weight, network_.layers[l].bias}) {
-    std::vector<Spread> flows;
-    for (const int index : owned_of_layer_[l]) {
-      const OwnedRange& owned = plan_.owned[index];
-      if (owned.parameter != parameter) continue;
-      flows.push_back({network_.parameters[parameter].name + ".send", owned.device,
-                       std::vector<bool>(options_.devices.size(), true),
-                       [this, &owned](int device) { return place_of(owned, device); }});
-    }
-    spread(StreamKind::distribute, l, std::move(flows));
+void PlanBuilder::distribute(int l, int parameter) {
+  std::vector<Spread> flows;
+  for (const int index : owned_of_layer_[l]) {
+    const OwnedRange& owned = plan_.owned[index];
+    if (owned.parameter != parameter) continue;
+    flows.push_back({network_.parameters[parameter].name + ".send", owned.device,
+                     std::vector<bool>(options_.devices.size(), true),
+                     [this, &owned](int device) { return place_of(owned, device); }});
   }
+  spread(StreamKind::distribute, l, std::move(flows));
 }
 
 // Clipping by the global norm: owners hold their gradients until the sums of squares of all are known to all.
@@ -370,7 +374,8 @@ void PlanBuilder::clip_and_update() {
     for (const int index : owned_of_layer_[l]) {
       update_range(index, sources_[index], scales[plan_.owned[index].device]);
     }
-    if (!owned_of_layer_[l].empty()) distribute(l);
+    if (owned_of_layer_[l].empty()) continue;
+    for (const int parameter : {network_.layers[l].weight, network_.layers[l].bias}) distribute(l, parameter);
   }
 }
 

@@ -56,6 +56,7 @@ ordered_json plan_to_json(const Plan& plan, const Network& network, const Memory
                               {"exchange_bytes_per_step", plan.layer_exchange_bytes[l]}});
   }
   json["topology"] = to_string(plan.topology);
+  json["deferred_layers"] = plan.deferred_layers();
   json["transfer_bytes_per_step"] = 0;
   json["exchange_bytes_per_step"] = plan.exchange_bytes();
   json["remote_read_bytes_per_step"] = plan.remote_read_bytes;
@@ -87,6 +88,7 @@ ordered_json plan_to_json(const Plan& plan, const Network& network, const Memory
   }
   json["compute_seconds"] = simulation.compute_seconds;
   json["step_seconds"] = prediction.step_seconds();
+  json["undeferred_step_seconds"] = prediction.undeferred_seconds;
   json["bound_by"] = simulation.bound_by();
   return json;
 }
@@ -116,6 +118,7 @@ ordered_json steps_to_json(const Plan& plan) {
     } else {
       entry["load"] = {{"batch_offset", std::get<Load>(step.body).batch_offset}};
     }
+    entry["deferred"] = step.deferred;
     entry["reads"] = ranges(step.reads);
     entry["writes"] = ranges(step.writes);
     entry["waits"] = step.waits;

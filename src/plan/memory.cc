@@ -84,6 +84,14 @@ MemoryPlan plan_memory(const Plan& plan, const MemoryOptions& options) {
     use.peak += align(tensor.bytes());
     (tensor.kind == TensorKind::state ? use.state : use.parameters) += tensor.bytes();
   }
+  for (std::size_t t = 0; t < plan.tensors.size(); ++t) {  // where it is in the plans before and after
+    const PlanTensor& tensor = plan.tensors[t];
+    if (!tensor.carried) continue;
+    MemoryUse& use = memory.use[tensor.device];
+    memory.offset[t] = use.peak;
+    use.peak += align(tensor.bytes());
+    use.gradients += tensor.bytes();
+  }
   std::vector<std::size_t> shared_from(plan.devices.size());  // what tensors share begins after the scratch
   for (std::size_t s = 0; s < memory.scratch_offset.size(); ++s) {
     MemoryUse& use = memory.use[s / kStreamKinds];
@@ -98,7 +106,9 @@ MemoryPlan plan_memory(const Plan& plan, const MemoryOptions& options) {
   const std::vector<Lifetime> lifetimes = lifetimes_of(plan, options.share);
   std::vector<std::size_t> by_size(plan.tensors.size());
   std::iota(by_size.begin(), by_size.end(), 0);
-  std::erase_if(by_size, [&](std::size_t t) { return plan.tensors[t].persistent() || lifetimes[t].first < 0; });
+  std::erase_if(by_size, [&](std::size_t t) {
+    return plan.tensors[t].persistent() || plan.tensors[t].carried || lifetimes[t].first < 0;
+  });
   std::stable_sort(by_size.begin(), by_size.end(),
                    [&](std::size_t a, std::size_t b) { return plan.tensors[a].bytes() > plan.tensors[b].bytes(); });
   std::vector<std::map<bool, HighWater>> high_water(plan.devices.size());  // by whether it is a gradient
@@ -122,8 +132,8 @@ MemoryPlan plan_memory(const Plan& plan, const MemoryOptions& options) {
     high_water[tensor.device][tensor.kind == TensorKind::gradient].add(lifetimes[t], tensor.bytes());
   }
   for (std::size_t d = 0; d < memory.use.size(); ++d) {
-    memory.use[d].gradients = high_water[d][true].bytes();
-    memory.use[d].activations = high_water[d][false].bytes();
+    memory.use[d].gradients += high_water[d][true].bytes();
+    memory.use[d].activations += high_water[d][false].bytes();
   }
   return memory;
 }

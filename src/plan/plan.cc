@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <stdexcept>
 
 #include "base/error.h"
@@ -15,7 +16,8 @@ namespace {
 // Sums the plan's transfers by link and by layer, and its loads by device.
 void count_traffic(Plan& plan) {
   std::map<std::pair<int, int>, std::size_t> links;
-  plan.load_bytes.resize(plan.devices.size());
+  plan.load_bytes.assign(plan.devices.size(), 0);
+  std::fill(plan.layer_exchange_bytes.begin(), plan.layer_exchange_bytes.end(), 0);
   for (const Step& step : plan.steps) {
     if (std::holds_alternative<Load>(step.body)) {
       const Range& to = step.writes[0];
@@ -26,6 +28,7 @@ void count_traffic(Plan& plan) {
     links[{step.device, transfer->to}] += transfer->bytes();
     if (step.layer >= 0) plan.layer_exchange_bytes[step.layer] += transfer->bytes();
   }
+  plan.links.clear();
   for (const auto& [ends, bytes] : links) plan.links.push_back({ends.first, ends.second, bytes});
 }
 
@@ -35,6 +38,14 @@ std::size_t Plan::exchange_bytes() const {
   std::size_t sum = 0;
   for (const LinkBytes& link : links) sum += link.bytes;
   return sum;
+}
+
+int Plan::deferred_layers() const {
+  std::set<int> layers;
+  for (const Step& step : steps) {
+    if (step.deferred) layers.insert(step.layer);
+  }
+  return static_cast<int>(layers.size());
 }
 
 std::int64_t Plan::rows_of_a_pass() const {
@@ -82,6 +93,19 @@ Plan build_plan(const Network& network, const PlanOptions& options) {
   Plan plan = PlanBuilder(network, options).build();
   const std::string error = exchange_error(plan, network);
   if (!error.empty()) throw std::logic_error("a plan that does not exchange what it should: " + error);
+  count_traffic(plan);
+  return plan;
+}
+
+Plan part_of(const Plan& continues, Deferral part) {
+  HADAL_CHECK(continues.deferral == Deferral::continues);
+  const bool ends = part == Deferral::ends;
+  Plan plan = continues;
+  plan.deferral = part;
+  std::erase_if(plan.steps, [&](const Step& step) { return step.deferred != ends; });
+  for (Step& step : plan.steps) step.waits.clear();
+  if (ends) plan.results.clear();
+  synchronise(plan);
   count_traffic(plan);
   return plan;
 }

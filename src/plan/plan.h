@@ -26,6 +26,10 @@ enum class PlanMode { train, evaluate, predict, average };
 // ... and of batch_norm's: `statistics` alone, sums over the rows of each device, which all get.
 enum class ExchangeContent { automatic, gradients, factors, statistics };
 
+// Whether a training plan leaves part of its exchange to the step after it, and does what the step before left:
+// neither; the first step of a run; all that follow it; the exchange alone that the last one left.
+enum class Deferral { none, begins, continues, ends };
+
 struct PlanDevice {
   std::string name;
   int memory = 0;  // devices with one memory address each other's tensors
@@ -49,6 +53,12 @@ struct PlanOptions {
   // Adagrad with sums of squares on each device, of the whole model but its own rows (nn/op.h, AdagradScale), in place
   // of the owner's. Gradients are exchanged; neither clipped nor bf16 nor reproducible.
   bool device_states = false;
+  // Of training, and not with one memory, several passes or clipping: of the layers that send gradients the first
+  // `updates` are updated and sent in the next step, each just before its own forward pass, and the gradients of the
+  // first `gathers` of these are brought to their owners no sooner. The result is that of doing all at once.
+  struct Deferred {
+    int updates = 0, gathers = 0;
+  } deferred;
   double clip_norm = 0;  // 0: none
   bool in_place = true;  // activations overwrite their inputs where nothing else needs those
   // f32 or bf16: of what layers pass to each other and of the weights in products; all else is fp32 (nn/op.h).
@@ -64,6 +74,7 @@ struct PlanTensor {
   DType type = DType::f32;
   std::int64_t elements = 0;
   Layout layout = Layout::canonical;
+  bool carried = false;  // what a step leaves in it is for the next one
 
   bool persistent() const { return kind == TensorKind::parameter || kind == TensorKind::state; }
   std::size_t bytes() const { return static_cast<std::size_t>(elements) * size_of(type); }
@@ -102,6 +113,7 @@ struct Step {
   std::vector<Range> reads, writes;  // a range that is written in place stands in `writes` only
   std::vector<int> waits;            // earlier steps, of other streams, that must be done
   std::int64_t first_row = 0;        // of the rows that it works on, in the global batch
+  bool deferred = false;             // it works on the gradients of the training step before
 
   std::size_t stream_index() const {  // among all streams of the plan's devices
     return static_cast<std::size_t>(device) * kStreamKinds + static_cast<std::size_t>(stream);
@@ -148,6 +160,7 @@ struct Plan {
   std::vector<Step> steps;
   std::vector<ParameterPlace> parameters;
   std::vector<OwnedRange> owned;
+  Deferral deferral = Deferral::none;
   std::vector<ResultRows> results;
   std::vector<ExchangeContent> content;           // by layer; automatic where nothing is exchanged
   std::vector<LinkBytes> links;                   // of one step, sorted
@@ -157,12 +170,18 @@ struct Plan {
   int clip_norm = -1;                 // tensor of the gradient's norm, -1: not clipped
 
   std::size_t exchange_bytes() const;
+  int deferred_layers() const;          // that are updated in the next step
   std::int64_t rows_of_a_pass() const;  // at most, of all devices together
   std::size_t waits() const;
 };
 
-// Builds the plan of `network`. Throws ConfigError where the options do not go together.
+// Builds the plan of `network`. Throws ConfigError where the options do not go together. With `deferred`, that of a
+// step between others.
 Plan build_plan(const Network& network, const PlanOptions& options);
+
+// Of a plan that continues, the one that begins, without what a step before would have left; or that ends, with nothing
+// else. They have the same tensors.
+Plan part_of(const Plan& continues, Deferral part);
 
 // What is exchanged for `layer`: gradients, factors, or automatic (nothing to choose). With factors each device's rows
 // of inputs and output gradients travel: batch (in + out) numbers against in x out (docs/reproducible.md).

@@ -158,6 +158,31 @@ bool drop(Plan& plan, std::size_t step) {
   return true;
 }
 
+bool share_a_tensor(const std::vector<Range>& some, const std::vector<Range>& others) {
+  return std::any_of(some.begin(), some.end(), [&](const Range& range) {
+    return std::any_of(others.begin(), others.end(), [&](const Range& other) { return other.tensor == range.tensor; });
+  });
+}
+
+// Before what is left from the step before and must come first, with no wait of its own.
+bool move_before_exchange(Plan& plan, std::size_t step) {
+  const Step& moving = plan.steps[step];
+  const auto exchange = std::find_if(plan.steps.begin(), plan.steps.end(), [&](const Step& other) {
+    return other.deferred && other.device == moving.device &&
+           (share_a_tensor(other.reads, moving.writes) || share_a_tensor(other.writes, moving.reads));
+  });
+  if (exchange == plan.steps.end()) return false;
+  const auto first = static_cast<int>(exchange - plan.steps.begin());
+  Step moved = plan.steps[step];
+  moved.waits.clear();
+  drop(plan, step);
+  plan.steps.insert(plan.steps.begin() + first, moved);
+  for (Step& other : plan.steps) {
+    for (int& wait : other.waits) wait += wait >= first ? 1 : 0;
+  }
+  return true;
+}
+
 // The rows of a product, or of its factors.
 Rows* rows_of(Step& step) {
   auto& op = std::get<Compute>(step.body).op;
@@ -240,6 +265,9 @@ const Damage kDamages[] = {
        return false;
      },
      [](const Step& step) { return step.name.ends_with(".send") && step.stream == StreamKind::distribute; }},
+    {"a layer reads values before they are updated", move_before_exchange,
+     [](const Step& step) { return step.name.ends_with(".forward"); }},
+    {"a gradient is overwritten before it is sent", move_before_exchange, is_gradient},
     {"a gradient is not scaled", drop, is_scale},
     {"a gradient is scaled twice",
      [](Plan& plan, std::size_t step) {
@@ -287,10 +315,17 @@ std::vector<PlanOptions> kinds_of_plans(bool all_topologies) {
       kinds.back().pass_rows = kinds.back().rows / 2;
     }
   }
+  for (const int gathers : {0, 1, 2}) {
+    kinds.push_back(options_of(ExchangeTopology::line, 4, ExchangeContent::gradients));
+    kinds.back().deferred = {2, gathers};
+  }
   PlanOptions states = options_of(ExchangeTopology::line, 4, ExchangeContent::gradients);
   states.rule = {.kind = RuleKind::adagrad, .epsilon = 1e-10};
   states.device_states = true;
   kinds.push_back(states);
+  states.deferred = {1, 1};
+  kinds.push_back(states);
+  states.deferred = {};
   states.mode = PlanMode::average;
   kinds.push_back(states);
   return kinds;

@@ -20,12 +20,17 @@ struct Producer {
   bool operator<(const Producer& other) const { return std::tie(step, write) < std::tie(other.step, other.write); }
 };
 
+// Of a plan that continues, the steps of the training step before have numbers from here on.
+constexpr int kBefore = -1'000'000'000;
+
 // Consecutive elements of a tensor with one history. Element e of the tensor is element e + shift of what each producer
 // wrote. Several producers: their sum.
 struct Segment {
   std::int64_t end = 0;
   std::vector<Producer> sum_of;  // sorted
   std::int64_t shift = 0;
+
+  bool operator==(const Segment&) const = default;
 };
 
 // The contents of a tensor: by first element; what is not there was not written.
@@ -81,12 +86,36 @@ class Verifier {
     for (const std::vector<RowSpan>& pass : plan.passes) {
       for (std::size_t d = 0; d < pass.size(); ++d) spans_.emplace_back(static_cast<int>(d), pass[d]);
     }
+    for (const Step& step : plan.steps) {
+      if (!step.deferred) continue;
+      const Layer& layer = network.layers[step.layer];
+      for (const int p : {layer.weight, layer.bias}) {
+        const std::vector<int>& tensors = plan.parameters[p].tensor;
+        updated_later_.insert(tensors.begin(), tensors.end());
+      }
+    }
   }
 
   std::string run() {
     place_states();
+    if (plan_.deferral == Deferral::continues) follow_the_step_before();
+    const std::vector<Contents> before = contents_;
+    follow(false);
+    const bool trains = plan_.mode == PlanMode::train;
+    if (trains && error_.empty()) check_parts();
+    if (plan_.deferral == Deferral::continues && error_.empty()) check_what_is_left(before);
+    if (trains && error_.empty()) check_new_values();
+    if (trains && error_.empty()) check_squares();
+    if (plan_.mode == PlanMode::average && error_.empty()) check_means();
+    return error_;
+  }
+
+ private:
+  // Follows what steps bring where, of all or of those that are not deferred.
+  void follow(bool without_deferred) {
     for (int i = 0; i < static_cast<int>(plan_.steps.size()) && error_.empty(); ++i) {
       const Step& step = plan_.steps[i];
+      if (without_deferred && step.deferred) continue;
       for (const int wait : step.waits) {
         if (wait >= i) fail(i, "waits for a step that comes after it");
       }
@@ -95,6 +124,7 @@ class Verifier {
         move(step, *transfer);
         continue;
       }
+      if (!without_deferred && !step.deferred) check_values_read(i);
       std::vector<Producer> sum_of;
       std::int64_t shift = 0;
       const auto* compute = std::get_if<Compute>(&step.body);
@@ -136,14 +166,62 @@ class Verifier {
                                    summed ? shift : -to.first);
       }
     }
-    if (plan_.mode == PlanMode::train && error_.empty()) check_parts();
-    if (plan_.mode == PlanMode::train && error_.empty()) check_new_values();
-    if (plan_.mode == PlanMode::train && error_.empty()) check_squares();
-    if (plan_.mode == PlanMode::average && error_.empty()) check_means();
-    return error_;
   }
 
- private:
+  // What the step before has left is what this plan leaves, its producers numbered from kBefore on.
+  void follow_the_step_before() {
+    follow(true);
+    const auto renumbered = [](const Producer& producer) { return Producer{producer.step + kBefore, producer.write}; };
+    for (std::size_t t = 0; t < plan_.tensors.size(); ++t) {
+      const auto parts = contents_[t].read(0, plan_.tensors[t].elements);
+      contents_[t] = {};
+      for (const auto& [first, part] : parts) {
+        std::vector<Producer> sum_of;
+        for (const Producer& producer : part.sum_of) sum_of.push_back(renumbered(producer));
+        if (plan_.tensors[t].carried && !sum_of.empty())
+          contents_[t].write(first, part.end - first, sum_of, part.shift);
+      }
+    }
+    for (const auto& [layer, steps] : gradients_) {
+      for (const int step : steps) before_[layer].insert(step + kBefore);
+    }
+    std::set<Producer> scaled;
+    for (const Producer& producer : scaled_) scaled.insert(renumbered(producer));
+    scaled_ = std::move(scaled);
+    gradients_.clear();
+    parts_.clear();
+    grown_.clear();
+    updates_.clear();
+  }
+
+  // What this step leaves is what it found.
+  void check_what_is_left(const std::vector<Contents>& found) {
+    for (std::size_t t = 0; t < plan_.tensors.size(); ++t) {
+      const PlanTensor& tensor = plan_.tensors[t];
+      if (!tensor.carried) continue;
+      auto left = contents_[t].read(0, tensor.elements);
+      for (auto& [first, part] : left) {
+        for (Producer& producer : part.sum_of) producer.step += kBefore;
+      }
+      if (left == found[t].read(0, tensor.elements)) continue;
+      error_ =
+          fmt::format("{} does not leave in {} what it found there", plan_.devices[tensor.device].name, tensor.name);
+      return;
+    }
+  }
+
+  // A step of this training step reads no value that is still to be updated by the step before.
+  void check_values_read(int i) {
+    for (const Range& range : plan_.steps[i].reads) {
+      if (!updated_later_.contains(range.tensor)) continue;
+      for (const auto& [first, part] : contents_[range.tensor].read(range.first, range.count)) {
+        const bool is_new = part.sum_of.size() == 1 && plan_.steps[part.sum_of[0].step].deferred;
+        if (is_new) continue;
+        return fail(i, "reads " + plan_.tensors[range.tensor].name + " before the step before has updated it");
+      }
+    }
+  }
+
   void fail(int step, const std::string& what) {
     if (!error_.empty()) return;
     error_ = fmt::format("{} on {}: {}", plan_.steps[step].name, plan_.devices[plan_.steps[step].device].name, what);
@@ -286,7 +364,8 @@ class Verifier {
     const bool of_factors = content == ExchangeContent::factors;
     const bool alone = of_factors || content == ExchangeContent::statistics;  // each owner has the whole gradient
     std::vector<Producer> all;
-    for (const int step : gradients_[plan_.steps[i].layer]) {
+    const bool deferred = plan_.steps[i].deferred;
+    for (const int step : (deferred ? before_ : gradients_)[plan_.steps[i].layer]) {
       if (alone && plan_.steps[step].device != owned->device) continue;
       all.push_back({step, write});
       if (of_factors) check_outputs(i, std::get<FullyConnectedBackwardWeights>(op_of(step)), *owned, write == 0);
@@ -448,6 +527,8 @@ class Verifier {
   std::vector<std::pair<int, RowSpan>> spans_;  // of each pass, with their device
   std::vector<Contents> contents_;              // by tensor
   std::map<int, std::set<int>> gradients_;      // by layer: the steps that compute its gradient's parts
+  std::map<int, std::set<int>> before_;         // and those of the training step before
+  std::set<int> updated_later_;                 // tensors of parameters that are updated in the next step
   std::map<int, std::vector<std::pair<std::int64_t, std::int64_t>>> parts_;  // and their rows, from and past
   std::set<Producer> scaled_;
   std::set<int> grown_;                    // tensors of squares

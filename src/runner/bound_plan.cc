@@ -5,12 +5,20 @@
 
 namespace hadal {
 
-BoundKernel::BoundKernel(Kernel& kernel, std::vector<Argument> arguments, std::byte* scratch)
-    : kernel_(kernel), arguments_(std::move(arguments)), scratch_(scratch) {
+BoundKernel::BoundKernel(Kernel& kernel, std::vector<Argument> arguments, std::byte* scratch, bool deferred)
+    : kernel_(kernel), arguments_(std::move(arguments)), scratch_(scratch), deferred_(deferred) {
   for (const Argument& argument : arguments_) {
     pointers_.push_back(static_cast<std::byte*>(const_cast<void*>(argument.pointer)));
   }
   if (kernel.scratch_bytes() > 0) arguments_.push_back({scratch, kernel.scratch_bytes()});
+}
+
+void BoundKernel::run(const StepValues& values) {
+  if (!deferred_) return kernel_.run(pointers_, scratch_, values);
+  StepValues before = values;
+  before.step = values.deferred_step;
+  before.rate = values.deferred_rate;
+  kernel_.run(pointers_, scratch_, before);
 }
 
 namespace {
@@ -104,7 +112,8 @@ void BoundPlan::place(const std::vector<std::byte*>& arenas) {
         for (const Range& range : *ranges) arguments.push_back({address(range), bytes(range)});
       }
       work_[i] = std::make_unique<BoundKernel>(*kernels_[i], std::move(arguments),
-                                               arenas[step.device] + memory_.scratch_offset[step.stream_index()]);
+                                               arenas[step.device] + memory_.scratch_offset[step.stream_index()],
+                                               step.deferred);
       items.push_back({Item::Kind::run, i, work_[i].get(), {}, nullptr});
     } else {
       items.push_back({Item::Kind::copy, i, nullptr, copy(i), nullptr});

@@ -16,9 +16,10 @@ namespace hadal {
 // A kernel with its addresses.
 class BoundKernel : public Work {
  public:
-  BoundKernel(Kernel& kernel, std::vector<Argument> arguments, std::byte* scratch);
+  // deferred: it runs with the values of the step whose exchange is done.
+  BoundKernel(Kernel& kernel, std::vector<Argument> arguments, std::byte* scratch, bool deferred);
 
-  void run(const StepValues& values) override { kernel_.run(pointers_, scratch_, values); }
+  void run(const StepValues& values) override;
   std::span<const Argument> arguments() const override { return arguments_; }
 
  private:
@@ -26,6 +27,7 @@ class BoundKernel : public Work {
   std::vector<Argument> arguments_;
   std::vector<std::byte*> pointers_;
   std::byte* scratch_;
+  bool deferred_;
 };
 
 // Binding goes in two steps, since the arenas of a family of plans are as large as its largest member: first the

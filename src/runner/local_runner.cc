@@ -38,6 +38,9 @@ LocalRunner::LocalRunner(std::vector<std::unique_ptr<Device>> devices, std::uniq
                        !options.guarded && !options.keep_activations};
   for (Plan& plan : plans) {
     bound_.push_back(std::make_unique<BoundPlan>(std::move(plan), devices_, *backend_));
+    const Deferral deferral = bound_.back()->plan().deferral;
+    if (deferral == Deferral::begins) begins_ = static_cast<int>(bound_.size()) - 1;
+    if (deferral == Deferral::ends) ends_ = static_cast<int>(bound_.size()) - 1;
     const auto scratch = bound_.back()->scratch_bytes();
     for (std::size_t s = 0; s < scratch.size(); ++s) memory.scratch[s] = std::max(memory.scratch[s], scratch[s]);
   }
@@ -92,7 +95,36 @@ LocalRunner::~LocalRunner() {
   if (options_.guarded) set_access(PROT_READ | PROT_WRITE);
 }
 
-void LocalRunner::run(int index, StepValues values) {
+int LocalRunner::run(int index, StepValues values) {
+  if (plan(index).deferral != Deferral::continues) {
+    settle();
+    run_plan(index, values);
+    return index;
+  }
+  if (unsettled_) {
+    values.deferred_step = unsettled_->step;
+    values.deferred_rate = unsettled_->rate;
+  } else {
+    HADAL_CHECK(begins_ >= 0 && ends_ >= 0);
+    index = begins_;
+  }
+  unsettled_.reset();  // a step that fails leaves nothing to go on from
+  run_plan(index, values);
+  unsettled_ = values;
+  return index;
+}
+
+void LocalRunner::settle() {
+  if (!unsettled_) return;
+  StepValues values;
+  values.step = values.deferred_step = unsettled_->step;
+  values.deferred_rate = unsettled_->rate;
+  unsettled_.reset();
+  run_plan(ends_, values);
+}
+
+void LocalRunner::run_plan(int index, const StepValues& given) {
+  StepValues values = given;
   values.round = ++round_;
   if (options_.guarded) {
     run_guarded(index, values);
@@ -184,9 +216,10 @@ int LocalRunner::stuck_step(const Plan& plan, int step) const {
 void LocalRunner::fail(int index, std::size_t stream, const StepError& error, const StepValues& values) const {
   const Plan& plan = bound_[index]->plan();
   const Step& step = plan.steps[error.step];
+  const std::uint64_t training_step = step.deferred ? values.deferred_step : values.step;
   std::string message = devices_[stream / kStreamKinds]->name().to_string() + ": " + described(plan, step) +
-                        " at step " + std::to_string(values.step) + ": " + error.message;
-  if (error.cause == StepError::Cause::not_finite) throw Diverged(message, step.layer < 0);
+                        " at step " + std::to_string(training_step) + ": " + error.message;
+  if (error.cause == StepError::Cause::not_finite) throw Diverged(message, step.layer < 0, training_step);
   for (std::size_t i = 0; i < step.waits.size() && error.cause == StepError::Cause::deadline; ++i) {
     const Step& awaited = plan.steps[step.waits[i]];
     message += (i ? ", " : "; it needs ") + described(plan, awaited) + " of " + plan.devices[awaited.device].name;
@@ -240,6 +273,7 @@ void LocalRunner::run_guarded(int index, const StepValues& values) {
 }
 
 void LocalRunner::write_parameter(int parameter, const std::vector<float>& values) {
+  HADAL_CHECK(!unsettled_);
   const BoundPlan& bound = *bound_[0];
   const Plan& plan = bound.plan();
   const auto& tensors = plan.parameters[parameter].tensor;
@@ -260,6 +294,7 @@ void LocalRunner::write_parameter(int parameter, const std::vector<float>& value
 }
 
 std::vector<float> LocalRunner::read_parameter(int parameter) const {
+  HADAL_CHECK(!unsettled_);
   const Plan& plan = bound_[0]->plan();
   const int tensor = plan.parameters[parameter].tensor[0];
   std::vector<float> values(static_cast<std::size_t>(plan.tensors[tensor].elements));
@@ -276,6 +311,7 @@ std::vector<float> LocalRunner::read_parameter(int parameter) const {
 }
 
 void LocalRunner::write_state(int parameter, std::size_t state, const std::vector<float>& values) {
+  HADAL_CHECK(!unsettled_);
   const BoundPlan& bound = *bound_[0];
   const std::vector<int>& everywhere = bound.plan().parameters[parameter].squares;
   if (!everywhere.empty()) {
@@ -290,6 +326,7 @@ void LocalRunner::write_state(int parameter, std::size_t state, const std::vecto
 }
 
 std::vector<float> LocalRunner::read_state(int parameter, std::size_t state) const {
+  HADAL_CHECK(!unsettled_);
   const std::vector<int>& everywhere = bound_[0]->plan().parameters[parameter].squares;
   if (!everywhere.empty()) return read_numbers(0, everywhere[state]);
   std::vector<float> values;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "runner/bound_plan.h"
@@ -45,9 +46,15 @@ class LocalRunner {
               const RunnerOptions& options);
   ~LocalRunner();
 
-  // Executes plan `index` once; `values.round` is set here. Throws DeviceError naming device and step, and Diverged
-  // where a kernel met a number that is not finite: a loss, before any device updated a parameter, or a gradient.
-  void run(int index, StepValues values);
+  // Executes plan `index` once; what is deferred, and the round, is set in `values` here. Where that plan `continues`
+  // and no step before left an exchange, its sibling that `begins` runs instead; before any other plan, what was left
+  // is done. Returns the plan that ran. Throws DeviceError naming device and step, and Diverged where a kernel met a
+  // number that is not finite: a loss, before any device updated a parameter by that step, or a gradient.
+  int run(int index, StepValues values);
+
+  // Does the exchange that the last step left, where it left one: before parameters or states are read or written.
+  // Throws as run() does.
+  void settle();
 
   const Plan& plan(int index) const { return bound_[index]->plan(); }
   const BoundPlan& bound(int index) const { return *bound_[index]; }
@@ -77,6 +84,7 @@ class LocalRunner {
   std::span<std::byte> arena(int device) const { return {arenas_[device], arena_bytes_[device]}; }
 
  private:
+  void run_plan(int index, const StepValues& values);
   void run_streams(int index, const StepValues& values);
   void run_guarded(int index, const StepValues& values);
   void check_memory() const;
@@ -96,6 +104,8 @@ class LocalRunner {
   std::vector<StreamCounters> seen_;     // by device: before the round
   std::vector<StreamCounters> trained_;  // by device: in rounds of training plans
   std::uint64_t round_ = 0;
+  int begins_ = -1, ends_ = -1;          // plans by their deferral; -1: none
+  std::optional<StepValues> unsettled_;  // of the step that left its exchange
   Abort abort_;
 };
 

@@ -79,6 +79,17 @@ void check_bad_sample(const JobSpec& job) {
                     "fail");
 }
 
+// What is left to the next step must be known to be applied as it is.
+void check_deferral(const JobSpec& job) {
+  if (job.exchange.deferred_layers.value_or(0) == 0) return;
+  const auto refuse = [&](bool what, const std::string& why) {
+    const std::string key = "exchange.deferred_layers: " + std::to_string(*job.exchange.deferred_layers);
+    if (what) throw ConfigError(job.exchange.deferred_where, key + " " + why + "; use 0 or auto");
+  };
+  refuse(job.solver.clip_norm.has_value(), "with solver.clip_norm: the norm is of all layers' gradients");
+  refuse(job.solver.accumulate > 1, "with solver.accumulate: passes are exchanged at once");
+}
+
 }  // namespace
 
 bool is_streamed(const DataSource& source) {
@@ -94,7 +105,7 @@ JobSpec parse_job(const std::string& text, const std::string& file, const std::v
   JobSpec job;
   job.data.batch_where = job.parallel.where = job.parallel.machine_where = unwritten;
   job.solver.accumulate_where = job.solver.rule.exchange_where = unwritten;
-  job.exchange.topology_where = job.exchange.content_where = unwritten;
+  job.exchange.topology_where = job.exchange.content_where = job.exchange.deferred_where = unwritten;
   read_map(root, "", job_table(), job);
   check_devices(job);
   check_test_data(job);
@@ -102,6 +113,7 @@ JobSpec parse_job(const std::string& text, const std::string& file, const std::v
   check_passes(job);
   check_state_exchange(job);
   check_bad_sample(job);
+  check_deferral(job);
   return job;
 }
 
@@ -115,6 +127,7 @@ std::string identity(const JobSpec& job) {
   Json map = write_map(job_table(), job);
   map.erase("parallel");
   map["exchange"].erase("topology");
+  map["exchange"].erase("deferred_layers");
   return nlohmann::json(map).dump();  // keys in order of their names
 }
 

@@ -136,7 +136,8 @@ enum class Content { automatic, gradients, factors };
 struct ExchangeSpec {
   Topology topology = Topology::automatic;
   Content content = Content::automatic;
-  Position topology_where, content_where;
+  std::optional<std::int64_t> deferred_layers;  // none: what is predicted to be the fastest
+  Position topology_where, content_where, deferred_where;
 };
 
 // The constants of the job that fix the order of sums.

@@ -338,6 +338,7 @@ Keys<ParallelSpec> parallel_keys() {
 
 Keys<ExchangeSpec> exchange_keys() {
   using E = ExchangeSpec;
+  constexpr WholeRange kDeferred{0, 1024};
   return {
       at(&E::topology_where,
          choice<E, Topology>(
@@ -355,6 +356,16 @@ Keys<ExchangeSpec> exchange_keys() {
              {{"auto", Content::automatic}, {"gradients", Content::gradients}, {"factors", Content::factors}}, "auto",
              "what travels to the owner of a fully-connected layer: its gradients, or the inputs and output gradients "
              "they are the product of")),
+      {"deferred_layers", "auto or " + describe(kDeferred), "auto",
+       "layers, from the first, whose exchange is left to the next step, where each is done before its own forward "
+       "pass",
+       [=](const Value& value, const std::string& path, E& into) {
+         into.deferred_where = value.where;
+         into.deferred_layers.reset();
+         if (value.kind == Value::Kind::scalar && value.text == "auto") return;
+         into.deferred_layers = static_cast<std::int64_t>(read_whole(value, path, kDeferred));
+       },
+       [](const E& from) { return from.deferred_layers ? Json(*from.deferred_layers) : Json("auto"); }},
   };
 }
 

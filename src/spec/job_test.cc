@@ -187,6 +187,8 @@ const BadLine kBadLines[] = {
     {kEnd, "memory: {recompute: all}", "11:21: memory.recompute all is not supported by this version yet; use auto"},
     {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: 2}",
      "11:44: parallel.split 2 is not supported by this version yet; use 1"},
+    {kEnd, "exchange: {deferred_layers: all}",
+     "11:29: exchange.deferred_layers must be a whole number from 0 to 1024, not 'all'"},
     {kEnd, "  accumulate: 0", "11:15: solver.accumulate must be a whole number from 1 to 1024, not '0'"},
     {8, "  batch: 4\n  on_bad_sample: skip",
      "9:18: data.on_bad_sample skip is for sources that are streamed: npy, safetensors, libsvm and csv; use fail"},
@@ -264,6 +266,16 @@ TEST(ParseJob, refuses_batch_norm_in_passes_where_the_model_may_not_depend_on_de
       }),
       "--set solver.accumulate=2: solver.accumulate: 2 with reproducible: true, and 'norm' normalises each pass by "
       "itself: use accumulate: 1 and a larger batch");
+}
+
+TEST(ParseJob, refuses_to_leave_to_the_next_step_what_must_be_done_at_once) {
+  const auto error = [](const std::string& key, const std::string& value) {
+    return config_error([&] { tiny_set({"exchange.deferred_layers=2", key + "=" + value}); });
+  };
+  const std::string start = "--set exchange.deferred_layers=2: exchange.deferred_layers: 2 with ";
+  EXPECT_EQ(error("solver.clip_norm", "1"),
+            start + "solver.clip_norm: the norm is of all layers' gradients; use 0 or auto");
+  EXPECT_EQ(error("solver.accumulate", "2"), start + "solver.accumulate: passes are exchanged at once; use 0 or auto");
 }
 
 TEST(ParseJob, refuses_a_step_of_too_many_samples) {
@@ -616,6 +628,7 @@ TEST(ToYaml, writes_every_default_out) {
       "exchange:\n"
       "  topology: auto\n"
       "  content: auto\n"
+      "  deferred_layers: auto\n"
       "reproducible: false\n"
       "backend: auto\n"
       "precision: fp32\n"
@@ -628,6 +641,7 @@ TEST(Identity, ignores_where_a_job_runs_and_nothing_else) {
   const std::string base = identity(tiny());
   EXPECT_EQ(identity(tiny_set({"parallel.devices=[fake:0, fake:1]"})), base);
   EXPECT_EQ(identity(tiny_set({"exchange.topology=direct"})), base);
+  EXPECT_EQ(identity(tiny_set({"exchange.deferred_layers=2"})), base);
   EXPECT_EQ(identity(tiny(10, "  rule: {sgd: {momentum: 0.0, rate: 1e-1}}")), base);  // written otherwise
   for (const char* set :
        {"name=b", "seed=2", "data.buffer=9", "network.layers.0.fully_connected.out=3", "data.batch=5",

@@ -22,6 +22,7 @@ struct SmallTraining {
   std::int64_t batch = 24, last_rows = 7;  // the last of each three steps is shorter
   std::int64_t shards = 12;                // 0: not reproducible
   std::int64_t pass_rows = 0;
+  PlanOptions::Deferred deferred{};
   bool device_states = false;
   double clip_norm = 0;
   double rate = 0.05;
@@ -61,6 +62,10 @@ class SmallTrainer {
   const Network& network() const { return network_; }
 
   Plan plan(std::int64_t rows, PlanMode mode = PlanMode::train) const {
+    return build_plan(network_, options_of(rows, mode));
+  }
+
+  PlanOptions options_of(std::int64_t rows, PlanMode mode) const {
     PlanOptions options;
     options.mode = mode;
     options.batch = training_.batch;
@@ -76,7 +81,7 @@ class SmallTrainer {
     options.device_states = training_.device_states;
     options.clip_norm = training_.clip_norm;
     options.precision = training_.precision;
-    return build_plan(network_, options);
+    return options;
   }
 
   // Ends the use of plan(): the devices go to the runner.
@@ -88,7 +93,21 @@ class SmallTrainer {
     }
     return *runner_;
   }
-  LocalRunner& bind() { return bind({plan(training_.batch), plan(training_.last_rows)}); }
+  LocalRunner& bind() {
+    std::vector<Plan> plans = whole_batches();
+    plans.insert(plans.begin() + 1, plan(training_.last_rows));
+    return bind(std::move(plans));
+  }
+
+  // The plan of a whole batch, and where it defers its siblings.
+  std::vector<Plan> whole_batches() const {
+    PlanOptions options = options_of(training_.batch, PlanMode::train);
+    options.deferred = training_.deferred;
+    std::vector<Plan> plans{build_plan(network_, options)};
+    if (plans[0].deferral == Deferral::none) return plans;
+    for (const Deferral part : {Deferral::begins, Deferral::ends}) plans.push_back(part_of(plans[0], part));
+    return plans;
+  }
 
   // One step on random samples that depend on the step alone.
   void step(int number) {
@@ -120,6 +139,7 @@ class SmallTrainer {
   }
 
   std::vector<std::vector<float>> parameters() const {
+    runner_->settle();
     std::vector<std::vector<float>> values;
     for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) values.push_back(runner_->read_parameter(p));
     return values;

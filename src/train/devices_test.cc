@@ -72,6 +72,27 @@ TEST_P(Devices, any_number_of_them_gives_the_same_bits_when_reproducible) {
   }
 }
 
+TEST_P(Devices, that_leave_exchange_to_the_next_step_give_the_same_bits) {
+  if (GetParam().clip_norm > 0) GTEST_SKIP() << "a norm is of all gradients";
+  for (const std::int64_t shards : {0, 12}) {
+    SmallTraining many = training();
+    many.shards = shards;
+    many.steps = 5;
+    many.devices = device_list("fake", 3);
+    for (const ExchangeTopology topology : kSending) {
+      many.topology = topology;
+      many.content = shards == 0 ? ExchangeContent::gradients : ExchangeContent::automatic;
+      many.deferred = {};
+      const auto expected = testing::train(many);
+      for (const PlanOptions::Deferred deferred : {PlanOptions::Deferred{1, 1}, {2, 0}, {100, 1}, {100, 100}}) {
+        many.deferred = deferred;
+        EXPECT_EQ(testing::train(many), expected) << deferred.updates << " updates, " << deferred.gathers
+                                                  << " gathers, " << to_string(topology) << ", " << shards;
+      }
+    }
+  }
+}
+
 TEST_P(Devices, any_number_and_content_gives_nearly_the_same_otherwise) {
   SmallTraining single = training();
   single.shards = 0;

@@ -131,6 +131,18 @@ PlanOptions plan_options(const JobSpec& job, const std::vector<PlanDevice>& devi
   return options;
 }
 
+PlanOptions::Deferred deferred_of(const JobSpec& job, const Network& network, const PlanOptions& options,
+                                  const Machine& machine, const std::vector<std::size_t>& scratch) {
+  const ExchangeSpec& exchange = job.exchange;
+  if (!exchange.deferred_layers) return choose_deferred(network, options, machine, {}, scratch);
+  if (*exchange.deferred_layers > 0 && options.devices.size() > 1 && options.topology == ExchangeTopology::shared) {
+    throw ConfigError(exchange.deferred_where,
+                      "exchange.deferred_layers: these devices share one memory and send nothing that could be left to "
+                      "the next step: use 0 or auto");
+  }
+  return choose_deferred(network, options, machine, static_cast<int>(*exchange.deferred_layers), scratch);
+}
+
 }  // namespace
 
 Engine::Engine(const JobSpec& job, const Network& network, const std::vector<PlanKey>& keys,
@@ -156,16 +168,20 @@ Engine::Engine(const JobSpec& job, const Network& network, const std::vector<Pla
       std::any_of(keys.begin(), keys.end(), [](const PlanKey& key) { return key.mode == PlanMode::train; });
   const Freedom freedom{job.exchange.topology == Topology::automatic,
                         job.exchange.content == Content::automatic && !of_plan.device_states};
+  std::vector<std::size_t> scratch;
+  of_plan.batch = job.samples_per_step();
+  of_plan.rows = keys[0].rows;
   if (of_plan.updates && described.size() > 1 && of_plan.topology != ExchangeTopology::shared &&
       (freedom.topology || freedom.content)) {
-    of_plan.batch = job.samples_per_step();
-    of_plan.rows = keys[0].rows;
-    std::vector<std::size_t> scratch;
     const auto says_memory = [](const MachineDevice& device) { return device.memory_bytes > 0; };
     if (std::any_of(prediction_.machine.devices.begin(), prediction_.machine.devices.end(), says_memory)) {
       scratch = BoundPlan(build_plan(network, of_plan), devices, *backend).scratch_bytes();
     }
     prediction_.considered = choose_exchange(network, of_plan, prediction_.machine, freedom, scratch);
+  }
+  if (of_plan.updates) {
+    prediction_.undeferred_seconds = step_seconds(build_plan(network, of_plan), prediction_.machine);
+    of_plan.deferred = deferred_of(job, network, of_plan, prediction_.machine, scratch);
   }
   std::vector<Plan> plans;
   std::int64_t most_rows = 0;
@@ -176,6 +192,7 @@ Engine::Engine(const JobSpec& job, const Network& network, const std::vector<Pla
     of_plan.batch = std::max(job.samples_per_step(), key.rows);
     of_plan.rows = key.rows;
     plans.push_back(build_plan(network, of_plan));
+    of_plan.deferred = {};  // what is not a whole batch is not followed by its like
     most_rows = std::max(most_rows, key.rows);
   }
   prediction_.simulation = simulate(plans[0], prediction_.machine);
@@ -187,6 +204,9 @@ Engine::Engine(const JobSpec& job, const Network& network, const std::vector<Pla
     prediction_.average_seconds = step_seconds(plans.back(), prediction_.machine);
     prediction_.average_bytes = plans.back().exchange_bytes() + plans.back().remote_read_bytes;
     prediction_.average_every = job.solver.rule.steps_between_averages();
+  }
+  if (plans[0].deferral == Deferral::continues) {
+    for (const Deferral part : {Deferral::begins, Deferral::ends}) plans.push_back(part_of(plans[0], part));
   }
   losses_.resize(static_cast<std::size_t>(most_rows));
   ranks_.resize(static_cast<std::size_t>(most_rows));
@@ -200,12 +220,12 @@ int Engine::plan_index(const PlanKey& key) const {
 }
 
 BatchResult Engine::run(const PlanKey& key, const void* batch, std::uint64_t step, double rate) {
-  const int index = plan_index(key);
+  int index = plan_index(key);
   StepValues values;
   values.step = step;
   values.rate = static_cast<float>(rate);
   values.batch = batch;
-  runner_->run(index, values);
+  index = runner_->run(index, values);
 
   BatchResult result;
   const Plan& plan = runner_->plan(index);

@@ -53,6 +53,9 @@ class Engine {
   // Class probabilities of `rows` samples, row-major; for PlanMode::predict.
   std::vector<float> predict(std::int64_t rows, const void* batch);
 
+  // Does what the last training step left of its exchange: before parameters or states are read. Throws as run() does.
+  void settle() { runner_->settle(); }
+
   // Where devices have states of their own, those become their mean, after `step` training steps.
   void average_states(std::uint64_t step);
 

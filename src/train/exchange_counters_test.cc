@@ -85,6 +85,21 @@ TEST_P(Counters, equal_the_plan) {
   }
 }
 
+TEST_P(Counters, equal_the_plan_where_exchange_is_left_to_the_next_step) {
+  const auto [topology, content] = GetParam();
+  if (topology == ExchangeTopology::shared || content == ExchangeContent::factors) GTEST_SKIP() << "nothing is left";
+  SmallTraining deferred = training("fake", 5);
+  deferred.deferred = {2, 1};
+  SmallTrainer trainer(deferred);
+  LocalRunner& runner = trainer.bind(trainer.whole_batches());
+  for (int step = 0; step < 3; ++step) trainer.run(0, step);
+  const std::uint64_t whole = runner.plan(0).exchange_bytes();
+  EXPECT_EQ(runner.plan(1).exchange_bytes() + runner.plan(2).exchange_bytes(), whole);
+  EXPECT_EQ(runner.copied_bytes(), 2 * whole + runner.plan(1).exchange_bytes());
+  runner.settle();
+  EXPECT_EQ(runner.copied_bytes(), 3 * whole);
+}
+
 INSTANTIATE_TEST_SUITE_P(all, Counters,
                          ::testing::Combine(::testing::Values(ExchangeTopology::shared, ExchangeTopology::direct,
                                                               ExchangeTopology::line, ExchangeTopology::tree,

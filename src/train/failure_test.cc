@@ -66,17 +66,19 @@ struct Place {
 class Failure : public ::testing::TestWithParam<const char*> {
  protected:
   // Three devices (or so many) on which the kernel of `place` has accidents.
-  LocalRunner& runner(const Place& place, Accident accident, const RunnerOptions& options = {}, int count = 3) {
+  LocalRunner& runner(const Place& place, Accident accident, const RunnerOptions& options = {}, int count = 3,
+                      PlanOptions::Deferred deferred = {}) {
     SmallTraining training;
     training.network = testing::small_lenet();
     training.devices = testing::device_list(GetParam(), count);
     training.reference = true;
     training.shards = 0;
     training.topology = is_cpu() ? ExchangeTopology::shared : ExchangeTopology::direct;
+    training.deferred = deferred;
     const SmallTrainer trainer(training);
-    Plan plan = trainer.plan(training.batch);
+    std::vector<Plan> plans = trainer.whole_batches();
     int nth = 0, found = -1;
-    for (const Step& step : plan.steps) {
+    for (const Step& step : plans[0].steps) {
       if (step.name == place.step && step.device == place.device) found = nth;
       nth += std::holds_alternative<Compute>(step.body);
     }
@@ -86,8 +88,6 @@ class Failure : public ::testing::TestWithParam<const char*> {
     for (const std::string& name : training.devices) devices.names.push_back(DeviceName::parse(name));
     devices.pin = false;
     devices.link = training.link;
-    std::vector<Plan> plans;
-    plans.push_back(std::move(plan));
     runner_ = std::make_unique<LocalRunner>(
         make_devices(devices), std::make_unique<HauntedBackend>(found, std::move(accident)), std::move(plans), options);
     for (int p = 0; p < static_cast<int>(trainer.network().parameters.size()); ++p) {
@@ -188,6 +188,22 @@ TEST_P(Failure, of_a_kernel_that_hangs_is_told_by_who_waits_for_it) {
                                HasSubstr("it needs conv1.backward_weights of cpu:1")));
   }
   EXPECT_LT(seconds_, 3);
+}
+
+TEST_P(Failure, of_what_a_step_left_to_the_next_one_names_that_step) {
+  if (is_cpu()) GTEST_SKIP() << "devices of one memory leave nothing";
+  int runs = 0;
+  runner({"conv1.weight.update", 0},
+         [&](const StepValues& values) {
+           EXPECT_EQ(values.step, runs == 0 ? 40u : 41u);
+           if (++runs == 2) throw std::runtime_error("the card fell off the bus");
+         },
+         {}, 3, {1, 1});
+  for (const std::uint64_t step : {40, 41}) run(step);
+  EXPECT_THAT(error_of(42), StartsWith("fake:0: conv1.weight.update at step 41: the card fell off"));
+  // It is not tried again: what the failed step began is not to be gone on from.
+  runner_->settle();
+  EXPECT_EQ(runs, 2);
 }
 
 TEST(Failure, of_a_transfer_that_is_stuck_names_peer_and_range) {

@@ -29,7 +29,8 @@ std::span<std::byte> pages_of(const LocalRunner& runner, int device) {
 std::vector<std::vector<std::byte>> arenas_after(const SmallTraining& training, PlanMode mode, std::byte pattern,
                                                  std::vector<DeviceUse>& use) {
   SmallTrainer trainer(training);
-  LocalRunner& runner = trainer.bind({trainer.plan(training.batch, mode)});
+  const bool defers = mode == PlanMode::train && training.deferred.updates > 0;
+  LocalRunner& runner = defers ? trainer.bind() : trainer.bind({trainer.plan(training.batch, mode)});
   const int devices = static_cast<int>(training.devices.size());
   for (int d = 0; d < devices; ++d) std::ranges::fill(pages_of(runner, d), pattern);
   for (int p = 0; p < static_cast<int>(trainer.network().parameters.size()); ++p) {
@@ -38,6 +39,7 @@ std::vector<std::vector<std::byte>> arenas_after(const SmallTraining& training, 
     runner.write_state(p, 0, std::vector<float>(values.size()));
   }
   for (int step = 0; step < 2; ++step) trainer.run(0, step);
+  runner.settle();
   use = runner.use();
   std::vector<std::vector<std::byte>> arenas;
   for (int d = 0; d < devices; ++d) arenas.emplace_back(pages_of(runner, d).begin(), pages_of(runner, d).end());
@@ -60,6 +62,7 @@ struct Case {
   int count = 1;
   bool reference = false;
   DType precision = DType::f32;
+  PlanOptions::Deferred deferred{};
 };
 
 class Memory : public ::testing::TestWithParam<Case> {};
@@ -71,6 +74,7 @@ TEST_P(Memory, the_plan_is_the_high_water_mark_to_the_byte) {
   training.topology = GetParam().device == "cpu" ? ExchangeTopology::shared : ExchangeTopology::direct;
   training.reference = GetParam().reference;
   training.precision = GetParam().precision;
+  training.deferred = GetParam().deferred;
   for (const std::int64_t shards : {0, 12}) {
     for (const PlanMode mode : {PlanMode::train, PlanMode::evaluate, PlanMode::predict}) {
       training.shards = shards;
@@ -86,19 +90,20 @@ TEST_P(Memory, the_plan_is_the_high_water_mark_to_the_byte) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(all, Memory,
-                         ::testing::Values(Case{"lenet", testing::small_lenet(), "cpu"},
-                                           Case{"lenet_on_3", testing::small_lenet(), "cpu", 3},
-                                           Case{"lenet_on_3_fake", testing::small_lenet(), "fake", 3},
-                                           Case{"dag", testing::small_dag(), "cpu"},
-                                           Case{"batch_norm_on_2_fake", testing::small_batch_norm(), "fake", 2},
-                                           Case{"dag_on_2_fake", testing::small_dag(), "fake", 2},
-                                           Case{"dag_by_loops", testing::small_dag(), "cpu", 2, true},
-                                           Case{"dag_bf16", testing::small_dag(), "cpu", 1, false, DType::bf16},
-                                           Case{"lenet_bf16_on_2_fake", testing::small_lenet(), "fake", 2, false,
-                                                DType::bf16},
-                                           Case{"mlp_on_2", testing::small_mlp(), "cpu", 2}),
-                         [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    all, Memory,
+    ::testing::Values(Case{"lenet", testing::small_lenet(), "cpu"},
+                      Case{"lenet_on_3", testing::small_lenet(), "cpu", 3},
+                      Case{"lenet_on_3_fake", testing::small_lenet(), "fake", 3},
+                      Case{"dag", testing::small_dag(), "cpu"},
+                      Case{"batch_norm_on_2_fake", testing::small_batch_norm(), "fake", 2},
+                      Case{"lenet_deferred_on_3_fake", testing::small_lenet(), "fake", 3, false, DType::f32, {2, 1}},
+                      Case{"dag_on_2_fake", testing::small_dag(), "fake", 2},
+                      Case{"dag_by_loops", testing::small_dag(), "cpu", 2, true},
+                      Case{"dag_bf16", testing::small_dag(), "cpu", 1, false, DType::bf16},
+                      Case{"lenet_bf16_on_2_fake", testing::small_lenet(), "fake", 2, false, DType::bf16},
+                      Case{"mlp_on_2", testing::small_mlp(), "cpu", 2}),
+    [](const auto& test) { return test.param.name; });
 
 TEST(Memory, the_arena_of_a_family_is_that_of_its_largest_plan) {
   SmallTraining training;

@@ -123,6 +123,15 @@ double Trainer::rate_of(std::int64_t step, std::int64_t epoch) const {
   return rate_at(job_.solver.rule.rate, epoch, position_.stalls) * job_.solver.warm_up.share(step);
 }
 
+namespace {
+
+DataError diverged(std::uint64_t step, const std::string& where) {
+  return DataError("training diverged at step " + std::to_string(step) + ": " + where +
+                   "; a smaller rate or clip_norm may help");
+}
+
+}  // namespace
+
 BatchResult Trainer::step(const StagedBatch& batch) {
   const double rate = rate_of(position_.step, position_.epoch);
   BatchResult result;
@@ -136,11 +145,11 @@ BatchResult Trainer::step(const StagedBatch& batch) {
       if (error.in_loss()) layer = first_bad_layer(job_, engine_->runner(), batch.rows(), batch.data());
     } catch (const DeviceError&) {  // no memory for a second copy of everything
     }
-    throw DataError("training diverged at step " + std::to_string(position_.step) + ": " +
-                    (layer.empty() ? error.what() : layer) + "; a smaller rate or clip_norm may help");
+    throw diverged(error.step(), layer.empty() ? error.what() : layer);
   }
   ++position_.step;
   if (const std::int64_t every = engine_->prediction().average_every; every > 0 && position_.step % every == 0) {
+    settle();
     engine_->average_states(static_cast<std::uint64_t>(position_.step));
   }
   if (++position_.batch_in_epoch == steps_per_epoch_) {
@@ -151,6 +160,14 @@ BatchResult Trainer::step(const StagedBatch& batch) {
   position_.loss_rows += result.rows;
   last_gradient_norm_ = result.gradient_norm;
   return result;
+}
+
+void Trainer::settle() const {
+  try {
+    engine_->settle();
+  } catch (const Diverged& error) {
+    throw diverged(error.step(), error.what());
+  }
 }
 
 BatchResult Trainer::run_steps(std::int64_t count) {
@@ -177,9 +194,10 @@ void Trainer::resume_from(const TrainOptions& options, RunFolder& folder) {
     return;
   }
   if (found->identity != identity(job_)) {
-    throw ConfigError(
-        options.out + ": its checkpoint is of another job: " + difference(found->identity, identity(job_)) +
-        " differs; only devices, machine, groups, split, topology, out and max-steps may change on --resume");
+    throw ConfigError(options.out +
+                      ": its checkpoint is of another job: " + difference(found->identity, identity(job_)) +
+                      " differs; only devices, machine, groups, split, topology, deferred_layers, out and max-steps "
+                      "may change on --resume");
   }
   if (const std::string& data = train_fingerprint(); found->data != data) {
     throw ConfigError(options.out + ": its checkpoint was trained on other data: " + found->data +
@@ -241,15 +259,15 @@ void Trainer::begin(const TrainOptions& options, RunFolder& folder) {
 
 // An update may overflow in the step before its loss shows it: that is never kept.
 Values Trainer::finite_parameters() const {
+  settle();
   Values parameters;
   for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
     parameters.push_back(engine_->runner().read_parameter(p));
     bool finite = all_finite(parameters.back());
     for (std::size_t s = 0; s < states().size(); ++s) finite = finite && all_finite(engine_->runner().read_state(p, s));
     if (finite) continue;
-    throw DataError("training diverged at step " + std::to_string(position_.step - 1) +
-                    ": the first NaN or infinity is in the update of " + network_.parameters[p].name +
-                    "; a smaller rate or clip_norm may help");
+    throw diverged(static_cast<std::uint64_t>(position_.step) - 1,
+                   "the first NaN or infinity is in the update of " + network_.parameters[p].name);
   }
   return parameters;
 }
@@ -356,6 +374,7 @@ bool Trainer::has_stalled() const {
 std::optional<Evaluation> Trainer::test() {
   if (!test_) return std::nullopt;
   if (!tested_ || tested_at_ != position_.step) {
+    settle();
     tested_ = evaluate(*engine_, *test_, job_.data.batch);
     tested_at_ = position_.step;
   }

@@ -71,6 +71,7 @@ class Trainer {
   void tell_skipped(const TrainOptions& options, bool at_end);
   void end_trace(const TrainOptions& options) const;
   const std::string& train_fingerprint();  // made when it is first asked for: it reads files, or every label
+  void settle() const;                     // engine_'s, told as divergence is
   Values finite_parameters() const;
   double rate_of(std::int64_t step, std::int64_t epoch) const;                                  // `step` counts from 0
   std::vector<std::string> states() const { return engine_->states(job_.solver.rule.update); }  // of each parameter

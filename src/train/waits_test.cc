@@ -20,6 +20,7 @@ struct Case {
   DType precision = DType::f32;
   ExchangeTopology topology = ExchangeTopology::direct;
   int devices = 2;
+  PlanOptions::Deferred deferred{};
 };
 
 SmallTraining training_of(const Case& c) {
@@ -31,6 +32,7 @@ SmallTraining training_of(const Case& c) {
   training.clip_norm = c.clip_norm;
   training.shards = c.shards;
   training.precision = c.precision;
+  training.deferred = c.deferred;
   training.batch = training.last_rows = 6;
   training.steps = 3;
   return training;
@@ -39,9 +41,12 @@ SmallTraining training_of(const Case& c) {
 std::vector<std::vector<float>> train_without(SmallTraining training, int late, int step, std::size_t wait) {
   training.late_stream = late;
   SmallTrainer trainer(training);
-  Plan plan = trainer.plan(training.batch);
-  if (step >= 0) plan.steps[step].waits.erase(plan.steps[step].waits.begin() + static_cast<std::ptrdiff_t>(wait));
-  trainer.bind({std::move(plan)});
+  std::vector<Plan> plans = trainer.whole_batches();
+  if (step >= 0) {
+    std::vector<int>& waits = plans[0].steps[step].waits;
+    waits.erase(waits.begin() + static_cast<std::ptrdiff_t>(wait));
+  }
+  trainer.bind(std::move(plans));
   for (int s = 0; s < training.steps; ++s) trainer.run(0, s);
   // On every device: a copy that came too early may be made good by the next round's.
   std::vector<std::vector<float>> parameters = trainer.parameters();
@@ -69,7 +74,7 @@ TEST_P(Waits, each_of_them_changes_the_result_when_removed) {
 #endif
   const SmallTraining training = training_of(GetParam());
   const auto expected = train_without(training, -1, -1, 0);
-  const Plan plan = SmallTrainer(training).plan(training.batch);
+  const Plan plan = SmallTrainer(training).whole_batches()[0];
   ASSERT_GT(plan.waits(), 0u);
   for (int step = 0; step < static_cast<int>(plan.steps.size()); ++step) {
     for (std::size_t wait = 0; wait < plan.steps[step].waits.size(); ++wait) {
@@ -123,6 +128,7 @@ std::vector<Case> cases() {
           {"branches", tiny_dag()},
           {"bf16", tiny_conv(), ExchangeContent::automatic, 0, 0, DType::bf16},
           {"bf16_factors", two_layers(), ExchangeContent::factors, 0, 0, DType::bf16},
+          {"deferred", two_layers(), ExchangeContent::gradients, 0, 0, DType::f32, ExchangeTopology::direct, 2, {2, 1}},
           {"clipped_factors", two_layers(), ExchangeContent::factors, 0.01},
           relayed("line", ExchangeTopology::line),
           relayed("tree", ExchangeTopology::tree),
