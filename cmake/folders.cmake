@@ -1,7 +1,9 @@
-# hadal_folder(NAME DEPENDS folders LINK libraries): one library target for src/NAME, and, where the folder holds *_test.cc,
-# one test program beside it. A file x_fuzz.cc becomes a libFuzzer target of its own.
+# hadal_folder(NAME DEPENDS folders LINK libraries [COMPUTES] [ALONE]): one library target for src/NAME, and, where the
+# folder holds *_test.cc, one test program beside it. A file x_fuzz.cc becomes a libFuzzer target of its own.
+#   COMPUTES  its loops over numbers are optimised in sanitizer builds too, where tests wait for little else
+#   ALONE     its files are compiled one by one everywhere: each has names of its own that others have too
 function(hadal_folder NAME)
-  cmake_parse_arguments(ARG "" "" "DEPENDS;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "COMPUTES;ALONE" "" "DEPENDS;LINK" ${ARGN})
   string(REPLACE "/" "_" TARGET ${NAME})
   file(GLOB SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${NAME}/*.cc)
   set(TESTS ${SOURCES})
@@ -16,6 +18,12 @@ function(hadal_folder NAME)
     add_library(hadal_${TARGET} STATIC ${SOURCES})
     target_include_directories(hadal_${TARGET} PUBLIC ${CMAKE_SOURCE_DIR}/src)
     target_link_libraries(hadal_${TARGET} PUBLIC ${ARG_DEPENDS} ${ARG_LINK})
+    if(ARG_COMPUTES)
+      target_compile_options(hadal_${TARGET} PRIVATE $<$<CONFIG:Debug>:-O2>)
+    endif()
+    if(ARG_ALONE)
+      set_target_properties(hadal_${TARGET} PROPERTIES UNITY_BUILD OFF)
+    endif()
   else()
     add_library(hadal_${TARGET} INTERFACE)
     target_include_directories(hadal_${TARGET} INTERFACE ${CMAKE_SOURCE_DIR}/src)
