@@ -14,7 +14,7 @@ using testing::Workplace;
 
 constexpr std::uint32_t kSide = 28;
 
-constexpr const char* kJob = R"(name: patterns
+constexpr const char* kPatternsJob = R"(name: patterns
 network:
   input: [1, 28, 28]
   layers:
@@ -92,7 +92,7 @@ class SecondDataSet : public ::testing::Test {
     place_ = new Workplace;
     place_->write_data("train", 400, kSide, 1);
     place_->write_data("test", 90, kSide, 2);
-    place_->write("job.yaml", kJob);
+    place_->write("job.yaml", kPatternsJob);
     const CommandResult result = place_->hadal({"train", "job.yaml", "--threads", "1"});
     ASSERT_EQ(result.exit_code, 0) << result.err;
   }

@@ -13,7 +13,7 @@ using testing::CommandResult;
 using ::testing::HasSubstr;
 using testing::SmallWorkplace;
 
-std::vector<std::string> train(const std::string& run, const std::vector<std::string>& settings) {
+std::vector<std::string> train_with(const std::string& run, const std::vector<std::string>& settings) {
   std::vector<std::string> arguments{"train", "job.yaml", "--out", run};
   for (const std::string& setting : settings) arguments.insert(arguments.end(), {"--set", setting});
   return arguments;
@@ -21,14 +21,14 @@ std::vector<std::string> train(const std::string& run, const std::vector<std::st
 
 TEST(Accumulate, gives_the_model_of_the_bigger_batch) {
   SmallWorkplace place;
-  ASSERT_EQ(place.hadal(train("big", {"data.batch=24"})).exit_code, 0);
+  ASSERT_EQ(place.hadal(train_with("big", {"data.batch=24"})).exit_code, 0);
   EXPECT_EQ(place.summary("big").at("steps"), 20);
   for (const std::string devices : {"[cpu:0]", "[cpu:0, cpu:1, cpu:2]", "[fake:0, fake:1]"}) {
     for (const char* accumulate : {"2", "4"}) {
       const std::string run = std::string("passes") + accumulate + devices;
       const std::string batch = "data.batch=" + std::to_string(24 / std::stoi(accumulate));
       const CommandResult result = place.hadal(
-          train(run, {batch, std::string("solver.accumulate=") + accumulate, "parallel.devices=" + devices}));
+          train_with(run, {batch, std::string("solver.accumulate=") + accumulate, "parallel.devices=" + devices}));
       ASSERT_EQ(result.exit_code, 0) << result.err;
       EXPECT_EQ(place.sha256(run), place.sha256("big")) << run;
       EXPECT_EQ(place.summary(run).at("steps"), 20);
@@ -40,7 +40,7 @@ TEST(Accumulate, gives_the_model_of_the_bigger_batch) {
 TEST(Accumulate, takes_the_memory_of_one_batch_for_activations) {
   SmallWorkplace place;
   const auto activations = [&](const std::vector<std::string>& settings) {
-    std::vector<std::string> arguments = train("", settings);
+    std::vector<std::string> arguments = train_with("", settings);
     arguments[0] = "plan";
     arguments[2] = "--json";
     arguments.erase(arguments.begin() + 3);
@@ -60,7 +60,7 @@ TEST(Accumulate, takes_the_memory_of_one_batch_for_activations) {
 TEST(BatchNorm, is_evaluated_by_its_moving_means) {
   SmallWorkplace place;
   const CommandResult run =
-      place.hadal(train("run", {"network.layers.2={batch_norm: {name: norm}}", "reproducible=false"}));
+      place.hadal(train_with("run", {"network.layers.2={batch_norm: {name: norm}}", "reproducible=false"}));
   ASSERT_EQ(run.exit_code, 0) << run.err;
   const json tested = place.summary("run").at("test");
   EXPECT_LT(tested.at("loss"), 2.2);
@@ -84,7 +84,7 @@ TEST(StateExchange, approximate_takes_a_tenth_of_full_and_owner_nothing) {
   SmallWorkplace place;
   std::map<std::string, json> summaries;
   for (const char* exchange : {"owner", "approximate", "full"}) {
-    const CommandResult result = place.hadal(train(exchange, adagrad(exchange)));
+    const CommandResult result = place.hadal(train_with(exchange, adagrad(exchange)));
     ASSERT_EQ(result.exit_code, 0) << result.err;
     summaries[exchange] = place.summary(exchange);
     EXPECT_LT(summaries[exchange].at("test").at("loss"), 2.3) << exchange;  // it learns: by chance log(10)
@@ -101,8 +101,8 @@ TEST(StateExchange, approximate_takes_a_tenth_of_full_and_owner_nothing) {
 
 TEST(StateExchange, goes_on_from_a_checkpoint_as_if_it_had_not_stopped) {
   SmallWorkplace place;
-  ASSERT_EQ(place.hadal(train("whole", adagrad("approximate"))).exit_code, 0);
-  std::vector<std::string> first = train("run", adagrad("approximate")), rest = first;
+  ASSERT_EQ(place.hadal(train_with("whole", adagrad("approximate"))).exit_code, 0);
+  std::vector<std::string> first = train_with("run", adagrad("approximate")), rest = first;
   first.insert(first.end(), {"--max-steps", "13"});
   rest.push_back("--resume");
   ASSERT_EQ(place.hadal(first).exit_code, 0);
@@ -112,14 +112,14 @@ TEST(StateExchange, goes_on_from_a_checkpoint_as_if_it_had_not_stopped) {
 
 TEST(StateExchange, goes_on_from_a_checkpoint_on_any_devices) {
   SmallWorkplace place;
-  ASSERT_EQ(place.hadal(train("whole", adagrad("approximate"))).exit_code, 0);
+  ASSERT_EQ(place.hadal(train_with("whole", adagrad("approximate"))).exit_code, 0);
   const double whole = place.summary("whole").at("test").at("loss");
   for (const char* devices : {"[fake:0, fake:1, fake:2]", "[cpu:0, cpu:1]", "[cpu:0]"}) {
     std::filesystem::remove_all(place.path("run"));
-    std::vector<std::string> first = train("run", adagrad("approximate"));
+    std::vector<std::string> first = train_with("run", adagrad("approximate"));
     first.insert(first.end(), {"--max-steps", "13"});
     ASSERT_EQ(place.hadal(first).exit_code, 0);
-    std::vector<std::string> second = train("run", adagrad("approximate"));
+    std::vector<std::string> second = train_with("run", adagrad("approximate"));
     second.insert(second.end(),
                   {"--set", std::string("parallel.devices=") + devices, "--set", "exchange.topology=auto", "--resume"});
     const CommandResult result = place.hadal(second);

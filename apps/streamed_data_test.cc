@@ -42,7 +42,7 @@ Samples make_samples(std::int64_t count, std::uint64_t seed) {
   return samples;
 }
 
-constexpr const char* kJob = R"(name: streamed
+constexpr const char* kStreamedJob = R"(name: streamed
 seed: 3
 network:
   input: [6]
@@ -65,7 +65,7 @@ reproducible: true
 class StreamedWorkplace : public Workplace {
  public:
   StreamedWorkplace() {
-    write("job.yaml", kJob);
+    write("job.yaml", kStreamedJob);
     write_npy("train", {make_samples(700, 1), make_samples(300, 2)});
     write_npy("test", {make_samples(205, 3)});
   }
@@ -103,7 +103,7 @@ class StreamedWorkplace : public Workplace {
   }
 };
 
-std::vector<std::string> train(const std::string& out, const std::vector<std::string>& more = {}) {
+std::vector<std::string> streamed_run(const std::string& out, const std::vector<std::string>& more = {}) {
   std::vector<std::string> arguments{"train", "job.yaml", "--json", "--threads", "1", "--out", out};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
@@ -111,7 +111,7 @@ std::vector<std::string> train(const std::string& out, const std::vector<std::st
 
 TEST(StreamedData, trains_evaluates_and_plans) {
   const StreamedWorkplace place;
-  const CommandResult result = place.hadal(train("run"));
+  const CommandResult result = place.hadal(streamed_run("run"));
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const auto summary = place.summary("run");
   EXPECT_EQ(summary["steps"], 4 * 42);
@@ -129,12 +129,12 @@ TEST(StreamedData, trains_evaluates_and_plans) {
 
 TEST(StreamedData, a_killed_run_ends_in_the_model_of_one_left_alone) {
   const StreamedWorkplace place;
-  ASSERT_EQ(place.hadal(train("whole")).exit_code, 0);
+  ASSERT_EQ(place.hadal(streamed_run("whole")).exit_code, 0);
   int kills = 0;
   for (const std::int64_t steps : {3, 11, 20}) {
     const std::string run = fmt::format("run{}", steps);
     for (int part = 0; part < 3; ++part) {
-      Command command(place.path(), train(run, {"--resume"}));
+      Command command(place.path(), streamed_run(run, {"--resume"}));
       const auto before = place.checkpoints(run);
       while (command.running() && place.checkpoints(run) == before) {
         std::this_thread::sleep_for(std::chrono::microseconds(200));
@@ -143,7 +143,7 @@ TEST(StreamedData, a_killed_run_ends_in_the_model_of_one_left_alone) {
       command.kill(SIGKILL);
       kills += command.wait().signal == SIGKILL ? 1 : 0;
     }
-    const CommandResult result = place.hadal(train(run, {"--resume"}));
+    const CommandResult result = place.hadal(streamed_run(run, {"--resume"}));
     ASSERT_EQ(result.exit_code, 0) << result.err;
     EXPECT_EQ(place.sha256(run), place.sha256("whole"));
     EXPECT_EQ(place.summary(run)["test"], place.summary("whole")["test"]);
@@ -153,9 +153,9 @@ TEST(StreamedData, a_killed_run_ends_in_the_model_of_one_left_alone) {
 
 TEST(StreamedData, any_devices_give_one_model_and_one_test_loss) {
   const StreamedWorkplace place;
-  ASSERT_EQ(place.hadal(train("one")).exit_code, 0);
+  ASSERT_EQ(place.hadal(streamed_run("one")).exit_code, 0);
   for (const char* devices : {"cpu:0,cpu:1,cpu:2", "fake:0,fake:1"}) {
-    ASSERT_EQ(place.hadal(train("many", {"--devices", devices})).exit_code, 0);
+    ASSERT_EQ(place.hadal(streamed_run("many", {"--devices", devices})).exit_code, 0);
     EXPECT_EQ(place.sha256("many"), place.sha256("one"));
     EXPECT_EQ(place.summary("many")["test"], place.summary("one")["test"]);
     fs::remove_all(place.path("many"));
@@ -172,7 +172,7 @@ TEST(StreamedData, the_same_samples_in_any_format_make_the_same_model) {
     return fmt::format("{{{0}: {{files: {1}.{0}{2}}}}}", format, name, format == "csv" ? ", label: label" : "");
   };
   for (const std::string format : {"npy", "safetensors", "csv", "libsvm"}) {
-    const CommandResult result = place.hadal(train(
+    const CommandResult result = place.hadal(streamed_run(
         format, {"--set", "data.train=" + source(format, "all"), "--set", "data.test=" + source(format, "check")}));
     ASSERT_EQ(result.exit_code, 0) << result.err;
     EXPECT_EQ(place.sha256(format), place.sha256("npy")) << format;
@@ -186,7 +186,7 @@ TEST(StreamedData, frames_are_spliced) {
   const std::string lengths = npy_bytes<std::int32_t>({2}, {450, 250});
   place.write("u0.npy", lengths);
   place.write("u1.npy", npy_bytes<std::int32_t>({1}, {300}));
-  const CommandResult result = place.hadal(train(
+  const CommandResult result = place.hadal(streamed_run(
       "run", {"--set", "network.input=[18]", "--set", "data.train.npy.splice={left: 1, right: 1}", "--set",
               "data.test.npy.splice={left: 1, right: 1}", "--set", "data.train.npy.utterances=[u0.npy, u1.npy]"}));
   ASSERT_EQ(result.exit_code, 0) << result.err;
@@ -197,7 +197,7 @@ TEST(StreamedData, bad_samples_end_a_run_or_are_skipped) {
   const StreamedWorkplace place;
   place.damage("train-labels-1.npy", 128 + 4 * 7, "\x09");
   place.damage("test-labels-0.npy", 128 + 4 * 8, "\x08");
-  CommandResult result = place.hadal(train("run"));
+  CommandResult result = place.hadal(streamed_run("run"));
   EXPECT_EQ(result.exit_code, 3);
   EXPECT_EQ(result.err,
             "hadal: train-labels-1.npy: at byte 156: label 9 of sample 7 is out of range: the network has 3 "
@@ -207,7 +207,7 @@ TEST(StreamedData, bad_samples_end_a_run_or_are_skipped) {
       "--set", "data.on_bad_sample=skip", "--set",
       "data.train.npy={features: ['train-features-*.npy', bad-features.npy], labels: ['train-labels-*.npy', "
       "train-labels-0.npy]}"};
-  result = place.hadal(train("run", skip));
+  result = place.hadal(streamed_run("run", skip));
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_THAT(result.err, AllOf(HasSubstr("a file is left out: bad-features.npy"),
                                 HasSubstr("data.train: bad samples are skipped, and others stand for them; the first: "
@@ -222,10 +222,10 @@ TEST(StreamedData, bad_samples_end_a_run_or_are_skipped) {
   // Stopped in the middle, it ends in the same model.
   std::vector<std::string> some = skip;
   some.insert(some.end(), {"--max-steps", "50"});
-  ASSERT_EQ(place.hadal(train("parts", some)).exit_code, 0);
+  ASSERT_EQ(place.hadal(streamed_run("parts", some)).exit_code, 0);
   std::vector<std::string> rest = skip;
   rest.push_back("--resume");
-  ASSERT_EQ(place.hadal(train("parts", rest)).exit_code, 0);
+  ASSERT_EQ(place.hadal(streamed_run("parts", rest)).exit_code, 0);
   EXPECT_EQ(place.sha256("parts"), place.sha256("run"));
   // Evaluation says so too.
   result = place.hadal({"eval", "run", "--json"});
@@ -235,9 +235,9 @@ TEST(StreamedData, bad_samples_end_a_run_or_are_skipped) {
 
 TEST(StreamedData, a_run_does_not_go_on_with_other_data) {
   const StreamedWorkplace place;
-  ASSERT_EQ(place.hadal(train("run", {"--max-steps", "9"})).exit_code, 0);
+  ASSERT_EQ(place.hadal(streamed_run("run", {"--max-steps", "9"})).exit_code, 0);
   place.write_npy("train", {make_samples(700, 1), make_samples(300, 9)});
-  const CommandResult result = place.hadal(train("run", {"--resume"}));
+  const CommandResult result = place.hadal(streamed_run("run", {"--resume"}));
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_THAT(result.err, HasSubstr("was trained on other data: 1000 samples in 2 shards, checksum "));
 }
@@ -264,7 +264,7 @@ TEST_P(WrongSource, is_one_line_and_an_exit_code) {
   place.write("one.csv", "a,b,c,d,e,f,label\n1,2,3,4,5,6,0\n");
   place.write("two.csv", "b,a,c,d,e,f,label\n1,2,3,4,5,6,0\n");
   place.write("short.npy", place.read("train-features-0.npy").substr(0, 1000));
-  const CommandResult result = place.hadal(train("run", {"--set", GetParam().setting}));
+  const CommandResult result = place.hadal(streamed_run("run", {"--set", GetParam().setting}));
   EXPECT_EQ(result.exit_code, GetParam().exit_code);
   EXPECT_THAT(result.err, HasSubstr(GetParam().message));
   EXPECT_EQ(testing::lines(result.err).size(), 1u) << result.err;
@@ -301,14 +301,14 @@ TEST(StreamedData, bad_test_data_do_not_lose_what_was_trained) {
   place.write("test.csv", good + "1,2,3,4,5,six,0\n");
   const std::vector<std::string> settings{"--set", "data.test={csv: {files: test.csv}}", "--set",
                                           "checkpoint.every_steps=1000"};
-  const CommandResult stopped = place.hadal(train("run", settings));
+  const CommandResult stopped = place.hadal(streamed_run("run", settings));
   EXPECT_EQ(stopped.exit_code, 3);
   EXPECT_THAT(stopped.err, HasSubstr("test.csv:2:11"));
   ASSERT_EQ(place.checkpoints("run").size(), 1u);
   place.write("test.csv", good);
   std::vector<std::string> again = settings;
   again.push_back("--resume");
-  const CommandResult result = place.hadal(train("run", again));
+  const CommandResult result = place.hadal(streamed_run("run", again));
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(place.summary("run")["steps"], 4 * 42);
 }
@@ -316,7 +316,7 @@ TEST(StreamedData, bad_test_data_do_not_lose_what_was_trained) {
 TEST(StreamedData, a_missing_file_is_named_at_its_place_in_the_job) {
   const StreamedWorkplace place;
   fs::remove(place.path("test-labels-0.npy"));
-  const CommandResult result = place.hadal(train("run"));
+  const CommandResult result = place.hadal(streamed_run("run"));
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_THAT(result.err, HasSubstr("job.yaml:11:10: cannot open test-labels-0.npy: No such file or directory"));
 }

@@ -1,7 +1,27 @@
-# hadal_folder(NAME DEPENDS folders LINK libraries): one library target for src/NAME, and, where the folder holds *_test.cc,
-# one test program beside it. A file x_fuzz.cc becomes a libFuzzer target of its own.
+# hadal_tests(NAME suites): makes the program NAME_test known to ctest. Its tests may run beside others, in shards, but for
+# these suites (*: all), which measure times or have short deadlines: they are a test NAME_timed that wants the machine for
+# itself.
+function(hadal_tests NAME)
+  if(NOT ARGN)
+    add_test(NAME ${NAME} COMMAND ${NAME}_test)
+    return()
+  endif()
+  list(TRANSFORM ARGN REPLACE "(.+)" "\\1.*:*/\\1.*" OUTPUT_VARIABLE SUITES)
+  list(JOIN SUITES ":" SUITES)
+  if(NOT ARGN STREQUAL "*")
+    add_test(NAME ${NAME} COMMAND ${NAME}_test --gtest_filter=-${SUITES})
+  endif()
+  add_test(NAME ${NAME}_timed COMMAND ${NAME}_test --gtest_filter=${SUITES})
+  set_tests_properties(${NAME}_timed PROPERTIES RUN_SERIAL ON)
+endfunction()
+
+# hadal_folder(NAME DEPENDS folders LINK libraries [TIMED suites] [COMPUTES] [ALONE]): one library target for src/NAME,
+# and, where the folder holds *_test.cc, one test program beside it. A file x_fuzz.cc becomes a libFuzzer target of its own.
+#   TIMED     the suites of hadal_tests
+#   COMPUTES  its loops over numbers are optimised in sanitizer builds too, where tests wait for little else
+#   ALONE     its files are compiled one by one everywhere: each has names of its own that others have too
 function(hadal_folder NAME)
-  cmake_parse_arguments(ARG "" "" "DEPENDS;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "COMPUTES;ALONE" "" "DEPENDS;LINK;TIMED" ${ARGN})
   string(REPLACE "/" "_" TARGET ${NAME})
   file(GLOB SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${NAME}/*.cc)
   set(TESTS ${SOURCES})
@@ -16,6 +36,12 @@ function(hadal_folder NAME)
     add_library(hadal_${TARGET} STATIC ${SOURCES})
     target_include_directories(hadal_${TARGET} PUBLIC ${CMAKE_SOURCE_DIR}/src)
     target_link_libraries(hadal_${TARGET} PUBLIC ${ARG_DEPENDS} ${ARG_LINK})
+    if(ARG_COMPUTES)
+      target_compile_options(hadal_${TARGET} PRIVATE $<$<CONFIG:Debug>:-O2>)
+    endif()
+    if(ARG_ALONE)
+      set_target_properties(hadal_${TARGET} PROPERTIES UNITY_BUILD OFF)
+    endif()
   else()
     add_library(hadal_${TARGET} INTERFACE)
     target_include_directories(hadal_${TARGET} INTERFACE ${CMAKE_SOURCE_DIR}/src)
@@ -27,7 +53,7 @@ function(hadal_folder NAME)
     add_executable(${TARGET}_test ${TESTS} ${SUPPORT})
     target_link_libraries(${TARGET}_test PRIVATE hadal_${TARGET} GTest::gtest GTest::gmock GTest::gtest_main)
     target_compile_definitions(${TARGET}_test PRIVATE HADAL_SOURCE_DIR="${CMAKE_SOURCE_DIR}" HADAL_BINARY_DIR="${CMAKE_BINARY_DIR}")
-    add_test(NAME ${TARGET} COMMAND ${TARGET}_test)
+    hadal_tests(${TARGET} ${ARG_TIMED})
   endif()
   if(HADAL_FUZZ)
     foreach(FILE ${FUZZERS})

@@ -28,8 +28,12 @@ std::uint32_t RandomSequence::bits(std::uint64_t i) const {
 float RandomSequence::uniform(std::uint64_t i) const { return static_cast<float>(bits(i) >> 8) * 0x1p-24f; }
 
 float RandomSequence::normal(std::uint64_t i) const {
-  const double radius = std::sqrt(-2 * std::log((bits(2 * i) + 0.5) * 0x1p-32));
-  return static_cast<float>(radius * std::cos(2 * std::numbers::pi * (bits(2 * i + 1) * 0x1p-32)));
+  // Numbers 2 i and 2 i + 1, of one block of four.
+  const std::uint64_t block = i / 2;
+  const PhiloxCounter four = bits(static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32), 0);
+  const double first = four[i % 2 * 2], second = four[i % 2 * 2 + 1];
+  const double radius = std::sqrt(-2 * std::log((first + 0.5) * 0x1p-32));
+  return static_cast<float>(radius * std::cos(2 * std::numbers::pi * (second * 0x1p-32)));
 }
 
 std::uint32_t RandomSequence::below(std::uint64_t i, std::uint64_t bound) const {

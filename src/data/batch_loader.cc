@@ -4,6 +4,8 @@
 #include <new>
 #include <utility>
 
+#include "base/elapsed.h"
+
 namespace hadal {
 
 namespace {
@@ -11,8 +13,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kAlignment = 64;
-
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 std::size_t bytes_of(std::int64_t rows, std::int64_t sample_elements) {
   const std::size_t bytes = static_cast<std::size_t>(elements({rows, sample_elements + 1})) * sizeof(float);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/bounded_queue.h"
+#include "base/elapsed.h"
 #include "base/owned_thread.h"
 
 namespace hadal {
@@ -13,8 +14,6 @@ namespace hadal {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 // Memory that grows without keeping, or clearing, what it holds. It is rarely too small at first, and a little too
 // large when it grows: what a heap is given back in pieces of rising sizes, it does not use again.

@@ -10,7 +10,7 @@ namespace hadal {
 
 namespace {
 
-constexpr std::size_t kLongestWord = 40;  // of a message
+constexpr std::size_t kLongestShown = 40;  // of a message
 
 bool is_space(char c) { return c == ' ' || c == '\t'; }
 
@@ -23,10 +23,10 @@ std::string_view trimmed(std::string_view text) {
 // Text of a file, fit for one line of a message.
 std::string shown(std::string_view text) {
   std::string result = "'";
-  for (const char c : text.substr(0, kLongestWord)) {
+  for (const char c : text.substr(0, kLongestShown)) {
     result += static_cast<unsigned char>(c) < ' ' || c == '\x7f' ? '?' : c;
   }
-  return result + (text.size() > kLongestWord ? "...'" : "'");
+  return result + (text.size() > kLongestShown ? "...'" : "'");
 }
 
 // All of `text` as a number; NaN and infinity are numbers here.

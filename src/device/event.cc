@@ -4,12 +4,6 @@
 
 namespace hadal {
 
-namespace {
-
-constexpr std::chrono::milliseconds kAbortCheck{20};
-
-}  // namespace
-
 void Event::record(std::uint64_t round) { reached_.advance(round); }
 
 Event::Outcome Event::wait(std::uint64_t round, Deadline deadline, const Abort& abort) {

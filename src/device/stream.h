@@ -46,6 +46,9 @@ class Abort {
   std::atomic<bool> raised_{false};
 };
 
+// How often who waits looks whether the round was aborted.
+inline constexpr std::chrono::milliseconds kAbortCheck{20};
+
 // A point of a program that another stream's items can wait for. Recorded at most once in a round; rounds only grow.
 class Event {
  public:

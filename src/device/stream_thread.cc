@@ -17,7 +17,6 @@ namespace hadal {
 
 namespace {
 
-constexpr std::chrono::milliseconds kAbortCheck{20};
 constexpr unsigned long kTimerSlackNanoseconds = 1000;
 
 std::int64_t nanoseconds(Clock::time_point time) {

@@ -6,12 +6,6 @@
 
 namespace hadal {
 
-namespace {
-
-constexpr std::chrono::milliseconds kAbortCheck{20};
-
-}  // namespace
-
 Traffic::Traffic(Machine machine)
     : machine_(std::move(machine)),
       flows_through_(static_cast<std::size_t>(machine_.ports())),

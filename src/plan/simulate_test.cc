@@ -16,7 +16,8 @@ constexpr std::int64_t kIn = 1000, kOut = 1200;  // divides evenly among 2, 3, 4
 
 NetworkSpec one_layer() { return {{kIn}, {testing::fully_connected("only", kOut)}, {}}; }
 
-PlanOptions options_of(ExchangeTopology topology, int devices, ExchangeContent content = ExchangeContent::gradients) {
+PlanOptions layer_options(ExchangeTopology topology, int devices,
+                          ExchangeContent content = ExchangeContent::gradients) {
   return testing::plan_options(topology, devices, content, 240);
 }
 
@@ -33,7 +34,7 @@ double simulated(const NetworkSpec& spec, const PlanOptions& options, const Mach
 
 TEST(Simulate, one_device_takes_the_sum_of_its_kernels) {
   const Network network = build_network(testing::small_lenet());
-  PlanOptions options = options_of(ExchangeTopology::shared, 1);
+  PlanOptions options = layer_options(ExchangeTopology::shared, 1);
   const Plan plan = build_plan(network, options);
   Machine machine = uniform_machine(1, {});
   machine.host = -1;
@@ -55,13 +56,13 @@ TEST(Simulate, direct_exchange_on_a_switch_takes_its_ports) {
   const double model = (kIn + 1) * kOut * 4, rate = 1e9;
   for (const int devices : {2, 3, 4, 6}) {
     const double expected = 2 * model * (devices - 1) / devices / rate;
-    const double seconds = simulated(one_layer(), options_of(ExchangeTopology::direct, devices),
+    const double seconds = simulated(one_layer(), layer_options(ExchangeTopology::direct, devices),
                                      only_links(uniform_machine(devices, {rate, 0})));
     EXPECT_GE(seconds, expected * 0.999) << devices;
     EXPECT_LT(seconds, expected * 1.01) << devices;
   }
   EXPECT_NEAR(
-      simulated(one_layer(), options_of(ExchangeTopology::direct, 2), only_links(uniform_machine(2, {rate, 0}))),
+      simulated(one_layer(), layer_options(ExchangeTopology::direct, 2), only_links(uniform_machine(2, {rate, 0}))),
       model / rate, 0.001 * model / rate);
 }
 
@@ -73,7 +74,7 @@ TEST(Simulate, a_slow_link_bounds_what_crosses_it) {
   machine.links = {{0, 4, fast}, {1, 4, fast}, {2, 5, fast}, {3, 5, fast}, {4, 5, slow, false}};
   const double model = (kIn + 1) * kOut * 4;
   // A line crosses it between b and c: the model each way.
-  const PlanOptions options = options_of(ExchangeTopology::line, 4);
+  const PlanOptions options = layer_options(ExchangeTopology::line, 4);
   const Plan plan = build_plan(build_network(one_layer()), options);
   const Simulation result = simulate(plan, only_links(machine));
   EXPECT_NEAR(result.step_seconds, 2 * model / 1e8, 0.01 * 2 * model / 1e8);
@@ -85,13 +86,13 @@ TEST(Simulate, a_slow_link_bounds_what_crosses_it) {
 TEST(Simulate, latencies_add_up_along_the_way) {
   const Machine machine = only_links(uniform_machine(2, {1e18, 0.02}));
   // Weights to their owner and back while biases go there; then these come back.
-  EXPECT_NEAR(simulated(one_layer(), options_of(ExchangeTopology::direct, 2), machine), 3 * 0.02, 1e-6);
+  EXPECT_NEAR(simulated(one_layer(), layer_options(ExchangeTopology::direct, 2), machine), 3 * 0.02, 1e-6);
 }
 
 TEST(Simulate, input_bounds_where_loads_are_slow) {
   Machine machine = uniform_machine(2, {1e18, 0});
   machine.links.back().speed.bytes_per_second = 1e6;  // the host's
-  const Plan plan = build_plan(build_network(one_layer()), options_of(ExchangeTopology::direct, 2));
+  const Plan plan = build_plan(build_network(one_layer()), layer_options(ExchangeTopology::direct, 2));
   const Simulation result = simulate(plan, machine);
   EXPECT_STREQ(result.bound_by(), "input");
   EXPECT_NEAR(result.input_seconds, 240 * kIn * 4 / 1e6, 0.05);
@@ -99,7 +100,7 @@ TEST(Simulate, input_bounds_where_loads_are_slow) {
 
 TEST(Choose, takes_the_fastest_and_says_what_the_others_would_take) {
   const Network network = build_network(one_layer());
-  PlanOptions options = options_of(ExchangeTopology::direct, 4, ExchangeContent::automatic);
+  PlanOptions options = layer_options(ExchangeTopology::direct, 4, ExchangeContent::automatic);
   const Machine machine = only_links(uniform_machine(4, {1e9, 0}));
   const auto ways = choose_exchange(network, options, machine, {true, true});
   ASSERT_EQ(ways.size(), 8u);
@@ -117,12 +118,12 @@ TEST(Choose, takes_the_fastest_and_says_what_the_others_would_take) {
 TEST(Choose, leaves_what_is_not_free) {
   const Network network = build_network(one_layer());
   const Machine machine = uniform_machine(3, {});
-  PlanOptions options = options_of(ExchangeTopology::ring, 3);
+  PlanOptions options = layer_options(ExchangeTopology::ring, 3);
   EXPECT_EQ(choose_exchange(network, options, machine, {false, true}).size(), 1u);
   EXPECT_EQ(options.topology, ExchangeTopology::ring);
   EXPECT_EQ(options.content, ExchangeContent::gradients);
   // Under `reproducible` what is sent is part of the result.
-  options = options_of(ExchangeTopology::ring, 3, ExchangeContent::automatic);
+  options = layer_options(ExchangeTopology::ring, 3, ExchangeContent::automatic);
   options.reproducible_shards = 12;
   for (const Considered& way : choose_exchange(network, options, machine, {true, true})) {
     EXPECT_EQ(way.content, ExchangeContent::automatic);

@@ -13,14 +13,14 @@ namespace hadal {
 
 namespace {
 
-struct Access {
+struct RangeUse {
   int step = 0;
   std::int64_t first = 0, end = 0;
   bool writes = false;
   std::int64_t pitch = 0, width = 0;  // of columns of a matrix: elements from row to row, and in a row; 0: all elements
 };
 
-bool overlap(const Access& a, const Access& b) {
+bool overlap(const RangeUse& a, const RangeUse& b) {
   if (a.first >= b.end || b.first >= a.end) return false;
   if (a.pitch == 0 || a.pitch != b.pitch) return true;
   const std::int64_t of_a = a.first % a.pitch, of_b = b.first % b.pitch;
@@ -28,8 +28,8 @@ bool overlap(const Access& a, const Access& b) {
 }
 
 // The elements that a step touches in a range: of a transfer of columns only those.
-Access access_of(const Plan& plan, int step, const Range& range, bool writes) {
-  Access access{step, range.first, range.first + range.count, writes};
+RangeUse access_of(const Plan& plan, int step, const Range& range, bool writes) {
+  RangeUse access{step, range.first, range.first + range.count, writes};
   const auto* transfer = std::get_if<Transfer>(&plan.steps[static_cast<std::size_t>(step)].body);
   if (transfer == nullptr || transfer->rows < 2) return access;
   const auto elements = [&](std::size_t bytes) {
@@ -53,7 +53,7 @@ void join(Knowledge& into, const Knowledge& other) {
 void synchronise(Plan& plan) {
   const std::size_t streams = plan.devices.size() * kStreamKinds;
   const auto stream_of = [&](int step) { return plan.steps[step].stream_index(); };
-  std::vector<std::vector<Access>> accesses(plan.tensors.size());
+  std::vector<std::vector<RangeUse>> accesses(plan.tensors.size());
   std::vector<Knowledge> knows(plan.steps.size());  // after each step: including itself
   std::vector<Knowledge> last(streams, Knowledge(streams, 0));
 
@@ -61,14 +61,14 @@ void synchronise(Plan& plan) {
     Step& step = plan.steps[i];
     std::vector<int> latest(streams, -1);  // by stream: the last conflicting step
     const auto touch = [&](const Range& range, bool writes) {
-      const Access own = access_of(plan, i, range, writes);
-      for (const Access& access : accesses[range.tensor]) {
+      const RangeUse own = access_of(plan, i, range, writes);
+      for (const RangeUse& access : accesses[range.tensor]) {
         if (!(writes || access.writes) || !overlap(own, access)) continue;
         int& slot = latest[stream_of(access.step)];
         if (access.step != i) slot = std::max(slot, access.step);
       }
       // What this stream did before is known to be done by whoever waits for this.
-      std::erase_if(accesses[range.tensor], [&](const Access& access) {
+      std::erase_if(accesses[range.tensor], [&](const RangeUse& access) {
         return stream_of(access.step) == stream_of(i) && (writes || !access.writes) && own.pitch == 0 &&
                own.first <= access.first && access.end <= own.end;
       });

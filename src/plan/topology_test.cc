@@ -21,7 +21,7 @@ namespace {
 constexpr ExchangeTopology kSending[] = {ExchangeTopology::direct, ExchangeTopology::line, ExchangeTopology::tree,
                                          ExchangeTopology::ring};
 
-PlanOptions options_of(ExchangeTopology topology, int devices, ExchangeContent content) {
+PlanOptions route_options(ExchangeTopology topology, int devices, ExchangeContent content) {
   return testing::plan_options(topology, devices, content, 24);
 }
 
@@ -92,7 +92,7 @@ TEST(Exchange, each_hop_of_a_line_carries_each_byte_of_plain_gradients_once) {
   const Network network = build_network(testing::small_lenet());
   const std::size_t model = static_cast<std::size_t>(network.parameter_elements()) * 4;
   for (int devices = 2; devices <= 8; ++devices) {
-    const Plan plan = build_plan(network, options_of(ExchangeTopology::line, devices, ExchangeContent::gradients));
+    const Plan plan = build_plan(network, route_options(ExchangeTopology::line, devices, ExchangeContent::gradients));
     EXPECT_EQ(plan.links.size(), static_cast<std::size_t>(2 * (devices - 1)));
     for (int d = 0; d + 1 < devices; ++d) {
       EXPECT_EQ(bytes_between(plan, d, d + 1), model) << devices << " devices";
@@ -104,7 +104,7 @@ TEST(Exchange, each_hop_of_a_line_carries_each_byte_of_plain_gradients_once) {
 TEST(Exchange, a_hop_of_a_ring_carries_all_gradients_but_its_senders_and_all_values_but_its_receivers) {
   const Network network = build_network(testing::small_mlp());
   for (int devices = 2; devices <= 8; ++devices) {
-    const Plan plan = build_plan(network, options_of(ExchangeTopology::ring, devices, ExchangeContent::gradients));
+    const Plan plan = build_plan(network, route_options(ExchangeTopology::ring, devices, ExchangeContent::gradients));
     std::vector<std::size_t> own(devices);
     for (const OwnedRange& owned : plan.owned) own[owned.device] += static_cast<std::size_t>(owned.count) * 4;
     const std::size_t model = std::accumulate(own.begin(), own.end(), std::size_t{0});
@@ -118,7 +118,7 @@ TEST(Exchange, a_hop_of_a_ring_carries_all_gradients_but_its_senders_and_all_val
 TEST(Exchange, relayed_factors_cross_each_hop_once) {
   const NetworkSpec spec{{100}, {testing::fully_connected("only", 120)}, {}};
   const Network network = build_network(spec);
-  const Plan plan = build_plan(network, options_of(ExchangeTopology::line, 3, ExchangeContent::factors));
+  const Plan plan = build_plan(network, route_options(ExchangeTopology::line, 3, ExchangeContent::factors));
   // From the first device to the second: 8 rows of inputs, 8 rows of the 80 columns that it and the third own, and the
   // values of the first's 40 outputs.
   EXPECT_EQ(bytes_between(plan, 0, 1), (8u * 100 + 8 * 80 + 40 * 101) * 4);
@@ -298,7 +298,7 @@ constexpr const char* kLaterWait = "waits for a step that comes after it";
 
 TEST(Exchange, a_plan_with_a_wait_for_a_later_step_is_found) {
   const Network network = build_network(testing::small_mlp());
-  Plan plan = build_plan(network, options_of(ExchangeTopology::line, 3, ExchangeContent::gradients));
+  Plan plan = build_plan(network, route_options(ExchangeTopology::line, 3, ExchangeContent::gradients));
   plan.steps[2].waits.push_back(static_cast<int>(plan.steps.size()) - 1);
   EXPECT_THAT(exchange_error(plan, network), ::testing::HasSubstr(kLaterWait));
 }
@@ -309,17 +309,17 @@ std::vector<PlanOptions> kinds_of_plans(bool all_topologies) {
   for (const ExchangeTopology topology : kSending) {
     for (const auto content : {ExchangeContent::gradients, ExchangeContent::factors}) {
       if (!all_topologies && topology != ExchangeTopology::line) continue;
-      kinds.push_back(options_of(topology, 4, content));
+      kinds.push_back(route_options(topology, 4, content));
       if (topology != ExchangeTopology::line) continue;
       kinds.push_back(kinds.back());
       kinds.back().pass_rows = kinds.back().rows / 2;
     }
   }
   for (const int gathers : {0, 1, 2}) {
-    kinds.push_back(options_of(ExchangeTopology::line, 4, ExchangeContent::gradients));
+    kinds.push_back(route_options(ExchangeTopology::line, 4, ExchangeContent::gradients));
     kinds.back().deferred = {2, gathers};
   }
-  PlanOptions states = options_of(ExchangeTopology::line, 4, ExchangeContent::gradients);
+  PlanOptions states = route_options(ExchangeTopology::line, 4, ExchangeContent::gradients);
   states.rule = {.kind = RuleKind::adagrad, .epsilon = 1e-10};
   states.device_states = true;
   kinds.push_back(states);

@@ -126,7 +126,7 @@ TEST(Allocations, are_counted) {
   EXPECT_NE(counts.first_own.find("malloc"), std::string::npos);
 }
 
-struct Case {
+struct AllocationsCase {
   std::string name;
   NetworkSpec network;
   BackendKind backend = BackendKind::reference;
@@ -135,7 +135,7 @@ struct Case {
   Precision precision = Precision::fp32;
 };
 
-class Allocations : public ::testing::TestWithParam<Case> {};
+class Allocations : public ::testing::TestWithParam<AllocationsCase> {};
 
 TEST_P(Allocations, are_none_in_a_step) {
   constexpr int kSteps = 10;
@@ -178,20 +178,21 @@ TEST_P(Allocations, are_none_in_a_step) {
 INSTANTIATE_TEST_SUITE_P(
     all, Allocations,
     ::testing::Values(
-        Case{"loops", testing::small_lenet(), BackendKind::reference, {"cpu:0"}},
-        Case{"loops_on_2", testing::small_lenet(), BackendKind::reference, {"cpu:0", "cpu:1"}},
-        Case{"loops_on_2_fake", testing::small_dag(), BackendKind::reference, {"fake:0", "fake:1"}},
-        Case{"lenet", testing::small_lenet(), BackendKind::cpu, {"cpu:0"}, 100, 300},
-        Case{"lenet_on_2", testing::small_lenet(), BackendKind::cpu, {"cpu:0", "cpu:1"}, 200, 400},
-        Case{"batch_norm_on_2_fake", testing::small_batch_norm(), BackendKind::cpu, {"fake:0", "fake:1"}, 300, 500},
-        Case{"dag_on_2_fake", testing::small_dag(), BackendKind::cpu, {"fake:0", "fake:1"}, 300, 500},
-        Case{"dag_bf16_on_2_fake",
-             testing::small_dag(),
-             BackendKind::cpu,
-             {"fake:0", "fake:1"},
-             500,
-             1000,
-             Precision::bf16}),
+        AllocationsCase{"loops", testing::small_lenet(), BackendKind::reference, {"cpu:0"}},
+        AllocationsCase{"loops_on_2", testing::small_lenet(), BackendKind::reference, {"cpu:0", "cpu:1"}},
+        AllocationsCase{"loops_on_2_fake", testing::small_dag(), BackendKind::reference, {"fake:0", "fake:1"}},
+        AllocationsCase{"lenet", testing::small_lenet(), BackendKind::cpu, {"cpu:0"}, 100, 300},
+        AllocationsCase{"lenet_on_2", testing::small_lenet(), BackendKind::cpu, {"cpu:0", "cpu:1"}, 200, 400},
+        AllocationsCase{
+            "batch_norm_on_2_fake", testing::small_batch_norm(), BackendKind::cpu, {"fake:0", "fake:1"}, 300, 500},
+        AllocationsCase{"dag_on_2_fake", testing::small_dag(), BackendKind::cpu, {"fake:0", "fake:1"}, 300, 500},
+        AllocationsCase{"dag_bf16_on_2_fake",
+                        testing::small_dag(),
+                        BackendKind::cpu,
+                        {"fake:0", "fake:1"},
+                        500,
+                        1000,
+                        Precision::bf16}),
     [](const auto& test) { return test.param.name; });
 
 }  // namespace

@@ -18,12 +18,12 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* kFormat = "hadal-checkpoint-3";
+constexpr const char* kCheckpointFormat = "hadal-checkpoint-3";
 constexpr const char* kPrefix = "step-";
 constexpr const char* kSuffix = ".safetensors";
 
 Metadata metadata_of(const Checkpoint& checkpoint) {
-  return {{"format", kFormat},
+  return {{"format", kCheckpointFormat},
           {"job", checkpoint.identity},
           {"data", checkpoint.data},
           {"step", std::to_string(checkpoint.position.step)},
@@ -97,7 +97,8 @@ std::vector<std::string> states_in(const SafetensorsFile& file, const std::strin
 Checkpoint read_checkpoint(const std::string& path, const Network& network) {
   const SafetensorsFile file = SafetensorsFile::open(path);
   const Metadata& metadata = file.metadata();
-  if (!metadata.contains("format") || metadata.at("format") != kFormat) throw DataError(path + ": not a checkpoint");
+  if (!metadata.contains("format") || metadata.at("format") != kCheckpointFormat)
+    throw DataError(path + ": not a checkpoint");
   std::vector<TensorData> tensors;
   for (const SafetensorsEntry& entry : file.entries()) tensors.push_back(file.tensor(entry.name));
   if (!metadata.contains("crc32c") || metadata.at("crc32c") != checksum(metadata, tensors)) {

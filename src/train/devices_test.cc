@@ -27,7 +27,7 @@ constexpr int kCounts[] = {2, 3, 4, 5, 6, 7, 8};
 using testing::device_list;
 using testing::SmallTraining;
 
-struct Case {
+struct DevicesCase {
   std::string name;
   NetworkSpec network;
   double clip_norm = 0;
@@ -37,7 +37,7 @@ struct Case {
   double rate = 0.05;
 };
 
-class Devices : public ::testing::TestWithParam<Case> {
+class Devices : public ::testing::TestWithParam<DevicesCase> {
  protected:
   SmallTraining training() const {
     SmallTraining training;
@@ -176,37 +176,39 @@ TEST_P(Devices, training_changes_every_parameter) {
 INSTANTIATE_TEST_SUITE_P(
     all, Devices,
     ::testing::Values(
-        Case{"lenet", testing::small_lenet()}, Case{"dag", testing::small_dag()}, Case{"mlp", testing::small_mlp()},
-        Case{"lenet_clipped", testing::small_lenet(), 0.05}, Case{"dag_on_reference", testing::small_dag(), 0, true},
-        Case{"lenet_bf16", testing::small_lenet(), 0, false, DType::bf16},
-        Case{"dag_bf16", testing::small_dag(), 0, false, DType::bf16},
-        Case{"mlp_bf16_clipped", testing::small_mlp(), 0.05, false, DType::bf16},
-        Case{"dag_bf16_on_reference", testing::small_dag(), 0, true, DType::bf16},
-        Case{"batch_norm", testing::small_batch_norm()}, Case{"batch_norm_clipped", testing::small_batch_norm(), 0.05},
-        Case{"batch_norm_on_reference", testing::small_batch_norm(), 0, true},
-        Case{"batch_norm_bf16", testing::small_batch_norm(), 0, false, DType::bf16},
+        DevicesCase{"lenet", testing::small_lenet()}, DevicesCase{"dag", testing::small_dag()},
+        DevicesCase{"mlp", testing::small_mlp()}, DevicesCase{"lenet_clipped", testing::small_lenet(), 0.05},
+        DevicesCase{"dag_on_reference", testing::small_dag(), 0, true},
+        DevicesCase{"lenet_bf16", testing::small_lenet(), 0, false, DType::bf16},
+        DevicesCase{"dag_bf16", testing::small_dag(), 0, false, DType::bf16},
+        DevicesCase{"mlp_bf16_clipped", testing::small_mlp(), 0.05, false, DType::bf16},
+        DevicesCase{"dag_bf16_on_reference", testing::small_dag(), 0, true, DType::bf16},
+        DevicesCase{"batch_norm", testing::small_batch_norm()},
+        DevicesCase{"batch_norm_clipped", testing::small_batch_norm(), 0.05},
+        DevicesCase{"batch_norm_on_reference", testing::small_batch_norm(), 0, true},
+        DevicesCase{"batch_norm_bf16", testing::small_batch_norm(), 0, false, DType::bf16},
         // A large epsilon: else they take the sign of a gradient that is all rounding.
-        Case{"lenet_adagrad",
-             testing::small_lenet(),
-             0,
-             false,
-             DType::f32,
-             {.kind = RuleKind::adagrad, .epsilon = 0.01},
-             0.01},
-        Case{"mlp_adam_clipped",
-             testing::small_mlp(),
-             0.05,
-             false,
-             DType::f32,
-             {.kind = RuleKind::adam, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 0.01},
-             0.01},
-        Case{"dag_adamw_bf16",
-             testing::small_dag(),
-             0,
-             false,
-             DType::bf16,
-             {.kind = RuleKind::adamw, .weight_decay = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 0.01},
-             0.01}),
+        DevicesCase{"lenet_adagrad",
+                    testing::small_lenet(),
+                    0,
+                    false,
+                    DType::f32,
+                    {.kind = RuleKind::adagrad, .epsilon = 0.01},
+                    0.01},
+        DevicesCase{"mlp_adam_clipped",
+                    testing::small_mlp(),
+                    0.05,
+                    false,
+                    DType::f32,
+                    {.kind = RuleKind::adam, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 0.01},
+                    0.01},
+        DevicesCase{"dag_adamw_bf16",
+                    testing::small_dag(),
+                    0,
+                    false,
+                    DType::bf16,
+                    {.kind = RuleKind::adamw, .weight_decay = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 0.01},
+                    0.01}),
     [](const auto& test) { return test.param.name; });
 
 TEST_P(Devices, bf16_stays_near_fp32) {

@@ -46,11 +46,11 @@ class CountingDataset : public Dataset {
   mutable std::vector<std::atomic<int>> reads_;
 };
 
-struct Case {
+struct EvaluateCase {
   std::int64_t samples = 0, batch = 0;
 };
 
-Evaluation evaluation(const Case& c, const std::string& kind, int devices, bool reproducible) {
+Evaluation evaluation(const EvaluateCase& c, const std::string& kind, int devices, bool reproducible) {
   JobSpec job;
   job.network = testing::small_lenet();
   job.data.batch = c.batch;
@@ -72,7 +72,7 @@ void expect_same_counts(const Evaluation& a, const Evaluation& b) {
   EXPECT_EQ(a.correct_top5, b.correct_top5);
 }
 
-class Evaluate : public ::testing::TestWithParam<Case> {};
+class Evaluate : public ::testing::TestWithParam<EvaluateCase> {};
 
 TEST_P(Evaluate, counts_every_sample_once_on_any_number_of_devices) {
   const Evaluation one = evaluation(GetParam(), "cpu", 1, true);
@@ -98,7 +98,8 @@ TEST_P(Evaluate, does_not_depend_on_the_batch) {
 }
 
 INSTANTIATE_TEST_SUITE_P(all, Evaluate,
-                         ::testing::Values(Case{53, 8}, Case{48, 12}, Case{25, 6}, Case{11, 64}, Case{3, 7}),
+                         ::testing::Values(EvaluateCase{53, 8}, EvaluateCase{48, 12}, EvaluateCase{25, 6},
+                                           EvaluateCase{11, 64}, EvaluateCase{3, 7}),
                          [](const auto& test) {
                            return std::to_string(test.param.samples) + "_by_" + std::to_string(test.param.batch);
                          });

@@ -13,7 +13,7 @@ namespace {
 using testing::SmallTrainer;
 using testing::SmallTraining;
 
-constexpr int kSteps = 2;
+constexpr int kCountedSteps = 2;
 
 // Sizes that no number of devices divides.
 NetworkSpec odd_network() {
@@ -58,9 +58,9 @@ class Counters : public ::testing::TestWithParam<std::tuple<ExchangeTopology, Ex
         all += bound.copied_bytes(static_cast<int>(from), static_cast<int>(to));
       }
     }
-    EXPECT_EQ(all, kSteps * plan.exchange_bytes());
+    EXPECT_EQ(all, kCountedSteps * plan.exchange_bytes());
     for (const LinkBytes& link : plan.links) {
-      EXPECT_EQ(bound.copied_bytes(link.from, link.to), kSteps * link.bytes)
+      EXPECT_EQ(bound.copied_bytes(link.from, link.to), kCountedSteps * link.bytes)
           << plan.devices.size() << " devices, " << link.from << " -> " << link.to;
     }
   }
@@ -71,15 +71,16 @@ TEST_P(Counters, equal_the_plan) {
     if (std::get<0>(GetParam()) != ExchangeTopology::shared) {
       SmallTrainer trainer(training("fake", devices));
       const LocalRunner& runner = trainer.bind({trainer.plan(29)});
-      for (int step = 0; step < kSteps; ++step) trainer.run(0, step);
+      for (int step = 0; step < kCountedSteps; ++step) trainer.run(0, step);
       expect_links(runner.bound(0));
       std::vector<std::uint64_t> planned;
-      for (const std::size_t bytes : port_bytes(runner.plan(0), pairs(devices))) planned.push_back(kSteps * bytes);
+      for (const std::size_t bytes : port_bytes(runner.plan(0), pairs(devices)))
+        planned.push_back(kCountedSteps * bytes);
       EXPECT_EQ(runner.port_bytes(), planned) << devices << " devices";
     }
     SmallTrainer trainer(training("cpu", devices));
     const LocalRunner& runner = trainer.bind({trainer.plan(29)});
-    for (int step = 0; step < kSteps; ++step) trainer.run(0, step);
+    for (int step = 0; step < kCountedSteps; ++step) trainer.run(0, step);
     expect_links(runner.bound(0));
     EXPECT_TRUE(runner.port_bytes().empty());
   }

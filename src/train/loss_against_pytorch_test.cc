@@ -23,7 +23,7 @@ namespace {
 const std::string kSource = HADAL_SOURCE_DIR;
 const std::string kMnist = kSource + "/data/mnist/train-";
 const std::string kPython = "/usr/bin/python3";
-constexpr double kTolerance = 1e-4;
+constexpr double kLossTolerance = 1e-4;
 
 // What the test needs and is not here, or "".
 std::string missing() {
@@ -126,8 +126,8 @@ TEST_P(LenetAgainstPyTorch, follows_double_precision_as_often_as_pytorch_does) {
     const std::vector<double> single = curves.of_pytorch(false), exact = curves.of_pytorch(true);
     const double our_difference = largest_relative_difference(curves.here(), exact);
     const double their_difference = largest_relative_difference(single, exact);
-    hadal += our_difference <= kTolerance;
-    pytorch += their_difference <= kTolerance;
+    hadal += our_difference <= kLossTolerance;
+    pytorch += their_difference <= kLossTolerance;
     std::printf("seed %d: from double precision Hadal %.1e, PyTorch %.1e; from each other %.1e\n", seed, our_difference,
                 their_difference, largest_relative_difference(curves.here(), single));
   }
@@ -153,7 +153,7 @@ TEST_P(BenchAgainstPyTorch, gives_its_losses_over_20_steps) {
   const Curves curves(job, 20);
   const double difference = largest_relative_difference(curves.here(), curves.of_pytorch(false));
   std::printf("%s: %.1e\n", GetParam().c_str(), difference);
-  EXPECT_LE(difference, kTolerance);
+  EXPECT_LE(difference, kLossTolerance);
 }
 
 INSTANTIATE_TEST_SUITE_P(all, BenchAgainstPyTorch,

@@ -55,7 +55,7 @@ std::size_t mark(const std::vector<std::byte>& first, std::byte first_pattern, c
   return 0;
 }
 
-struct Case {
+struct MemoryCase {
   std::string name;
   NetworkSpec network;
   std::string device;
@@ -65,7 +65,7 @@ struct Case {
   PlanOptions::Deferred deferred{};
 };
 
-class Memory : public ::testing::TestWithParam<Case> {};
+class Memory : public ::testing::TestWithParam<MemoryCase> {};
 
 TEST_P(Memory, the_plan_is_the_high_water_mark_to_the_byte) {
   SmallTraining training;
@@ -92,17 +92,18 @@ TEST_P(Memory, the_plan_is_the_high_water_mark_to_the_byte) {
 
 INSTANTIATE_TEST_SUITE_P(
     all, Memory,
-    ::testing::Values(Case{"lenet", testing::small_lenet(), "cpu"},
-                      Case{"lenet_on_3", testing::small_lenet(), "cpu", 3},
-                      Case{"lenet_on_3_fake", testing::small_lenet(), "fake", 3},
-                      Case{"dag", testing::small_dag(), "cpu"},
-                      Case{"batch_norm_on_2_fake", testing::small_batch_norm(), "fake", 2},
-                      Case{"lenet_deferred_on_3_fake", testing::small_lenet(), "fake", 3, false, DType::f32, {2, 1}},
-                      Case{"dag_on_2_fake", testing::small_dag(), "fake", 2},
-                      Case{"dag_by_loops", testing::small_dag(), "cpu", 2, true},
-                      Case{"dag_bf16", testing::small_dag(), "cpu", 1, false, DType::bf16},
-                      Case{"lenet_bf16_on_2_fake", testing::small_lenet(), "fake", 2, false, DType::bf16},
-                      Case{"mlp_on_2", testing::small_mlp(), "cpu", 2}),
+    ::testing::Values(MemoryCase{"lenet", testing::small_lenet(), "cpu"},
+                      MemoryCase{"lenet_on_3", testing::small_lenet(), "cpu", 3},
+                      MemoryCase{"lenet_on_3_fake", testing::small_lenet(), "fake", 3},
+                      MemoryCase{"dag", testing::small_dag(), "cpu"},
+                      MemoryCase{"batch_norm_on_2_fake", testing::small_batch_norm(), "fake", 2},
+                      MemoryCase{
+                          "lenet_deferred_on_3_fake", testing::small_lenet(), "fake", 3, false, DType::f32, {2, 1}},
+                      MemoryCase{"dag_on_2_fake", testing::small_dag(), "fake", 2},
+                      MemoryCase{"dag_by_loops", testing::small_dag(), "cpu", 2, true},
+                      MemoryCase{"dag_bf16", testing::small_dag(), "cpu", 1, false, DType::bf16},
+                      MemoryCase{"lenet_bf16_on_2_fake", testing::small_lenet(), "fake", 2, false, DType::bf16},
+                      MemoryCase{"mlp_on_2", testing::small_mlp(), "cpu", 2}),
     [](const auto& test) { return test.param.name; });
 
 TEST(Memory, the_arena_of_a_family_is_that_of_its_largest_plan) {

@@ -11,7 +11,7 @@ namespace hadal {
 
 namespace {
 
-constexpr const char* kFormat = "hadal-model-1";
+constexpr const char* kModelFormat = "hadal-model-1";
 
 }  // namespace
 
@@ -22,14 +22,14 @@ std::string save_model(const std::string& path, const NetworkSpec& spec, const N
     const Parameter& parameter = network.parameters[p];
     tensors.push_back({parameter.name, DType::f32, parameter.shape, std::as_bytes(std::span(parameters[p]))});
   }
-  write_safetensors(path, {{"format", kFormat}, {"network", network_to_json(spec)}}, tensors);
+  write_safetensors(path, {{"format", kModelFormat}, {"network", network_to_json(spec)}}, tensors);
   return sha256_of_file(path);
 }
 
 Model load_model(const std::string& path) {
   const SafetensorsFile file = SafetensorsFile::open(path);
   const Metadata& metadata = file.metadata();
-  if (!metadata.contains("format") || metadata.at("format") != kFormat || !metadata.contains("network")) {
+  if (!metadata.contains("format") || metadata.at("format") != kModelFormat || !metadata.contains("network")) {
     throw DataError(path + ": a safetensors file, but not one that 'hadal train' wrote: its metadata has no network");
   }
   Model model;

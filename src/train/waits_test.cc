@@ -11,7 +11,7 @@ namespace {
 using testing::SmallTrainer;
 using testing::SmallTraining;
 
-struct Case {
+struct WaitsCase {
   std::string name;
   NetworkSpec network;
   ExchangeContent content = ExchangeContent::automatic;
@@ -23,7 +23,7 @@ struct Case {
   PlanOptions::Deferred deferred{};
 };
 
-SmallTraining training_of(const Case& c) {
+SmallTraining training_of(const WaitsCase& c) {
   SmallTraining training;
   training.network = c.network;
   training.devices = testing::device_list("fake", c.devices);
@@ -56,7 +56,7 @@ std::vector<std::vector<float>> train_without(SmallTraining training, int late, 
   return parameters;
 }
 
-class Delays : public ::testing::TestWithParam<Case> {};
+class Delays : public ::testing::TestWithParam<WaitsCase> {};
 
 TEST_P(Delays, change_nothing_while_all_waits_are_there) {
   const auto expected = train_without(training_of(GetParam()), -1, -1, 0);
@@ -66,7 +66,7 @@ TEST_P(Delays, change_nothing_while_all_waits_are_there) {
   }
 }
 
-class Waits : public ::testing::TestWithParam<Case> {};
+class Waits : public ::testing::TestWithParam<WaitsCase> {};
 
 TEST_P(Waits, each_of_them_changes_the_result_when_removed) {
 #ifdef __SANITIZE_THREAD__
@@ -114,11 +114,11 @@ NetworkSpec tiny_dag() {
           {}};
 }
 
-Case relayed(const char* name, ExchangeTopology topology) {
+WaitsCase relayed(const char* name, ExchangeTopology topology) {
   return {name, tiny_conv(), ExchangeContent::automatic, 0, 0, DType::f32, topology, 3};
 }
 
-std::vector<Case> cases() {
+std::vector<WaitsCase> cases() {
   return {{"relayed_factors", two_layers(), ExchangeContent::factors, 0, 0, DType::f32, ExchangeTopology::line, 3},
           {"conv", tiny_conv()},
           {"gradients", two_layers(), ExchangeContent::gradients},

@@ -45,11 +45,11 @@ struct PieceCase {
 void PrintTo(const PieceCase& which, std::ostream* out) { *out << which.name; }
 
 Arrays slice(const Arrays& whole, const PieceCase& which, const Held& held) {
-  Arrays part = whole;
+  Arrays part;
   for (std::size_t i = 0; i < whole.size(); ++i) {
-    if (which.piece_floats[i] == 0) continue;
+    const bool moves = which.piece_floats[i] != 0;
     const auto begin = whole[i].begin() + held.first * which.piece_floats[i];
-    part[i].assign(begin, begin + held.count * which.piece_floats[i]);
+    part.emplace_back(begin, moves ? begin + held.count * which.piece_floats[i] : whole[i].end());
   }
   return part;
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstring>
 
 #include "base/random.h"
@@ -61,13 +60,19 @@ class UnitByUnit : public Kernel {
 // spread: sums of a few products of bf16 numbers of one size would be exact in fp32, whatever their order.
 template <class T>
 void fill(std::byte* data, std::int64_t count, std::uint32_t operand) {
-  std::array<T, 4099> numbers;
+  constexpr std::int64_t kPeriod = 4099;
+  std::array<T, kPeriod + 1> numbers;
   const RandomSequence random(0, RandomUse::self_test, operand);
-  for (std::size_t i = 0; i < numbers.size(); ++i) {
-    numbers[i] = static_cast<T>(std::ldexp(random.uniform(2 * i) - 0.5f, static_cast<int>(random.below(2 * i + 1, 8))));
+  for (std::int64_t i = 0; i < std::min(count, kPeriod); i += 2) {
+    const PhiloxCounter words = random.bits(static_cast<std::uint32_t>(i / 2), 0, 0);
+    for (std::size_t j = 0; j < 2; ++j) {
+      const float number = static_cast<float>(words[2 * j] >> 8) * 0x1p-24f - 0.5f;
+      numbers[static_cast<std::size_t>(i) + j] =
+          static_cast<T>(number * static_cast<float>(1u << (words[2 * j + 1] >> 29)));
+    }
   }
-  for (std::int64_t i = 0; i < count; i += static_cast<std::int64_t>(numbers.size())) {
-    const auto length = static_cast<std::size_t>(std::min<std::int64_t>(count - i, numbers.size()));
+  for (std::int64_t i = 0; i < count; i += kPeriod) {
+    const auto length = static_cast<std::size_t>(std::min(count - i, kPeriod));
     std::memcpy(data + static_cast<std::size_t>(i) * sizeof(T), numbers.data(), length * sizeof(T));
   }
 }

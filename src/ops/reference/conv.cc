@@ -16,17 +16,21 @@ Image source_image(const ConvShape& s, Layout layout) { return {s.channels, s.he
 
 Image destination_image(const ConvShape& s, Layout layout) { return {s.out, s.out_height(), s.out_width(), layout}; }
 
-std::int64_t group_channels(const ConvShape& s) { return s.channels / s.groups; }
-std::int64_t group_outputs(const ConvShape& s) { return s.out / s.groups; }
+// What the loops below would divide again and again.
+struct Group {
+  std::int64_t channels, outputs, kernel;
 
-std::int64_t weight_at(const ConvShape& s, std::int64_t o, std::int64_t c, std::int64_t p, std::int64_t q) {
-  return ((o * group_channels(s) + c) * s.kernel + p) * s.kernel + q;
-}
+  explicit Group(const ConvShape& s) : channels(s.channels / s.groups), outputs(s.out / s.groups), kernel(s.kernel) {}
+
+  std::int64_t weight_at(std::int64_t o, std::int64_t c, std::int64_t p, std::int64_t q) const {
+    return ((o * channels + c) * kernel + p) * kernel + q;
+  }
+};
 
 // The output row (or column) that position `y` of the image meets at position `p` of the kernel; -1: none.
 std::int64_t output_meeting(const ConvShape& s, std::int64_t y, std::int64_t p, std::int64_t outputs) {
-  const std::int64_t offset = y + s.pad - p;
-  return offset >= 0 && offset % s.stride == 0 && offset / s.stride < outputs ? offset / s.stride : -1;
+  const std::int64_t offset = y + s.pad - p, output = offset / s.stride;
+  return offset >= 0 && output * s.stride == offset && output < outputs ? output : -1;
 }
 
 }  // namespace
@@ -34,6 +38,7 @@ std::int64_t output_meeting(const ConvShape& s, std::int64_t y, std::int64_t p, 
 template <class Real>
 void run(const ConvForward& op, const Call& call) {
   const ConvShape& s = op.shape;
+  const Group group(s);
   const Image x = source_image(s, op.source), y = destination_image(s, op.destination);
   const Real* source = call.read<Real>(0);
   const Real* weight = call.read<Real>(1);
@@ -41,14 +46,14 @@ void run(const ConvForward& op, const Call& call) {
   Real* destination = call.written<Real>(3);
 
   const auto convolve = [&](std::int64_t n, std::int64_t o, std::int64_t i, std::int64_t j) {
-    const std::int64_t first = o / group_outputs(s) * group_channels(s);
+    const std::int64_t first = o / group.outputs * group.channels;
     double sum = bias[o];
-    for (std::int64_t c = 0; c < group_channels(s); ++c) {
+    for (std::int64_t c = 0; c < group.channels; ++c) {
       for (std::int64_t p = 0; p < s.kernel; ++p) {
         for (std::int64_t q = 0; q < s.kernel; ++q) {
           const std::int64_t row = i * s.stride - s.pad + p, column = j * s.stride - s.pad + q;
           if (!x.contains(row, column)) continue;
-          sum += double{weight[weight_at(s, o, c, p, q)]} * source[x.at(n, first + c, row, column)];
+          sum += double{weight[group.weight_at(o, c, p, q)]} * source[x.at(n, first + c, row, column)];
         }
       }
     }
@@ -67,23 +72,24 @@ void run(const ConvForward& op, const Call& call) {
 template <class Real>
 void run(const ConvBackwardData& op, const Call& call) {
   const ConvShape& s = op.shape;
+  const Group group(s);
   const Image x = source_image(s, op.source), y = destination_image(s, op.destination);
   const Real* diff_destination = call.read<Real>(0);
   const Real* weight = call.read<Real>(1);
   Real* diff_source = call.written<Real>(2);
 
   const auto diff = [&](std::int64_t n, std::int64_t channel, std::int64_t row, std::int64_t column) {
-    const std::int64_t c = channel % group_channels(s);
-    const std::int64_t first = channel / group_channels(s) * group_outputs(s);
+    const std::int64_t c = channel % group.channels;
+    const std::int64_t first = channel / group.channels * group.outputs;
     double sum = 0;
-    for (std::int64_t o = first; o < first + group_outputs(s); ++o) {
+    for (std::int64_t o = first; o < first + group.outputs; ++o) {
       for (std::int64_t p = 0; p < s.kernel; ++p) {
         const std::int64_t i = output_meeting(s, row, p, y.height);
         if (i < 0) continue;
         for (std::int64_t q = 0; q < s.kernel; ++q) {
           const std::int64_t j = output_meeting(s, column, q, y.width);
           if (j < 0) continue;
-          sum += double{weight[weight_at(s, o, c, p, q)]} * diff_destination[y.at(n, o, i, j)];
+          sum += double{weight[group.weight_at(o, c, p, q)]} * diff_destination[y.at(n, o, i, j)];
         }
       }
     }
@@ -102,6 +108,7 @@ void run(const ConvBackwardData& op, const Call& call) {
 template <class Real>
 void run(const ConvBackwardWeights& op, const Call& call) {
   const ConvShape& s = op.shape;
+  const Group group(s);
   const Image x = source_image(s, op.source), y = destination_image(s, op.destination);
   const Real* source = call.read<Real>(0);
   const Real* diff_destination = call.read<Real>(1);
@@ -122,15 +129,16 @@ void run(const ConvBackwardWeights& op, const Call& call) {
   for (std::int64_t o = 0; o < s.out; ++o) {
     diff_bias[o] = sum_over_pixels(
         [&](std::int64_t n, std::int64_t i, std::int64_t j) { return double{diff_destination[y.at(n, o, i, j)]}; });
-    const std::int64_t first = o / group_outputs(s) * group_channels(s);
-    for (std::int64_t c = 0; c < group_channels(s); ++c) {
+    const std::int64_t first = o / group.outputs * group.channels;
+    for (std::int64_t c = 0; c < group.channels; ++c) {
       for (std::int64_t p = 0; p < s.kernel; ++p) {
         for (std::int64_t q = 0; q < s.kernel; ++q) {
-          diff_weight[weight_at(s, o, c, p, q)] = sum_over_pixels([&](std::int64_t n, std::int64_t i, std::int64_t j) {
-            const std::int64_t row = i * s.stride - s.pad + p, column = j * s.stride - s.pad + q;
-            if (!x.contains(row, column)) return 0.0;
-            return double{diff_destination[y.at(n, o, i, j)]} * source[x.at(n, first + c, row, column)];
-          });
+          diff_weight[group.weight_at(o, c, p, q)] =
+              sum_over_pixels([&](std::int64_t n, std::int64_t i, std::int64_t j) {
+                const std::int64_t row = i * s.stride - s.pad + p, column = j * s.stride - s.pad + q;
+                if (!x.contains(row, column)) return 0.0;
+                return double{diff_destination[y.at(n, o, i, j)]} * source[x.at(n, first + c, row, column)];
+              });
         }
       }
     }

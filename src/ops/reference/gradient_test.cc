@@ -13,15 +13,13 @@
 namespace hadal::reference {
 namespace {
 
-using Arrays = NamedArrays<double>;
+using Fp64Arrays = NamedArrays<double>;
 
 struct GradientCase {
   std::string name;
   Op forward;
   std::vector<Op> backward;  // empty: forward computes the gradient itself
 };
-
-Rows all(std::int64_t count) { return {.first = 0, .count = count, .units = {}}; }
 
 std::vector<GradientCase> gradient_cases() {
   std::vector<GradientCase> cases;
@@ -85,8 +83,8 @@ std::vector<GradientCase> gradient_cases() {
 }
 
 // Random numbers in what `forward` reads, and in the diff of what it writes.
-Arrays random_arrays(const GradientCase& which) {
-  Arrays arrays;
+Fp64Arrays random_arrays(const GradientCase& which) {
+  Fp64Arrays arrays;
   std::uint32_t index = 0;
   const auto fill = [&](const std::string& name, std::int64_t elements) {
     const RandomSequence random(5, RandomUse::self_test, index++);
@@ -106,7 +104,7 @@ Arrays random_arrays(const GradientCase& which) {
   return arrays;
 }
 
-double loss_of(const Op& forward, Arrays& arrays) {
+double loss_of(const Op& forward, Fp64Arrays& arrays) {
   arrays.run(forward);
   double loss = 0;
   if (const auto* entropy = std::get_if<SoftmaxCrossEntropy>(&forward)) {
@@ -123,7 +121,7 @@ TEST(Gradient, equals_finite_differences) {
   constexpr double kStep = 1e-5;
   for (const GradientCase& which : gradient_cases()) {
     SCOPED_TRACE(which.name);
-    Arrays arrays = random_arrays(which);
+    Fp64Arrays arrays = random_arrays(which);
     arrays.run(which.forward);
     for (const Op& op : which.backward) arrays.run(op);
     const std::map<std::string, std::vector<double>> results = arrays.numbers;

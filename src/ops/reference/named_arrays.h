@@ -12,6 +12,8 @@
 
 namespace hadal::reference {
 
+inline Rows all(std::int64_t count) { return {.first = 0, .count = count, .units = {}}; }
+
 // The second and later arguments of one name are "source 2", "source 3", ...
 inline std::vector<std::string> argument_names(const Op& op) {
   std::map<std::string, int> seen;

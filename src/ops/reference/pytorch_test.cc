@@ -13,7 +13,7 @@
 namespace hadal::reference {
 namespace {
 
-using Arrays = NamedArrays<float>;
+using Fp32Arrays = NamedArrays<float>;
 using nlohmann::json;
 
 // The list `name` of a fixture, by value: a loop over a part of a temporary would outlive it.
@@ -26,8 +26,8 @@ json cases_of(const std::string& file, const std::string& name) {
 Rows rows_of(const json& which) { return {.first = 0, .count = which["batch"], .units = {}}; }
 
 // What a case's forward pass and its gradient read.
-Arrays inputs_of(const json& which, std::initializer_list<const char*> names) {
-  Arrays arrays;
+Fp32Arrays inputs_of(const json& which, std::initializer_list<const char*> names) {
+  Fp32Arrays arrays;
   for (const char* name : names) arrays[name] = which["arrays"][name].get<std::vector<float>>();
   return arrays;
 }
@@ -39,7 +39,7 @@ void expect_near(const std::vector<float>& actual, const std::vector<double>& ex
   }
 }
 
-void expect_results(const json& which, Arrays& arrays, std::initializer_list<const char*> names) {
+void expect_results(const json& which, Fp32Arrays& arrays, std::initializer_list<const char*> names) {
   for (const char* name : names) {
     SCOPED_TRACE(which["name"].get<std::string>() + ", " + name);
     expect_near(arrays[name], which["arrays"][name], 1e-6);
@@ -56,7 +56,7 @@ TEST(PyTorch, conv) {
                           .stride = which["stride"],
                           .pad = which["pad"],
                           .groups = which["groups"]};
-    Arrays arrays = inputs_of(which, {"source", "weight", "bias", "diff_destination"});
+    Fp32Arrays arrays = inputs_of(which, {"source", "weight", "bias", "diff_destination"});
     arrays.run(ConvForward{shape, rows_of(which)});
     arrays.run(ConvBackwardData{shape, rows_of(which)});
     arrays.run(ConvBackwardWeights{shape, rows_of(which)});
@@ -75,7 +75,7 @@ TEST(PyTorch, pool) {
                           .pad = which["pad"],
                           .out_height = which["out_height"],
                           .out_width = which["out_width"]};
-    Arrays arrays = inputs_of(which, {"source", "diff_destination"});
+    Fp32Arrays arrays = inputs_of(which, {"source", "diff_destination"});
     arrays.run(PoolForward{shape, rows_of(which), Layout::canonical, Layout::canonical, true});
     arrays.run(PoolBackward{shape, rows_of(which)});
     expect_results(which, arrays, {"destination", "diff_source"});
@@ -86,7 +86,7 @@ TEST(PyTorch, lrn) {
   for (const json& which : cases_of("pytorch_ops.json", "lrn")) {
     const LrnShape shape{
         which["channels"], which["pixels"], {which["size"], which["alpha"], which["beta"], which["k"]}};
-    Arrays arrays = inputs_of(which, {"source", "diff_destination"});
+    Fp32Arrays arrays = inputs_of(which, {"source", "diff_destination"});
     arrays.run(LrnForward{shape, rows_of(which)});
     arrays.run(LrnBackward{shape, rows_of(which)});
     expect_results(which, arrays, {"destination", "diff_source"});
@@ -98,7 +98,7 @@ TEST(PyTorch, activation) {
       {"relu", ActivationKind::relu}, {"sigmoid", ActivationKind::sigmoid}, {"tanh", ActivationKind::tanh}};
   for (const json& which : cases_of("pytorch_ops.json", "activation")) {
     const ActivationKind kind = kinds.at(which["kind"]);
-    Arrays arrays = inputs_of(which, {"source", "diff_destination"});
+    Fp32Arrays arrays = inputs_of(which, {"source", "diff_destination"});
     arrays.run(ActivationForward{kind, which["elements"], rows_of(which)});
     arrays.run(ActivationBackward{kind, which["elements"], rows_of(which)});
     expect_results(which, arrays, {"destination", "diff_source"});
@@ -108,7 +108,7 @@ TEST(PyTorch, activation) {
 TEST(PyTorch, fully_connected) {
   for (const json& which : cases_of("pytorch_ops.json", "fully_connected")) {
     const std::int64_t in = which["inputs"], out = which["outputs"];
-    Arrays arrays = inputs_of(which, {"source", "weight", "bias", "diff_destination"});
+    Fp32Arrays arrays = inputs_of(which, {"source", "weight", "bias", "diff_destination"});
     arrays.run(FullyConnectedForward{in, out, rows_of(which)});
     arrays.run(FullyConnectedBackwardData{in, out, rows_of(which)});
     arrays.run(FullyConnectedBackwardWeights{in, out, 0, out, {}, rows_of(which)});
@@ -118,7 +118,7 @@ TEST(PyTorch, fully_connected) {
 
 TEST(PyTorch, cross_entropy) {
   for (const json& which : cases_of("pytorch_ops.json", "cross_entropy")) {
-    Arrays arrays = inputs_of(which, {"logits"});
+    Fp32Arrays arrays = inputs_of(which, {"logits"});
     arrays.integers["labels"] = which["arrays"]["labels"].get<std::vector<std::int32_t>>();
     arrays.run(SoftmaxCrossEntropy{which["classes"], rows_of(which), which["batch"], true});
     arrays.run(Softmax{which["classes"], rows_of(which)});
@@ -136,13 +136,13 @@ TEST(PyTorch, five_updates) {
     StepValues values;
     values.rate = sgd["rate"];
 
-    std::map<std::string, Arrays> parameters;
+    std::map<std::string, Fp32Arrays> parameters;
     for (const auto& [name, initial] : which["initial"].items()) {
       parameters[name]["weights"] = initial.get<std::vector<float>>();
       parameters[name]["momentum"].resize(initial.size());
     }
     for (const json& step : which["steps"]) {
-      Arrays clip;
+      Fp32Arrays clip;
       SquaredNorms norms;
       for (const auto& [name, gradient] : step["gradients"].items()) {
         norms.pieces.push_back(static_cast<std::int64_t>(gradient.size()));
@@ -153,7 +153,7 @@ TEST(PyTorch, five_updates) {
       EXPECT_NEAR(clip["norm"][0], step["norm"].get<double>(), 1e-6);
 
       for (const auto& [name, gradient] : step["gradients"].items()) {
-        Arrays& arrays = parameters[name];
+        Fp32Arrays& arrays = parameters[name];
         arrays["part"] = gradient.get<std::vector<float>>();
         arrays["scale"] = clip["scale"];
         arrays.run(Update{1, static_cast<std::int64_t>(gradient.size()),
@@ -188,7 +188,7 @@ TEST(PyTorch, rules) {
     const UpdateRule rule = rule_of(which);
     StepValues values;
     values.rate = which["rate"];
-    Arrays arrays;
+    Fp32Arrays arrays;
     arrays["weights"] = which["initial"].get<std::vector<float>>();
     for (const std::string& state : rule.states()) arrays[state].resize(arrays["weights"].size());
     for (const json& step : which["steps"]) {

@@ -15,20 +15,18 @@
 namespace hadal::reference {
 namespace {
 
-using testing::Each;
-using testing::ElementsAre;
-using Arrays = NamedArrays<float>;
+using ::testing::Each;
+using ::testing::ElementsAre;
+using Fp32Arrays = NamedArrays<float>;
 using Floats = std::vector<float>;
 
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-
-Rows all(std::int64_t count) { return {.first = 0, .count = count, .units = {}}; }
 
 // ---- images
 
 TEST(Conv, slides_its_kernel_over_the_image) {
   const ConvShape shape{.channels = 1, .height = 3, .width = 3, .out = 1, .kernel = 2};
-  Arrays a;
+  Fp32Arrays a;
   a["source"] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
   a["weight"] = {1, 0, 0, 10};
   a["bias"] = {0.5f};
@@ -46,7 +44,7 @@ TEST(Conv, slides_its_kernel_over_the_image) {
 TEST(Conv, counts_pads_as_zero_and_keeps_groups_apart) {
   const ConvShape shape{
       .channels = 2, .height = 1, .width = 2, .out = 2, .kernel = 3, .stride = 2, .pad = 1, .groups = 2};
-  Arrays a;
+  Fp32Arrays a;
   a["source"] = {1, 2, 10, 20};
   a["weight"] = {9, 9, 9, 1, 2, 3, 9, 9, 9,  //
                  9, 9, 9, 4, 5, 6, 9, 9, 9};
@@ -57,7 +55,7 @@ TEST(Conv, counts_pads_as_zero_and_keeps_groups_apart) {
 
 TEST(Conv, reads_and_writes_channels_last) {
   const ConvShape shape{.channels = 2, .height = 1, .width = 2, .out = 3, .kernel = 1};
-  Arrays a;
+  Fp32Arrays a;
   a["source"] = {1, 10, 2, 20};  // [y, x, c]
   a["weight"] = {1, 0, 0, 1, 1, 1};
   a["bias"] = {0, 0, 0};
@@ -69,7 +67,7 @@ TEST(Conv, reads_and_writes_channels_last) {
 
 TEST(Pool, gives_the_gradient_of_a_shared_maximum_to_the_first) {
   const PoolShape shape{PoolKind::max, 1, 2, 3, 2, 1, 0, 1, 2};
-  Arrays a;
+  Fp32Arrays a;
   a["source"] = {1, 7, 7,  //
                  7, 2, 7};
   a["diff_destination"] = {1, 10};
@@ -80,14 +78,14 @@ TEST(Pool, gives_the_gradient_of_a_shared_maximum_to_the_first) {
 }
 
 TEST(Pool, takes_maxima_below_zero_from_inside_the_image_only) {
-  Arrays a;
+  Fp32Arrays a;
   a["source"] = {-3, -4, -5, -6};
   a.run(PoolForward{{PoolKind::max, 1, 2, 2, 3, 2, 1, 1, 1}, all(1)});
   EXPECT_THAT(a["destination"], ElementsAre(-3));
 }
 
 TEST(Pool, does_not_hide_a_nan) {
-  Arrays a;
+  Fp32Arrays a;
   a["source"] = {1, kNaN, 5, 2};
   a.run(PoolForward{{PoolKind::max, 1, 2, 2, 2, 2, 0, 1, 1}, all(1)});
   EXPECT_TRUE(std::isnan(a["destination"][0]));
@@ -95,7 +93,7 @@ TEST(Pool, does_not_hide_a_nan) {
 
 TEST(Pool, averages_what_lies_inside_the_image) {
   const PoolShape shape{PoolKind::average, 1, 2, 2, 2, 2, 1, 2, 2};
-  Arrays a;
+  Fp32Arrays a;
   a["source"] = {1, 2, 3, 4};
   a.run(PoolForward{shape, all(1)});
   EXPECT_THAT(a["destination"], ElementsAre(1, 2, 3, 4));
@@ -107,7 +105,7 @@ TEST(Pool, averages_what_lies_inside_the_image) {
 // ---- element by element
 
 TEST(Activation, relu_keeps_nan_and_passes_no_gradient_at_zero) {
-  Arrays a;
+  Fp32Arrays a;
   a["source"] = {-2, 0, 3, kNaN};
   a["diff_destination"] = {5, 5, 5, 5};
   a.run(ActivationForward{ActivationKind::relu, 4, all(1)});
@@ -120,7 +118,7 @@ TEST(Activation, relu_keeps_nan_and_passes_no_gradient_at_zero) {
 }
 
 TEST(Concat, joins_rows_and_splits_their_gradient) {
-  Arrays a;
+  Fp32Arrays a;
   a["source"] = {1, 2, 3, 4};
   a["source 2"] = {5, 6};
   a.run(ConcatForward{{2, 1}, all(2)});
@@ -132,7 +130,7 @@ TEST(Concat, joins_rows_and_splits_their_gradient) {
 }
 
 TEST(Add, adds_from_left_to_right) {
-  Arrays a;
+  Fp32Arrays a;
   a["source"] = {1e8f, 1};
   a["source 2"] = {-1e8f, 2};
   a["source 3"] = {1, 3};
@@ -143,7 +141,7 @@ TEST(Add, adds_from_left_to_right) {
 // ---- dropout
 
 Floats mask(const Dropout& op, std::uint64_t step) {
-  Arrays a;
+  Fp32Arrays a;
   a["source"] = Floats(static_cast<std::size_t>(op.rows.count * op.row_elements), 1);
   StepValues values;
   values.step = step;
@@ -196,7 +194,7 @@ TEST(Dropout, keeps_a_share_of_one_minus_p) {
 // ---- matrix products and losses
 
 TEST(FullyConnected, multiplies_and_sums_over_the_rows) {
-  Arrays a;
+  Fp32Arrays a;
   a["source"] = {1, 2, 3, 4};  // two rows
   a["weight"] = {1, 0, 0, 1, 1, 1};
   a["bias"] = {10, 20, 30};
@@ -211,7 +209,7 @@ TEST(FullyConnected, multiplies_and_sums_over_the_rows) {
 }
 
 TEST(SoftmaxCrossEntropy, gives_loss_rank_and_gradient) {
-  Arrays a;
+  Fp32Arrays a;
   a["logits"] = {0, 0,
                  0, 0,  //
                  0, std::log(2.0f),
@@ -227,7 +225,7 @@ TEST(SoftmaxCrossEntropy, gives_loss_rank_and_gradient) {
 }
 
 TEST(SoftmaxCrossEntropy, is_finite_for_huge_logits_and_nan_for_nan) {
-  Arrays a;
+  Fp32Arrays a;
   a["logits"] = {1e30f, 0, 0,  //
                  0,     1, kNaN};
   a.integers["labels"] = {0, 1};
@@ -237,7 +235,7 @@ TEST(SoftmaxCrossEntropy, is_finite_for_huge_logits_and_nan_for_nan) {
 }
 
 TEST(Softmax, sums_to_one) {
-  Arrays a;
+  Fp32Arrays a;
   a["logits"] = {1000, 1000, -1000, 7};
   a.run(Softmax{4, all(1)});
   EXPECT_THAT(a["probabilities"], ElementsAre(0.5f, 0.5f, 0, 0));
@@ -248,7 +246,7 @@ TEST(Softmax, sums_to_one) {
 TEST(SumParts, halves_round_up) {
   const float tiny = 0x1p-24f;  // 1 + tiny == 1, and 1 + 2 tiny != 1
   const auto sum = [](const Floats& parts) {
-    Arrays a;
+    Fp32Arrays a;
     for (std::size_t i = 0; i < parts.size(); ++i) a[i == 0 ? "part" : "part " + std::to_string(i + 1)] = {parts[i]};
     a.run(SumParts{static_cast<int>(parts.size()), 1});
     return a["sum"][0];
@@ -261,7 +259,7 @@ TEST(SumParts, halves_round_up) {
 }
 
 TEST(Update, moves_weights_and_velocity) {
-  Arrays a;
+  Fp32Arrays a;
   a["part"] = {0.25f};
   a["part 2"] = {0.75f};
   a["scale"] = {2};
@@ -280,7 +278,7 @@ TEST(Update, moves_weights_and_velocity) {
 
 TEST(Update, rounds_the_product_before_it_adds) {
   const float m = 1 + 0x1p-12f;  // m * m = 1 + 2^-11 + 2^-24, which rounds to 1 + 2^-11
-  Arrays a;
+  Fp32Arrays a;
   a["part"] = {-(1 + 0x1p-11f)};
   a["weights"] = {0};
   a["momentum"] = {m};
@@ -289,7 +287,7 @@ TEST(Update, rounds_the_product_before_it_adds) {
 }
 
 TEST(Clip, scales_down_to_the_norm_only) {
-  Arrays a;
+  Fp32Arrays a;
   a["gradient"] = {3, 0, 2, 2, 2, 2};
   a.run(SquaredNorms{{1, 1, 4}});
   EXPECT_THAT(a.doubles["squares"], ElementsAre(9, 0, 16));
