@@ -117,7 +117,9 @@ struct BenchOpsCommand {
     }
   }
 
-  void measure(const JobSpec& spec) const {
+  void measure(const JobSpec& given) const {
+    JobSpec spec = given;
+    spec.exchange.deferred_layers = 0;  // one plan for all steps
     const int threads = threads_of_each_device(spec);
     const double peak = peak_flops(*make_cpu_backend(), threads, dtype_of(spec.precision));
     Trainer trainer(spec, true);

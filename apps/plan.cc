@@ -63,10 +63,10 @@ struct PlanCommand {
       const Step& step = bound.plan().steps[i];
       std::string waits;
       for (const int wait : step.waits) waits += fmt::format(" {}", wait);
-      fmt::print("  {:>4}  {:<7} {:<15} {:<32} {}{}\n", i, bound.plan().devices[step.device].name,
+      fmt::print("  {:>4}  {:<7} {:<15} {:<32} {}{}{}\n", i, bound.plan().devices[step.device].name,
                  to_string(step.stream), step.name,
                  bound.kernel(static_cast<int>(i)) ? bound.kernel(static_cast<int>(i))->implementation() : "copy",
-                 waits.empty() ? "" : "  waits for" + waits);
+                 step.deferred ? ", of the step before" : "", waits.empty() ? "" : "  waits for" + waits);
     }
   }
 };

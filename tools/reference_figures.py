@@ -22,7 +22,7 @@ IOH = (4.5e9, 3e9)
 FRAMES = (2048, 1024, 512, 256)
 INSTANT = 1e18
 PUBLISHED = 4.6
-EQUAL = 48  # layers of the model of small pieces
+EQUAL = (24, 48)  # layers of the models of small pieces; the last must be near the formulas
 
 
 def link(a, b, speed):
@@ -112,20 +112,20 @@ On a **line** whose hops have links of their own each directed hop carries S, an
 pause once the first pieces have come to it: over the IOH of this machine these pass three faster hops before, each of the size that one
 device owns of the layer that backward finishes first: T = S / b + 3 S_layer / (N b_port).
 
-Both hold where pieces are small: a model of S bytes in {EQUAL} equal layers, kernels that take no time.
+Both hold where pieces are small: a model of S bytes in {EQUAL[0]} or {EQUAL[1]} equal layers, kernels that take no time.
 
-| | IOH | formula | simulated | |
+| | layers | IOH | formula | simulated | |
 | --- | --- | --- | --- | --- |""")
         failed = False
-        equal = equal_layers(folder, EQUAL, model / 4)
-        size = size_of(plan(folder, equal, machine("server", IOH[0]), 1))
-        for ioh in IOH:
+        for layers, ioh in ((layers, ioh) for layers in EQUAL for ioh in IOH):
+            equal = equal_layers(folder, layers, model / 4)
+            size = size_of(plan(folder, equal, machine("server", IOH[0]), 1))
             for what, links, topology, formula in (
                     ("ring, through the switches", "server", "ring", 2 * (CARDS - 1) / CARDS * size / ioh),
-                    ("line, hops with links of their own", "hops", "line", size / ioh + 3 * size / EQUAL / CARDS / PORT)):
+                    ("line, hops with links of their own", "hops", "line", size / ioh + 3 * size / layers / CARDS / PORT)):
                 seconds = exchange_seconds(folder, equal, links, ioh, topology)
-                failed = failed or abs(seconds / formula - 1) > 0.03
-                print(f"| {what} | {ioh / 1e9:g} GB/s | {formula * 1e3:.2f} ms | {seconds * 1e3:.2f} ms | "
+                failed = failed or (layers == EQUAL[-1] and abs(seconds / formula - 1) > 0.03)
+                print(f"| {what} | {layers} | {ioh / 1e9:g} GB/s | {formula * 1e3:.2f} ms | {seconds * 1e3:.2f} ms | "
                       f"{100 * (seconds / formula - 1):+.1f} % |")
 
         print(f"""
@@ -169,7 +169,8 @@ switches an inner card's port carries both of its hops, which is what makes a li
 ## Ours on the same machine
 
 The exchange of a layer goes on while backward computes those below it, and where that is faster the updates of some layers are left to the next
-step's forward pass (data_parallel.md); each range has an owner; `auto` picks the topology. Kernels that are no products move their bytes at {MEMORY / 1e9:g} GB/s and take at least a microsecond (so updates cost time, on one card too).
+step's forward pass (data_parallel.md); each range has an owner; `auto` picks the topology. Kernels that are no products move their bytes at {MEMORY / 1e9:g} GB/s and take at least a microsecond (so updates cost time, on one card too); updates run beside the compute stream,
+and that they take memory bandwidth from it there, up to 1 % of a step, is not simulated.
 
 | frames a card | IOH | speed-up | topology | layers left to the next step | a step | its kernels | the busiest port | bound by |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |""")

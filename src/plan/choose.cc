@@ -40,11 +40,11 @@ std::vector<Considered> choose_exchange(const Network& network, PlanOptions& opt
   for (const ExchangeTopology topology : topologies) {
     PlanOptions tried = options;
     tried.topology = topology;
-    const Plan plan = build_plan(network, tried);
+    const Plan plan = build_unchecked(network, tried);
     ways.push_back({topology, tried.content, step_seconds(plan, machine), fits(plan, machine, scratch)});
     if (!freedom.content || options.reproducible_shards > 0 || !sends_factors(plan)) continue;
     tried.content = ExchangeContent::gradients;
-    const Plan of_gradients = build_plan(network, tried);
+    const Plan of_gradients = build_unchecked(network, tried);
     ways.push_back(
         {topology, tried.content, step_seconds(of_gradients, machine), fits(of_gradients, machine, scratch)});
   }
@@ -70,38 +70,44 @@ bool may_defer(const PlanOptions& options) {
          options.pass_rows == 0;
 }
 
-PlanOptions::Deferred choose_deferred(const Network& network, const PlanOptions& options, const Machine& machine,
-                                      std::optional<int> updates, const std::vector<std::size_t>& scratch) {
-  constexpr int kTries = 8;
-  constexpr double kWorthIt = 0.99;  // gradients that outlive a step take memory
-  if (!may_defer(options)) return {};
-  const Plan plain = build_plan(network, options);
-  const auto sending = std::count(plain.content.begin(), plain.content.end(), ExchangeContent::gradients);
-  const auto layers = static_cast<int>(sending);
-  PlanOptions::Deferred best{std::min(updates.value_or(0), layers), 0};
-  double least = updates ? std::numeric_limits<double>::infinity() : step_seconds(plain, machine) * kWorthIt;
+DeferredChoice choose_deferred(const Network& network, const PlanOptions& options, const Machine& machine,
+                               std::optional<int> updates, const std::vector<std::size_t>& scratch) {
+  constexpr int kTries = 8, kTriesOfLarge = 3;
+  constexpr std::size_t kLarge = 20'000;  // steps: each try takes a second
+  constexpr double kWorthIt = 0.99;       // it costs a round of its own wherever parameters are looked at
+  const Plan plain = build_unchecked(network, options);
+  const Simulation now = simulate(plain, machine);
+  DeferredChoice choice{{}, now.step_seconds};
+  if (!may_defer(options) || updates == 0) return choice;
+  // No order of steps is faster than the busiest device and the busiest port.
+  double bound = *std::max_element(now.compute_seconds.begin(), now.compute_seconds.end());
+  for (const double seconds : now.port_seconds) bound = std::max(bound, seconds);
+  double least = updates ? std::numeric_limits<double>::infinity() : now.step_seconds * kWorthIt;
+  if (least <= bound) return choice;
   const auto attempt = [&](PlanOptions::Deferred deferred) {
     PlanOptions tried = options;
     tried.deferred = deferred;
-    const Plan plan = build_plan(network, tried);
+    const Plan plan = build_unchecked(network, tried);
     const double seconds = step_seconds(plan, machine);
-    if (seconds >= least || !(fits(plan, machine, scratch) || updates)) return;
+    if (seconds >= least || !(updates || fits(plan, machine, scratch))) return;
     least = seconds;
-    best = deferred;
+    choice.deferred = deferred;
   };
-  const auto attempt_each = [&](int most, auto with) {
-    const int tries = std::min(most, kTries);
+  const auto try_up_to = [&](int most, auto with) {
+    const int tries = std::min(most, plain.steps.size() > kLarge ? kTriesOfLarge : kTries);
     for (int i = 1; i <= tries; ++i) attempt(with(most * i / tries));
   };
-  if (!updates) {
-    attempt_each(layers, [](int n) { return PlanOptions::Deferred{n, 0}; });
-    attempt_each(layers, [](int n) { return PlanOptions::Deferred{n, n}; });
-  } else if (best.updates > 0) {
-    attempt(best);
+  const auto layers =
+      static_cast<int>(std::count(plain.content.begin(), plain.content.end(), ExchangeContent::gradients));
+  if (updates) {
+    attempt({std::min(*updates, layers), 0});
+  } else {
+    try_up_to(layers, [](int n) { return PlanOptions::Deferred{n, 0}; });
+    try_up_to(layers, [](int n) { return PlanOptions::Deferred{n, n}; });
   }
-  const int found = best.updates;
-  attempt_each(found, [&](int n) { return PlanOptions::Deferred{found, n}; });
-  return best;
+  const int found = choice.deferred.updates;
+  try_up_to(found, [&](int n) { return PlanOptions::Deferred{found, n}; });
+  return choice;
 }
 
 }  // namespace hadal

@@ -30,10 +30,15 @@ struct Freedom {
 std::vector<Considered> choose_exchange(const Network& network, PlanOptions& options, const Machine& machine,
                                         const Freedom& freedom, const std::vector<std::size_t>& scratch = {});
 
+struct DeferredChoice {
+  PlanOptions::Deferred deferred;
+  double undeferred_seconds = 0;  // a step's that leaves nothing
+};
+
 // How much of a step's exchange is best left to the next step, as far as it fits: nothing unless a step gets shorter by
 // a hundredth. Of many layers only some numbers are tried. `updates`: given; only `gathers` is then chosen.
-PlanOptions::Deferred choose_deferred(const Network& network, const PlanOptions& options, const Machine& machine,
-                                      std::optional<int> updates = {}, const std::vector<std::size_t>& scratch = {});
+DeferredChoice choose_deferred(const Network& network, const PlanOptions& options, const Machine& machine,
+                               std::optional<int> updates = {}, const std::vector<std::size_t>& scratch = {});
 
 // Whether the options let a step leave something of its exchange to the next one.
 bool may_defer(const PlanOptions& options);

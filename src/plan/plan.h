@@ -179,6 +179,9 @@ struct Plan {
 // step between others.
 Plan build_plan(const Network& network, const PlanOptions& options);
 
+// Without the check that it exchanges what it should: for plans that are only timed.
+Plan build_unchecked(const Network& network, const PlanOptions& options);
+
 // Of a plan that continues, the one that begins, without what a step before would have left; or that ends, with nothing
 // else. They have the same tensors.
 Plan part_of(const Plan& continues, Deferral part);

@@ -209,7 +209,15 @@ TEST_P(PlanTest, every_element_that_is_read_was_written_or_persists) {
   for (const Step& step : plan_.steps) {
     for (const Range& range : step.reads) {
       const PlanTensor& tensor = plan_.tensors[range.tensor];
-      if (tensor.persistent() || (tensor.carried && step.deferred)) continue;
+      if (tensor.persistent()) continue;
+      if (tensor.carried && step.deferred) {
+        EXPECT_TRUE(std::any_of(plan_.steps.begin(), plan_.steps.end(), [&](const Step& other) {
+          return !other.deferred &&
+                 std::any_of(other.writes.begin(), other.writes.end(),
+                             [&](const Range& written_later) { return written_later.tensor == range.tensor; });
+        })) << tensor.name;
+        continue;
+      }
       auto pieces = written[range.tensor];
       std::sort(pieces.begin(), pieces.end());
       if (std::holds_alternative<Transfer>(step.body)) {

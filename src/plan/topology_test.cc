@@ -268,6 +268,12 @@ const Damage kDamages[] = {
     {"a layer reads values before they are updated", move_before_exchange,
      [](const Step& step) { return step.name.ends_with(".forward"); }},
     {"a gradient is overwritten before it is sent", move_before_exchange, is_gradient},
+    {"what is left to the next step is done at once",
+     [](Plan& plan, std::size_t step) {
+       plan.steps[step].deferred = false;
+       return true;
+     },
+     [](const Step& step) { return step.deferred; }},
     {"a gradient is not scaled", drop, is_scale},
     {"a gradient is scaled twice",
      [](Plan& plan, std::size_t step) {

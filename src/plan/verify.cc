@@ -100,22 +100,31 @@ class Verifier {
     place_states();
     if (plan_.deferral == Deferral::continues) follow_the_step_before();
     const std::vector<Contents> before = contents_;
-    follow(false);
+    if (plan_.deferral == Deferral::continues && error_.empty()) {
+      // Alone, what is left brings the new values of its layers to all.
+      follow(Follow::deferred);
+      if (error_.empty()) check_new_values(true);
+      contents_ = before;
+      updates_.clear();
+    }
+    follow(Follow::all);
     const bool trains = plan_.mode == PlanMode::train;
     if (trains && error_.empty()) check_parts();
     if (plan_.deferral == Deferral::continues && error_.empty()) check_what_is_left(before);
-    if (trains && error_.empty()) check_new_values();
+    if (trains && error_.empty()) check_new_values(false);
     if (trains && error_.empty()) check_squares();
     if (plan_.mode == PlanMode::average && error_.empty()) check_means();
     return error_;
   }
 
  private:
-  // Follows what steps bring where, of all or of those that are not deferred.
-  void follow(bool without_deferred) {
+  enum class Follow { all, deferred, others };
+
+  // Follows what steps bring where.
+  void follow(Follow which) {
     for (int i = 0; i < static_cast<int>(plan_.steps.size()) && error_.empty(); ++i) {
       const Step& step = plan_.steps[i];
-      if (without_deferred && step.deferred) continue;
+      if (which != Follow::all && step.deferred != (which == Follow::deferred)) continue;
       for (const int wait : step.waits) {
         if (wait >= i) fail(i, "waits for a step that comes after it");
       }
@@ -124,7 +133,7 @@ class Verifier {
         move(step, *transfer);
         continue;
       }
-      if (!without_deferred && !step.deferred) check_values_read(i);
+      if (which == Follow::all && !step.deferred) check_values_read(i);
       std::vector<Producer> sum_of;
       std::int64_t shift = 0;
       const auto* compute = std::get_if<Compute>(&step.body);
@@ -170,7 +179,7 @@ class Verifier {
 
   // What the step before has left is what this plan leaves, its producers numbered from kBefore on.
   void follow_the_step_before() {
-    follow(true);
+    follow(Follow::others);
     const auto renumbered = [](const Producer& producer) { return Producer{producer.step + kBefore, producer.write}; };
     for (std::size_t t = 0; t < plan_.tensors.size(); ++t) {
       const auto parts = contents_[t].read(0, plan_.tensors[t].elements);
@@ -498,10 +507,12 @@ class Verifier {
     }
   }
 
-  void check_new_values() {
+  // Of all parameters, or of those that are updated in the next step.
+  void check_new_values(bool updated_later) {
     for (std::size_t o = 0; o < plan_.owned.size(); ++o) {
       const OwnedRange& owned = plan_.owned[o];
       const std::string& name = network_.parameters[owned.parameter].name;
+      if (updated_later && !updated_later_.contains(plan_.parameters[owned.parameter].tensor[owned.device])) continue;
       if (!updates_.contains(static_cast<std::ptrdiff_t>(o))) {
         error_ = fmt::format("{}: a range of {} is not updated", plan_.devices[owned.device].name, name);
         return;

@@ -97,6 +97,7 @@ LocalRunner::~LocalRunner() {
 
 int LocalRunner::run(int index, StepValues values) {
   if (plan(index).deferral != Deferral::continues) {
+    HADAL_CHECK(plan(index).deferral == Deferral::none);
     settle();
     run_plan(index, values);
     return index;
@@ -132,13 +133,17 @@ void LocalRunner::run_plan(int index, const StepValues& given) {
   }
   const auto counters = [this](std::size_t d) { return devices_[d]->stream(StreamKind::compute).counters(); };
   for (std::size_t d = 0; d < devices_.size(); ++d) seen_[d] = counters(d);
+  const auto start = Clock::now();
   run_streams(index, values);
   if (plan(index).mode != PlanMode::train) return;
+  const double round_seconds = std::chrono::duration<double>(Clock::now() - start).count();
   for (std::size_t d = 0; d < devices_.size(); ++d) {
     const StreamCounters now = counters(d);
-    trained_[d].busy_seconds += now.busy_seconds - seen_[d].busy_seconds;
-    trained_[d].load_seconds += now.load_seconds - seen_[d].load_seconds;
-    trained_[d].wait_seconds += now.wait_seconds - seen_[d].wait_seconds;
+    const double busy = now.busy_seconds - seen_[d].busy_seconds, load = now.load_seconds - seen_[d].load_seconds;
+    trained_[d].busy_seconds += busy;
+    trained_[d].load_seconds += load;
+    // The end of a round, where copies go on alone, is waited for too.
+    if (devices_.size() > 1) trained_[d].wait_seconds += std::max(0.0, round_seconds - busy - load);
   }
 }
 
@@ -298,14 +303,14 @@ std::vector<float> LocalRunner::read_parameter(int parameter) const {
   const Plan& plan = bound_[0]->plan();
   const int tensor = plan.parameters[parameter].tensor[0];
   std::vector<float> values(static_cast<std::size_t>(plan.tensors[tensor].elements));
-  if (plan.tensors[tensor].type == DType::f32) {
-    read(0, tensor, values.data(), values.size() * sizeof(float));
-    return values;
-  }
+  const bool copies = plan.tensors[tensor].type != DType::f32;
+  if (!copies) read(0, tensor, values.data(), values.size() * sizeof(float));
   for (const OwnedRange& owned : plan.owned) {
     if (owned.parameter != parameter) continue;
-    if (owned.master < 0) return read_numbers(0, tensor);
-    read(0, owned.master, values.data() + owned.first, static_cast<std::size_t>(owned.count) * sizeof(float));
+    if (copies && owned.master < 0) return read_numbers(0, tensor);
+    const Range range = copies ? Range{owned.master, 0, owned.count}
+                               : Range{plan.parameters[parameter].tensor[owned.device], owned.first, owned.count};
+    devices_[owned.device]->download(values.data() + owned.first, bound_[0]->address(range), bound_[0]->bytes(range));
   }
   return values;
 }

@@ -34,7 +34,7 @@ struct DeviceUse {
   // Of the compute stream, in rounds of training plans:
   double compute_seconds = 0;  // in kernels
   double load_seconds = 0;     // in loads from the host
-  double wait_seconds = 0;     // for other devices and copies
+  double wait_seconds = 0;     // of several devices: the rest of the rounds, for each other and for copies
 };
 
 // One thread calls it. Owns the devices; nothing allocates in run() unless `trace` is on.
@@ -62,7 +62,7 @@ class LocalRunner {
   // A parameter's canonical values: to every copy; from the owners of fp32 values, or where all
   // hold the same from the first.
   void write_parameter(int parameter, const std::vector<float>& values);
-  std::vector<float> read_parameter(int parameter) const;
+  std::vector<float> read_parameter(int parameter) const;  // after a round that failed too: what owners have
 
   // A state of a whole parameter, gathered from its owners: one of UpdateRule::states(). With states on each device
   // (PlanOptions::device_states) that of device `state`.

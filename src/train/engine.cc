@@ -131,16 +131,20 @@ PlanOptions plan_options(const JobSpec& job, const std::vector<PlanDevice>& devi
   return options;
 }
 
-PlanOptions::Deferred deferred_of(const JobSpec& job, const Network& network, const PlanOptions& options,
-                                  const Machine& machine, const std::vector<std::size_t>& scratch) {
-  const ExchangeSpec& exchange = job.exchange;
-  if (!exchange.deferred_layers) return choose_deferred(network, options, machine, {}, scratch);
-  if (*exchange.deferred_layers > 0 && options.devices.size() > 1 && options.topology == ExchangeTopology::shared) {
-    throw ConfigError(exchange.deferred_where,
+DeferredChoice deferred_of(const JobSpec& job, const Network& network, const PlanOptions& options,
+                           const Machine& machine, const std::vector<std::size_t>& scratch) {
+  constexpr std::int64_t kInARow = 4;  // steps that nobody looks between, at least: else there is little to gain
+  std::optional<std::int64_t> updates = job.exchange.deferred_layers;
+  if (updates > 0 && options.devices.size() > 1 && options.topology == ExchangeTopology::shared) {
+    throw ConfigError(job.exchange.deferred_where,
                       "exchange.deferred_layers: these devices share one memory and send nothing that could be left to "
                       "the next step: use 0 or auto");
   }
-  return choose_deferred(network, options, machine, static_cast<int>(*exchange.deferred_layers), scratch);
+  const std::int64_t saves = job.checkpoint.every_steps;
+  const std::int64_t averages = options.device_states ? job.solver.rule.steps_between_averages() : 0;
+  if (!updates && ((saves > 0 && saves < kInARow) || (averages > 0 && averages < kInARow))) updates = 0;
+  return choose_deferred(network, options, machine, updates ? std::optional(static_cast<int>(*updates)) : std::nullopt,
+                         scratch);
 }
 
 }  // namespace
@@ -180,8 +184,9 @@ Engine::Engine(const JobSpec& job, const Network& network, const std::vector<Pla
     prediction_.considered = choose_exchange(network, of_plan, prediction_.machine, freedom, scratch);
   }
   if (of_plan.updates) {
-    prediction_.undeferred_seconds = step_seconds(build_plan(network, of_plan), prediction_.machine);
-    of_plan.deferred = deferred_of(job, network, of_plan, prediction_.machine, scratch);
+    const DeferredChoice choice = deferred_of(job, network, of_plan, prediction_.machine, scratch);
+    prediction_.undeferred_seconds = choice.undeferred_seconds;
+    of_plan.deferred = choice.deferred;
   }
   std::vector<Plan> plans;
   std::int64_t most_rows = 0;

@@ -84,6 +84,7 @@ void expect_same_training(const JobSpec& job, const json& which) {
     if (job.solver.clip_norm) {
       EXPECT_NEAR(result.gradient_norm, step["norm"].get<double>(), kTolerance);
     }
+    engine.settle();
     for (std::size_t p = 0; p < network.parameters.size(); ++p) {
       const std::string& name = network.parameters[p].name;
       SCOPED_TRACE(name);

@@ -80,6 +80,11 @@ struct Trainer::Meter {
     warm_samples += rows;
     warm_seconds += duration;
   }
+  void prolong(double duration) {
+    step_seconds += duration;
+    report_seconds += duration;
+    if (warm_samples > 0) warm_seconds += duration;
+  }
   double samples_per_second() const {
     return warm_seconds > 0 ? static_cast<double>(warm_samples) / warm_seconds
                             : static_cast<double>(samples) / std::max(step_seconds, 1e-9);
@@ -139,7 +144,7 @@ BatchResult Trainer::step(const StagedBatch& batch) {
     result =
         engine_->run({PlanMode::train, batch.rows()}, batch.data(), static_cast<std::uint64_t>(position_.step), rate);
   } catch (const Diverged& error) {
-    // Where the loss is bad, no parameter was updated yet: the layers can be computed again to find the first.
+    // Where the loss is bad, its step has updated no parameter: the layers can be computed again to find the first.
     std::string layer;
     try {
       if (error.in_loss()) layer = first_bad_layer(job_, engine_->runner(), batch.rows(), batch.data());
@@ -162,12 +167,14 @@ BatchResult Trainer::step(const StagedBatch& batch) {
   return result;
 }
 
-void Trainer::settle() const {
+void Trainer::settle() {
+  const auto start = Clock::now();
   try {
     engine_->settle();
   } catch (const Diverged& error) {
     throw diverged(error.step(), error.what());
   }
+  settled_seconds_ += seconds(Clock::now() - start);
 }
 
 BatchResult Trainer::run_steps(std::int64_t count) {
@@ -258,7 +265,7 @@ void Trainer::begin(const TrainOptions& options, RunFolder& folder) {
 }
 
 // An update may overflow in the step before its loss shows it: that is never kept.
-Values Trainer::finite_parameters() const {
+Values Trainer::finite_parameters() {
   settle();
   Values parameters;
   for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
@@ -335,6 +342,7 @@ void Trainer::report(const BatchResult& result, Meter& meter, MetricsLog& metric
   meter.report_seconds = 0;
   meter.report_samples = 0;
   if (epoch_ended && test_) {
+    settle();  // not while reading: what diverges there is not bad data
     const Evaluation evaluation = *reading(options, [this] { return test(); });
     if (!std::isfinite(evaluation.loss())) {
       finite_parameters();
@@ -393,12 +401,15 @@ ordered_json Trainer::run(const TrainOptions& options) {
   if (position_.step < last && !has_stalled()) start_loader(job_.solver.epochs);
   try {
     while (position_.step < last && !has_stalled()) {
-      if (options.stop && options.stop->load()) throw Stopped("");
+      if (options.stop && options.stop->load()) {
+        settle();
+        throw Stopped("");
+      }
       const auto batch = reading(options, [this] { return loader_->next(); });
       HADAL_CHECK(batch.has_value());
       const auto start = Clock::now();
       const BatchResult result = step(*batch);
-      meter.count(result.rows, seconds(Clock::now() - start));
+      meter.count(result.rows, seconds(Clock::now() - start) + std::exchange(settled_seconds_, 0));
       report(result, meter, metrics, options);
       if (job_.data.on_bad_sample == BadSample::skip) tell_skipped(options, false);
       if (job_.checkpoint.every_steps > 0 && position_.step % job_.checkpoint.every_steps == 0) {
@@ -406,7 +417,10 @@ ordered_json Trainer::run(const TrainOptions& options) {
         saved = position_.step;
       }
     }
+    settle();
+    meter.prolong(std::exchange(settled_seconds_, 0));
   } catch (const Stopped&) {
+    meter.prolong(std::exchange(settled_seconds_, 0));
     save(options);
     tell_skipped(options, true);
     write_file(folder.summary(), summary(meter, std::nullopt, "").dump(2) + "\n");

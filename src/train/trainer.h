@@ -71,8 +71,8 @@ class Trainer {
   void tell_skipped(const TrainOptions& options, bool at_end);
   void end_trace(const TrainOptions& options) const;
   const std::string& train_fingerprint();  // made when it is first asked for: it reads files, or every label
-  void settle() const;                     // engine_'s, told as divergence is
-  Values finite_parameters() const;
+  void settle();                           // engine_'s, timed, told as divergence is
+  Values finite_parameters();
   double rate_of(std::int64_t step, std::int64_t epoch) const;                                  // `step` counts from 0
   std::vector<std::string> states() const { return engine_->states(job_.solver.rule.update); }  // of each parameter
   std::optional<Evaluation> test();
@@ -93,6 +93,7 @@ class Trainer {
   std::string train_fingerprint_;
   bool told_of_train_ = false, told_of_test_ = false;  // that samples are skipped
   double last_gradient_norm_ = 0;
+  double settled_seconds_ = 0;  // since they were last counted as training
   std::optional<Evaluation> tested_;
   std::int64_t tested_at_ = 0;
 };
