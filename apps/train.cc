@@ -97,7 +97,7 @@ struct TrainCommand {
 
   void run() const {
     const JobSpec spec = flags.load(job);
-    const StopSignals signals;
+    StopSignals signals;
     Reporter reporter(json);
     Trainer trainer(spec, !trace.empty());
     TrainOptions options;
@@ -109,6 +109,7 @@ struct TrainCommand {
     if (max_steps > 0) options.max_steps = max_steps;
     options.trace = trace;
     options.stop = &signals.stop();
+    options.tell = &signals.tell();
     options.progress = [&](const TrainProgress& progress) { reporter.progress(progress); };
     options.evaluated = [&](std::int64_t epoch, const Evaluation& evaluation) {
       reporter.evaluated(epoch, evaluation);
