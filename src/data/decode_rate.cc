@@ -1,6 +1,8 @@
 #include "data/decode_rate.h"
 
+#include <algorithm>
 #include <chrono>
+#include <ctime>
 
 #include "base/owned_thread.h"
 #include "data/image_decoder.h"
@@ -37,10 +39,11 @@ std::vector<EncodedGroup> good_groups(const ImageSource& source) {
 
 }  // namespace
 
-double decode_rate(const ImageSource& source, int threads, double seconds) {
+DecodeRate decode_rate(const ImageSource& source, int threads, double seconds) {
   const std::vector<EncodedGroup> groups = good_groups(source);
-  if (groups.empty()) return 0;
+  if (groups.empty()) return {};
   std::atomic<std::int64_t> images{0};
+  const std::clock_t processor_start = std::clock();
   const auto start = Clock::now();
   const auto passed = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
   {
@@ -61,7 +64,9 @@ double decode_rate(const ImageSource& source, int threads, double seconds) {
     }
     for (const auto& thread : all) thread->join();
   }
-  return static_cast<double>(images) / passed();
+  const double processor = static_cast<double>(std::clock() - processor_start) / CLOCKS_PER_SEC;
+  const auto count = static_cast<double>(images);
+  return {count / passed(), processor / std::max(1.0, count)};
 }
 
 }  // namespace hadal

@@ -51,13 +51,13 @@ ImageStream::ImageStream(const ImageSource& source, const StreamOptions& options
       croppers_(static_cast<std::size_t>(cores())),
       read_stage_(
           "read", source.encoded().reads_apart() ? std::min(kMostReaders, cores()) : 1,
-          [this](int, StageTimes& times) { return read(times); }, [this] { close(); }),
+          [this](int, StageTimes& times) { return read(times); }, [this] { give_up(); }),
       decode_stage_(
           "decode", cores(), [this](int worker, StageTimes& times) { return decode(worker, times); },
-          [this] { close(); }),
+          [this] { give_up(); }),
       augment_stage_(
           "augment", cores(), [this](int worker, StageTimes& times) { return augment(worker, times); },
-          [this] { close(); }) {
+          [this] { give_up(); }) {
   HADAL_CHECK(options.first_sample % source.crops() == 0);
   read_stage_.set_threads(1);
   decode_stage_.set_threads(cores() - 1);
@@ -67,11 +67,6 @@ ImageStream::ImageStream(const ImageSource& source, const StreamOptions& options
 ImageStream::~ImageStream() { close(); }
 
 void ImageStream::close() {
-  {
-    const std::lock_guard lock(done_mutex_);
-    closed_ = true;
-  }
-  done_.notify_all();
   reader_->close();
   encoded_.close();
   decoded_.close();
@@ -80,6 +75,22 @@ void ImageStream::close() {
 
 bool ImageStream::next(std::span<float> samples, std::span<std::int32_t> labels) {
   const auto begin = Clock::now();
+  bool handed_out = false;
+  try {
+    handed_out = hand_out(samples, labels);
+  } catch (...) {
+    wait_for_tasks();  // which write into `samples`
+    throw;
+  }
+  wait_for_tasks();
+  for (const Stage* stage : {&read_stage_, &decode_stage_, &augment_stage_}) stage->rethrow();
+  if (!handed_out) return false;
+  adapt(seconds_since(begin));
+  return true;
+}
+
+// False where the stream is closed, or there is no group any more.
+bool ImageStream::hand_out(std::span<float> samples, std::span<std::int32_t> labels) {
   for (std::size_t row = 0; row < labels.size();) {
     if (group_ == nullptr && !take_group()) return false;
     const std::size_t all = group_->count * crops_, rows = std::min(all - next_row_, labels.size() - row);
@@ -93,22 +104,35 @@ bool ImageStream::next(std::span<float> samples, std::span<std::int32_t> labels)
       ++pending_;
     }
     const Task task{group_, next_row_, rows, samples.data() + row * sample_elements_};
-    if (tasks_.push(task) != QueueResult::done) break;
+    if (tasks_.push(task) != QueueResult::done) {
+      end_task(task);
+      return false;
+    }
     row += rows;
     next_row_ += rows;
     if (next_row_ == all) let_go(std::exchange(group_, nullptr));
   }
-  {
-    std::unique_lock lock(done_mutex_);
-    done_.wait(lock, [&] { return closed_ || pending_ == 0; });
-    if (pending_ > 0 || closed_) {
-      lock.unlock();
-      augment_stage_.rethrow();
-      return false;
-    }
-  }
-  adapt(seconds_since(begin));
   return true;
+}
+
+void ImageStream::wait_for_tasks() {
+  std::unique_lock lock(done_mutex_);
+  done_.wait(lock, [&] { return pending_ == 0; });
+}
+
+void ImageStream::end_task(const Task& task) {
+  let_go(task.group);
+  {
+    const std::lock_guard lock(done_mutex_);
+    --pending_;
+  }
+  done_.notify_one();
+}
+
+// Where a stage failed: what it does no more is done, so that next() goes on and finds the error.
+void ImageStream::give_up() {
+  close();
+  for (Task task; tasks_.pop(task) == QueueResult::done;) end_task(task);
 }
 
 // False where there is none any more.
@@ -121,7 +145,6 @@ bool ImageStream::take_group() {
   std::uint64_t ticket = 0;
   if (decoded_.pop(group_, ticket) != QueueResult::done) {
     group_ = nullptr;
-    for (const Stage* stage : {&read_stage_, &decode_stage_, &augment_stage_}) stage->rethrow();
     return false;
   }
   next_row_ = group_->skip * crops_;
@@ -233,6 +256,11 @@ bool ImageStream::augment(int worker, StageTimes& times) {
   Task task;
   if (tasks_.pop(task) != QueueResult::done) return false;
   const auto there = Clock::now();
+  const struct AtEnd {
+    ImageStream& stream;
+    const Task& task;
+    ~AtEnd() { stream.end_task(task); }
+  } at_end{*this, task};
   const RasterSize input = source_.input();
   Cropper& cropper = croppers_[static_cast<std::size_t>(worker)];
   cropper.pixels.resize(sample_elements_);
@@ -244,15 +272,9 @@ bool ImageStream::augment(int worker, StageTimes& times) {
     source_.values().write(cropper.pixels, sample.image.channels, crop,
                            {task.to + i * sample_elements_, sample_elements_});
   }
-  let_go(task.group);
   times.samples = static_cast<std::int64_t>(task.rows);
   times.starved_seconds = std::chrono::duration<double>(there - begin).count();
   times.busy_seconds = seconds_since(there);
-  {
-    const std::lock_guard lock(done_mutex_);
-    --pending_;
-  }
-  done_.notify_one();
   return true;
 }
 

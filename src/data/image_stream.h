@@ -72,6 +72,10 @@ class ImageStream : public SampleStream {
   void decode_sample(ImageDecoder& decoder, const EncodedGroup& from, const EncodedSample& encoded, DecodedSample& to,
                      const RandomSequence& draws) const;
   static void replace_bad(DecodedGroup& group);
+  bool hand_out(std::span<float> samples, std::span<std::int32_t> labels);
+  void wait_for_tasks();
+  void end_task(const Task& task);
+  void give_up();
   bool take_group();
   void let_go(DecodedGroup* group);
   void adapt(double inside_seconds);
@@ -94,7 +98,6 @@ class ImageStream : public SampleStream {
   std::mutex done_mutex_;  // of what follows
   std::condition_variable done_;
   int pending_ = 0;  // tasks of the batch that is being filled
-  bool closed_ = false;
 
   DecodedGroup* group_ = nullptr;  // of the next row: next()'s alone
   std::size_t next_row_ = 0;

@@ -62,8 +62,8 @@ struct CsvData {
   Position where;
 };
 
-using DataSource = std::variant<IdxData, SyntheticData, NpyData, SafetensorsData, LibsvmData, CsvData, ImageFolderData,
-                                TarData>;
+using DataSource =
+    std::variant<IdxData, SyntheticData, NpyData, SafetensorsData, LibsvmData, CsvData, ImageFolderData, TarData>;
 
 // Whether it is read from disk while it is used; else it is kept in memory.
 bool is_streamed(const DataSource& source);

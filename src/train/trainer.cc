@@ -441,7 +441,7 @@ ordered_json Trainer::run(const TrainOptions& options) {
   if (saved != position_.step && (job_.checkpoint.every_steps > 0 || position_.step < total_steps())) save(options);
 
   if (const auto slow = straggler()) options.notice(describe(*slow, engine_->runner().plan(0)));
-  if (meter.steps > 0) options.notice(describe(verdict(meter)));
+  if (meter.steps > 0) options.judged(verdict(meter));
   const Values parameters = finite_parameters();
   const std::optional<Evaluation> tested = test();
   tell_skipped(options, true);

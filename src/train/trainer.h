@@ -33,6 +33,7 @@ struct TrainOptions {
   std::function<void(const TrainProgress&)> progress = [](const TrainProgress&) {};  // each step
   std::function<void(std::int64_t epoch, const Evaluation&)> evaluated = [](std::int64_t, const Evaluation&) {};
   std::function<void(const std::string&)> notice = [](const std::string&) {};  // one line each
+  std::function<void(const Verdict&)> judged = [](const Verdict&) {};          // at the end: what limited the run
   const std::atomic<bool>* stop = nullptr;  // set from anywhere: finish the step, write a checkpoint, throw Stopped
   std::atomic<bool>* tell = nullptr;        // set from anywhere: a notice, after the step, of what limits the run
 };
