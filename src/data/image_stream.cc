@@ -48,7 +48,6 @@ ImageStream::ImageStream(const ImageSource& source, const StreamOptions& options
       decoded_(kDecodedGroups),
       tasks_(kTasks),
       decoders_(static_cast<std::size_t>(cores())),
-      croppers_(static_cast<std::size_t>(cores())),
       read_stage_(
           "read", source.encoded().reads_apart() ? std::min(kMostReaders, cores()) : 1,
           [this](int, StageTimes& times) { return read(times); }, [this] { give_up(); }),
@@ -56,8 +55,7 @@ ImageStream::ImageStream(const ImageSource& source, const StreamOptions& options
           "decode", cores(), [this](int worker, StageTimes& times) { return decode(worker, times); },
           [this] { give_up(); }),
       augment_stage_(
-          "augment", cores(), [this](int worker, StageTimes& times) { return augment(worker, times); },
-          [this] { give_up(); }) {
+          "augment", cores(), [this](int, StageTimes& times) { return augment(times); }, [this] { give_up(); }) {
   HADAL_CHECK(options.first_sample % source.crops() == 0);
   read_stage_.set_threads(1);
   decode_stage_.set_threads(cores() - 1);
@@ -219,7 +217,7 @@ bool ImageStream::decode(int worker, StageTimes& times) {
   return taken;
 }
 
-void ImageStream::decode_sample(ImageDecoder& decoder, const EncodedGroup& from, const EncodedSample& encoded,
+void ImageStream::decode_sample(Decoder& decoder, const EncodedGroup& from, const EncodedSample& encoded,
                                 DecodedSample& to, const RandomSequence& draws) const {
   to.number = encoded.number;
   to.label = encoded.label;
@@ -227,14 +225,19 @@ void ImageStream::decode_sample(ImageDecoder& decoder, const EncodedGroup& from,
   if (!to.error.empty()) return;
   try {
     const ImageSpec& spec = source_.spec();
-    const RasterSize input = source_.input(), size = decoder.open(from.bytes(encoded), encoded.name);
+    const RasterSize input = source_.input(), size = decoder.library.open(from.bytes(encoded), encoded.name);
     to.crops.clear();
     for (std::size_t k = 0; k < crops_; ++k) {
       to.crops.push_back(crops_ == 1 ? choose_crop(spec, size, input, {draws, to.number}, encoded.name)
                                      : test_crop(spec, size, input, static_cast<std::int64_t>(k), encoded.name));
     }
-    decoder.decode(enough_eighths(to.crops[0], input), source_.channels(), to.image);
-    for (Crop& crop : to.crops) crop = scaled(crop, size, to.image.size());
+    decoder.library.decode(enough_eighths(to.crops[0], input), source_.channels(), decoder.image);
+    to.channels = decoder.image.channels;
+    to.pixels.resize(crops_ * sample_elements_);
+    for (std::size_t k = 0; k < crops_; ++k) {
+      decoder.resampler.run(decoder.image, scaled(to.crops[k], size, decoder.image.size()), input,
+                            std::span(to.pixels).subspan(k * sample_elements_, sample_elements_));
+    }
   } catch (const DataError& error) {
     to.error = error.what();
   }
@@ -251,7 +254,7 @@ void ImageStream::replace_bad(DecodedGroup& group) {
   }
 }
 
-bool ImageStream::augment(int worker, StageTimes& times) {
+bool ImageStream::augment(StageTimes& times) {
   const auto begin = Clock::now();
   Task task;
   if (tasks_.pop(task) != QueueResult::done) return false;
@@ -261,16 +264,12 @@ bool ImageStream::augment(int worker, StageTimes& times) {
     const Task& task;
     ~AtEnd() { stream.end_task(task); }
   } at_end{*this, task};
-  const RasterSize input = source_.input();
-  Cropper& cropper = croppers_[static_cast<std::size_t>(worker)];
-  cropper.pixels.resize(sample_elements_);
   for (std::size_t i = 0; i < task.rows; ++i) {
     const std::size_t row = task.first + i;
     const DecodedSample& sample = task.group->samples[task.group->samples[row / crops_].shown];
-    const Crop& crop = sample.crops[row % crops_];
-    cropper.resampler.run(sample.image, crop, input, cropper.pixels);
-    source_.values().write(cropper.pixels, sample.image.channels, crop,
-                           {task.to + i * sample_elements_, sample_elements_});
+    const std::size_t k = row % crops_;
+    source_.values().write(std::span(sample.pixels).subspan(k * sample_elements_, sample_elements_), sample.channels,
+                           sample.crops[k], {task.to + i * sample_elements_, sample_elements_});
   }
   times.samples = static_cast<std::int64_t>(task.rows);
   times.starved_seconds = std::chrono::duration<double>(there - begin).count();

@@ -1,7 +1,8 @@
 #pragma once
 // One reading of image files. Three stages, with threads and bounded queues of their own: groups of files are read,
-// decoded, and cropped into the batch that next() fills, while later groups are already read and decoded. How many
-// threads a stage has follows from what waits for what; what they make does not depend on it.
+// decoded and scaled to their crops, and mirrored, coloured and centred into the batch that next() fills, while later
+// groups are already read and decoded. How many threads a stage has follows from what waits for what; what they make
+// does not depend on it.
 
 #include <atomic>
 #include <chrono>
@@ -35,10 +36,11 @@ class ImageStream : public SampleStream {
   struct DecodedSample {
     std::uint32_t number = 0;
     std::int32_t label = 0;
-    Image image;
-    std::vector<Crop> crops;  // one for each that is made of it, in the image's pixels
-    std::string error;        // why there is no image, or empty
-    std::size_t shown = 0;    // the sample of the group that stands here: this one, or another for a bad one
+    int channels = 1;                  // of the pixels
+    std::vector<std::uint8_t> pixels;  // one crop after the other, as large as the input, [height, width, channels]
+    std::vector<Crop> crops;
+    std::string error;      // why there is no image, or empty
+    std::size_t shown = 0;  // the sample of the group that stands here: this one, or another for a bad one
   };
   struct DecodedGroup {
     std::size_t skip = 0, count = 0;
@@ -67,9 +69,14 @@ class ImageStream : public SampleStream {
 
   bool read(StageTimes& times);
   bool decode(int worker, StageTimes& times);
-  bool augment(int worker, StageTimes& times);
+  bool augment(StageTimes& times);
 
-  void decode_sample(ImageDecoder& decoder, const EncodedGroup& from, const EncodedSample& encoded, DecodedSample& to,
+  struct Decoder {
+    ImageDecoder library;
+    Image image;  // the same for each file, so that it stays in a cache
+    Resampler resampler;
+  };
+  void decode_sample(Decoder& decoder, const EncodedGroup& from, const EncodedSample& encoded, DecodedSample& to,
                      const RandomSequence& draws) const;
   static void replace_bad(DecodedGroup& group);
   bool hand_out(std::span<float> samples, std::span<std::int32_t> labels);
@@ -111,13 +118,7 @@ class ImageStream : public SampleStream {
     double mean() const { return asked > 0 ? static_cast<double>(sum) / static_cast<double>(asked) : 0; }
   } encoded_ready_, decoded_ready_;
 
-  // Of each worker.
-  std::vector<ImageDecoder> decoders_;
-  struct Cropper {
-    Resampler resampler;
-    std::vector<std::uint8_t> pixels;
-  };
-  std::vector<Cropper> croppers_;
+  std::vector<Decoder> decoders_;  // one for each worker
 
   Stage read_stage_, decode_stage_, augment_stage_;  // their threads begin when all else is there
 };

@@ -13,12 +13,24 @@ constexpr std::int32_t kOne = 1 << kWeightBits, kHalf = kOne / 2;
 
 bool is_whole(double value) { return value == std::floor(value); }
 
-// Whole pixels, none outside the image, at the size that is wanted.
-bool is_copy(const Image& image, const Crop& crop, const RasterSize& size) {
+// Whole pixels at their own size.
+bool is_copy(const Crop& crop, const RasterSize& size) {
   return crop.width == static_cast<double>(size.width) && crop.height == static_cast<double>(size.height) &&
-         is_whole(crop.x) && is_whole(crop.y) && crop.x >= 0 && crop.y >= 0 &&
-         crop.x + crop.width <= static_cast<double>(image.width) &&
-         crop.y + crop.height <= static_cast<double>(image.height);
+         is_whole(crop.x) && is_whole(crop.y);
+}
+
+// Pixels from (x, y) on; those outside the image are black.
+void copy(const Image& image, std::int64_t x, std::int64_t y, const RasterSize& size, std::uint8_t* to) {
+  const auto row_bytes = static_cast<std::size_t>(size.width * image.channels);
+  const std::int64_t left = std::clamp<std::int64_t>(-x, 0, size.width);
+  const std::int64_t right = std::clamp(image.width - x, left, size.width);
+  for (std::int64_t row = 0; row < size.height; ++row, to += row_bytes) {
+    const bool inside = y + row >= 0 && y + row < image.height && left < right;
+    if (!inside || right - left < size.width) std::memset(to, 0, row_bytes);
+    if (!inside) continue;
+    std::memcpy(to + left * image.channels, image.pixels.data() + ((y + row) * image.width + x + left) * image.channels,
+                static_cast<std::size_t>((right - left) * image.channels));
+  }
 }
 
 }  // namespace
@@ -74,12 +86,8 @@ void Resampler::shrink_rows(const Image& image, std::int64_t first_row, std::int
 
 void Resampler::run(const Image& image, const Crop& crop, const RasterSize& size, std::span<std::uint8_t> pixels) {
   const auto row_bytes = static_cast<std::size_t>(size.width * image.channels);
-  if (is_copy(image, crop, size)) {
-    const std::int64_t x = static_cast<std::int64_t>(crop.x), y = static_cast<std::int64_t>(crop.y);
-    for (std::int64_t row = 0; row < size.height; ++row) {
-      std::memcpy(pixels.data() + static_cast<std::size_t>(row) * row_bytes,
-                  image.pixels.data() + ((y + row) * image.width + x) * image.channels, row_bytes);
-    }
+  if (is_copy(crop, size)) {
+    copy(image, static_cast<std::int64_t>(crop.x), static_cast<std::int64_t>(crop.y), size, pixels.data());
     return;
   }
   across_.make(crop.x, crop.width, size.width, image.width);

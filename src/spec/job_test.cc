@@ -664,6 +664,18 @@ TEST(ToYaml, writes_the_defaults_of_images_out) {
                          "pca: 0}}\n"));
 }
 
+TEST(Examples, are_read) {
+  int count = 0;
+  for (const char* folder : {"/examples", "/examples/images"}) {
+    for (const auto& file : std::filesystem::directory_iterator(std::string(HADAL_SOURCE_DIR) + folder)) {
+      if (!file.is_regular_file()) continue;
+      EXPECT_NO_THROW(load_job(file.path().string())) << file.path();
+      ++count;
+    }
+  }
+  EXPECT_GE(count, 7);
+}
+
 TEST(Identity, ignores_where_a_job_runs_and_nothing_else) {
   const std::string base = identity(tiny());
   EXPECT_EQ(identity(tiny_set({"parallel.devices=[fake:0, fake:1]"})), base);

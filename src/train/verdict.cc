@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "train/straggler.h"
@@ -38,9 +39,7 @@ void say_input(const Measured& measured, const JobSpec& job, Verdict& verdict) {
     verdict.change = "store the images smaller: they are decoded anew in each epoch";
     if (all_cores) verdict.change += fmt::format("; all {} cores decode already", measured.cores);
   } else {
-    verdict.change = image->area || image->resize != Resize::none
-                         ? "store the images at the size that they are trained at, with resize: none"
-                         : "more cores, or fewer for the devices";
+    verdict.change = "more cores, or fewer for the devices";
   }
 }
 
@@ -130,10 +129,11 @@ std::string describe(const Verdict& verdict) {
 }
 
 nlohmann::ordered_json to_json(const Verdict& verdict) {
+  const auto short_number = [](double share) { return std::round(1e4 * share) / 1e4; };
   nlohmann::ordered_json json{{"bound_by", verdict.bound_by},
-                              {"compute_share", verdict.compute_share},
-                              {"exchange_share", verdict.exchange_share},
-                              {"input_share", verdict.input_share}};
+                              {"compute_share", short_number(verdict.compute_share)},
+                              {"exchange_share", short_number(verdict.exchange_share)},
+                              {"input_share", short_number(verdict.input_share)}};
   if (!verdict.stage.empty()) json["stage"] = verdict.stage;
   if (!verdict.change.empty()) json["change"] = verdict.change;
   return json;
