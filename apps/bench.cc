@@ -186,6 +186,8 @@ void add_bench(CLI::App& app) {
   of_ops->flags.add_to(*ops);
   ops->footer("Example: hadal bench ops --only alexnet --devices cpu:0 --threads 1");
   ops->callback([of_ops] { of_ops->run(); });
+
+  add_bench_input(*verb);
 }
 
 }  // namespace hadal

@@ -58,7 +58,7 @@ struct EvalCommand {
         source_of(trained, data),
         data_options(trained.job, trained.model.network.input, classes, data == "train" ? Split::train : Split::test));
     const std::int64_t batch = std::max<std::int64_t>(trained.job.data.batch, 1);
-    auto keys = evaluation_keys(batch, source->size());
+    auto keys = evaluation_keys(batch, *source);
     const auto engine = engine_for(trained, keys);
     const Evaluation result = evaluate(*engine, *source, batch);
     tell_skipped(source->skipped());
@@ -80,7 +80,8 @@ struct EvalCommand {
     for (const std::string& what : skipped.shards) fmt::print(stderr, "a file is left out: {}\n", what);
     if (skipped.samples == 0) return;
     fmt::print(stderr, "samples skipped: {}, and others stand for them; the first: {}\n", skipped.samples,
-               skipped.first);
+               skipped.named.at(0));
+    for (std::size_t i = 1; i < skipped.named.size(); ++i) fmt::print(stderr, "  also skipped: {}\n", skipped.named[i]);
   }
 
   // Half of the pictures are wrong ones, where there are enough.

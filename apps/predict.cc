@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "data/idx_file.h"
 #include "data/image_file.h"
+#include "data/image_source.h"
 #include "train/trained_model.h"
 
 namespace hadal {
@@ -90,7 +91,7 @@ struct PredictCommand {
       } else if (is_idx(name)) {
         append_rows(name, 0, -1, trained.model.network.input, inputs);
       } else {
-        inputs.push_back({name, read_image(name, trained.model.network.input)});
+        inputs.push_back({name, read(trained, name)});
       }
     }
     const auto count = static_cast<std::int64_t>(inputs.size());
@@ -100,6 +101,15 @@ struct PredictCommand {
       predict(*engine, std::span(inputs).subspan(static_cast<std::size_t>(i),
                                                  static_cast<std::size_t>(std::min(kRowsAtOnce, count - i))));
     }
+  }
+
+  // As the run read its images, if it did; else an image must have the size of the network's input.
+  static std::vector<float> read(const TrainedModel& trained, const std::string& name) {
+    const DataSpec& data = trained.job.data;
+    const ImageSpec* spec = trained.from_run && data.test ? image_spec(*data.test) : nullptr;
+    if (spec == nullptr && trained.from_run) spec = image_spec(data.train);
+    const Shape& input = trained.model.network.input;
+    return spec == nullptr ? read_image(name, input) : read_image_as(*spec, name, input);
   }
 
   void predict(Engine& engine, std::span<const Input> inputs) const {
@@ -134,11 +144,10 @@ struct PredictCommand {
 }  // namespace
 
 void add_predict(CLI::App& app) {
-  CLI::App* verb =
-      app.add_subcommand("predict", "What a trained model says of PNG or PGM files, or rows of an IDX file");
+  CLI::App* verb = app.add_subcommand("predict", "What a trained model says of image files, or rows of an IDX file");
   auto command = std::make_shared<PredictCommand>();
   verb->add_option("run", command->run_or_model, "A run's folder or a model.safetensors")->required();
-  verb->add_option("input", command->names, "FILE.png, FILE.pgm, IDXFILE, IDXFILE:ROW or IDXFILE:FIRST-LAST")
+  verb->add_option("input", command->names, "FILE.jpg, FILE.png, FILE.pgm, IDXFILE, IDXFILE:ROW or IDXFILE:FIRST-LAST")
       ->required();
   verb->add_option("--top", command->top, "Labels to show")->check(CLI::Range(1, 1000))->capture_default_str();
   verb->add_flag("--json", command->json, "A JSON line for each input");

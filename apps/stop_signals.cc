@@ -11,6 +11,7 @@ StopSignals::StopSignals() {
   sigemptyset(&signals_);
   sigaddset(&signals_, SIGINT);
   sigaddset(&signals_, SIGTERM);
+  sigaddset(&signals_, SIGUSR1);
   pthread_sigmask(SIG_BLOCK, &signals_, &before_);
   thread_ = std::thread([this] { take_signals(); });
 }
@@ -24,6 +25,10 @@ StopSignals::~StopSignals() {
 
 void StopSignals::take_signals() {
   for (int signal = 0; sigwait(&signals_, &signal) == 0 && !quit_;) {
+    if (signal == SIGUSR1) {
+      tell_ = true;
+      continue;
+    }
     if (!stop_.exchange(true)) {
       // Who reads a pipe gets the one line at the end.
       if (isatty(STDERR_FILENO) == 0) continue;

@@ -97,7 +97,7 @@ struct TrainCommand {
 
   void run() const {
     const JobSpec spec = flags.load(job);
-    const StopSignals signals;
+    StopSignals signals;
     Reporter reporter(json);
     Trainer trainer(spec, !trace.empty());
     TrainOptions options;
@@ -109,16 +109,19 @@ struct TrainCommand {
     if (max_steps > 0) options.max_steps = max_steps;
     options.trace = trace;
     options.stop = &signals.stop();
+    options.tell = &signals.tell();
     options.progress = [&](const TrainProgress& progress) { reporter.progress(progress); };
     options.evaluated = [&](std::int64_t epoch, const Evaluation& evaluation) {
       reporter.evaluated(epoch, evaluation);
     };
     options.notice = [&](const std::string& text) { reporter.notice(text); };
+    std::string verdict;
+    options.judged = [&](const Verdict& found) { verdict = describe(found); };
     if (!json) show_plan(trainer, spec, options.out);
     try {
       const ordered_json summary = trainer.run(options);
       reporter.end_line();
-      json ? Reporter::print_json(summary) : show_summary(summary, options.out);
+      json ? Reporter::print_json(summary) : show_summary(summary, options.out, verdict);
     } catch (...) {
       reporter.end_line();
       throw;
@@ -136,7 +139,7 @@ struct TrainCommand {
     std::fflush(stdout);
   }
 
-  static void show_summary(const ordered_json& summary, const std::string& folder) {
+  static void show_summary(const ordered_json& summary, const std::string& folder, const std::string& verdict) {
     fmt::print("done: {} steps in {:.1f} s", format_count(summary["steps"].get<double>()),
                summary["train_seconds"].get<double>());
     if (summary.contains("samples_per_second")) {
@@ -146,6 +149,7 @@ struct TrainCommand {
       fmt::print("; test loss {:.4f}, accuracy {:.2f} %", summary["test"]["loss"].get<double>(),
                  100 * summary["test"]["accuracy"].get<double>());
     }
+    if (!verdict.empty()) fmt::print("\n{}", verdict);
     fmt::print("\nmodel: {}/model.safetensors, SHA-256 {}\n", folder, summary["model_sha256"].get<std::string>());
   }
 };

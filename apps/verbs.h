@@ -11,6 +11,7 @@ void add_eval(CLI::App& app);
 void add_predict(CLI::App& app);
 void add_plan(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_bench_input(CLI::App& bench);  // under it
 void add_doctor(CLI::App& app);
 
 }  // namespace hadal

@@ -35,6 +35,7 @@ enum class RandomUse : std::uint32_t {
   synthetic = 4,
   self_test = 5,
   shuffle_window = 6,
+  augment = 7,
 };
 
 // One sequence: `seed` is the job's, `index` says which of its use (the layer, the epoch, ...).

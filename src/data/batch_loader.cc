@@ -114,6 +114,7 @@ bool BatchLoader::stage(std::int64_t epoch, std::int64_t batch) {
   if (!stream_->next({samples, values}, {labels, static_cast<std::size_t>(staged.rows)})) return false;
   {
     const std::lock_guard lock(mutex_);
+    counters_.samples += staged.rows;
     counters_.wait_seconds += std::chrono::duration<double>(free_at - begin).count();
     counters_.busy_seconds += seconds_since(free_at);
   }
@@ -160,16 +161,22 @@ InputCounters BatchLoader::counters() const {
   const std::lock_guard lock(mutex_);
   InputCounters counters = counters_;
   if (asked_ > 0) counters.queue_mean = static_cast<double>(queue_sum_) / static_cast<double>(asked_);
-  if (const auto read = stream_->read_counters()) {
-    counters.busy_seconds = std::max(0.0, counters.busy_seconds - read->consumer_wait_seconds);
+  if (const auto stages = stream_->stages(); stages.size() == 1) {
+    counters.starved_seconds = std::min(counters.busy_seconds, stages[0].consumer_wait_seconds);
+    counters.busy_seconds -= counters.starved_seconds;
   }
   return counters;
 }
 
 std::vector<InputCounters> BatchLoader::stages() const {
-  std::vector<InputCounters> stages;
-  if (auto read = stream_->read_counters()) stages.push_back(*std::move(read));
-  stages.push_back(counters());
+  std::vector<InputCounters> stages = stream_->stages();
+  InputCounters own = counters();
+  if (stages.size() <= 1) {
+    stages.push_back(std::move(own));
+  } else {  // its threads make whole batches, and the loader's own waits for them
+    stages.back().wait_seconds = own.wait_seconds;
+    stages.back().queue_mean = own.queue_mean;
+  }
   return stages;
 }
 

@@ -1,6 +1,7 @@
 #include "data/image_file.h"
 
 #include "base/file.h"
+#include "data/jpeg_image.h"
 #include "data/png_image.h"
 #include "data/pnm_image.h"
 
@@ -15,28 +16,47 @@ void check_input(const Shape& input, const std::string& file) {
                     to_string(input));
 }
 
-Raster decode(std::span<const std::byte> bytes, const std::string& file, const RasterSize& wanted) {
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (text.starts_with("\x89PNG")) return decode_png(bytes, file, wanted);
-  if (text.starts_with("P5") || text.starts_with("P6")) return decode_pnm(bytes, file, wanted);
-  std::string what = "is not an image that can be read";
-  if (text.starts_with("\xff\xd8\xff")) what = "is a JPEG";
-  if (text.starts_with("P2") || text.starts_with("P3")) what = "is a PGM or PPM of text";
-  throw DataError(file, 0, what + "; PNG and binary PGM (P5) and PPM (P6) are read");
+Raster decode_jpeg(std::span<const std::byte> bytes, const std::string& file, const RasterSize& wanted) {
+  JpegDecoder decoder;
+  check_size(decoder.open(bytes, file), wanted, file);
+  Image image;
+  decoder.decode(8, 3, image);
+  Raster raster{.width = image.width, .height = image.height, .channels = image.channels, .samples = {}};
+  raster.samples.assign(image.pixels.begin(), image.pixels.end());
+  return raster;
 }
 
 }  // namespace
 
-void check_size(const Raster& raster, const RasterSize& wanted, const std::string& file) {
-  if (raster.width == wanted.width && raster.height == wanted.height) return;
-  throw DataError(file + ": the image is " + std::to_string(raster.width) + " x " + std::to_string(raster.height) +
+bool is_jpeg(std::span<const std::byte> bytes) {
+  return std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()).starts_with("\xff\xd8\xff");
+}
+
+Raster decode_raster(std::span<const std::byte> bytes, const std::string& file, const RasterSize& wanted) {
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (is_jpeg(bytes)) return decode_jpeg(bytes, file, wanted);
+  if (text.starts_with("\x89PNG")) return decode_png(bytes, file, wanted);
+  if (text.starts_with("P5") || text.starts_with("P6")) return decode_pnm(bytes, file, wanted);
+  std::string what = "is not an image that can be read";
+  if (text.starts_with("P2") || text.starts_with("P3")) what = "is a PGM or PPM of text";
+  throw DataError(file, 0, what + "; JPEG, PNG and binary PGM (P5) and PPM (P6) are read");
+}
+
+void check_size(const RasterSize& size, const RasterSize& wanted, const std::string& file) {
+  if (wanted.width == 0) {
+    if (size.width * size.height <= kMostPixels) return;
+    throw DataError(file + ": the image is " + std::to_string(size.width) + " x " + std::to_string(size.height) +
+                    " pixels; at most " + std::to_string(kMostPixels) + " are read");
+  }
+  if (size.width == wanted.width && size.height == wanted.height) return;
+  throw DataError(file + ": the image is " + std::to_string(size.width) + " x " + std::to_string(size.height) +
                   " pixels, but the network's input is " + std::to_string(wanted.width) + " x " +
                   std::to_string(wanted.height));
 }
 
 std::vector<float> decode_image(std::span<const std::byte> bytes, const std::string& file, const Shape& input) {
   check_input(input, file);
-  const Raster raster = decode(bytes, file, {.width = input[2], .height = input[1]});
+  const Raster raster = decode_raster(bytes, file, {.width = input[2], .height = input[1]});
   const std::size_t pixels = static_cast<std::size_t>(raster.width * raster.height);
   const std::size_t from = static_cast<std::size_t>(raster.channels), to = static_cast<std::size_t>(input[0]);
   const float largest = static_cast<float>(raster.largest);

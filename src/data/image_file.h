@@ -1,5 +1,5 @@
 #pragma once
-// Image files as the input of a network: PNG, PGM (P5) and PPM (P6).
+// Image files as the input of a network: JPEG, PNG, PGM (P5) and PPM (P6).
 
 #include <cstddef>
 #include <span>
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "data/raster.h"
 #include "tensor/tensor.h"
 
 namespace hadal {
@@ -23,5 +24,10 @@ std::vector<float> read_image(const std::string& path, const Shape& input);
 
 // The same from bytes; `file` names them in errors.
 std::vector<float> decode_image(std::span<const std::byte> bytes, const std::string& file, const Shape& input);
+
+bool is_jpeg(std::span<const std::byte> bytes);
+
+// The pixels alone, of an image of the wanted size. Throws DataError.
+Raster decode_raster(std::span<const std::byte> bytes, const std::string& file, const RasterSize& wanted);
 
 }  // namespace hadal

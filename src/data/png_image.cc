@@ -90,7 +90,7 @@ Raster decode_png(std::span<const std::byte> bytes, const std::string& file, con
   PngReader reader(bytes);
   Raster raster;
   if (!reader.read_header(raster)) fail(reader, file);
-  check_size(raster, wanted, file);
+  check_size({raster.width, raster.height}, wanted, file);
 
   const std::size_t row_samples = static_cast<std::size_t>(raster.width) * static_cast<std::size_t>(raster.channels);
   const std::size_t sample_bytes = raster.largest > 255 ? 2 : 1;

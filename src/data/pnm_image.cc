@@ -94,7 +94,7 @@ Raster decode_pnm(std::span<const std::byte> bytes, const std::string& file, con
   raster.height = reader.number("height", kLargestSide);
   raster.largest = reader.number("largest value", 65535);
   reader.end_header();
-  check_size(raster, wanted, file);
+  check_size({raster.width, raster.height}, wanted, file);
   reader.read_samples(raster);
   return raster;
 }

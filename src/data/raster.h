@@ -7,6 +7,12 @@
 
 namespace hadal {
 
+// Of a raster or an image, in pixels. Side 0: whatever it is.
+struct RasterSize {
+  std::int64_t width = 0, height = 0;
+};
+inline constexpr std::int64_t kMostPixels = std::int64_t{1} << 26;  // of an image whose size was not known before
+
 // Samples as the file has them, [height, width, channels], in [0, largest].
 struct Raster {
   std::int64_t width = 0, height = 0;
@@ -15,10 +21,17 @@ struct Raster {
   std::vector<std::uint16_t> samples;
 };
 
-// Throws DataError where the raster's size is not the wanted one. Decoders ask before they make room for samples.
-struct RasterSize {
+// The same with 8 bits.
+struct Image {
   std::int64_t width = 0, height = 0;
+  int channels = 1;                  // 1 or 3
+  std::vector<std::uint8_t> pixels;  // may have more room than the image needs
+
+  RasterSize size() const { return {width, height}; }
 };
-void check_size(const Raster& raster, const RasterSize& wanted, const std::string& file);
+
+// Throws DataError where a size is not the wanted one, or where any is wanted, has more than kMostPixels. Decoders ask
+// before they make room.
+void check_size(const RasterSize& size, const RasterSize& wanted, const std::string& file);
 
 }  // namespace hadal

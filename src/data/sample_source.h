@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,9 +17,12 @@ namespace hadal {
 // What summary.json says of a stage of the input.
 struct InputCounters {
   std::string name = "decode";
-  double busy_seconds = 0;           // making batches; of the stage "read": windows
+  int threads = 1;                   // of its own, at the moment
+  std::int64_t samples = 0;          // that have passed it
+  double busy_seconds = 0;           // of all its threads: making batches; of the stage "read": windows
   double wait_seconds = 0;           // waiting for a free buffer
-  double queue_mean = 0;             // batches that lay ready when one was asked for
+  double starved_seconds = 0;        // waiting for the stage before
+  double queue_mean = 0;             // batches (windows, groups) that lay ready when one was asked for
   double consumer_wait_seconds = 0;  // in next()
 };
 
@@ -44,14 +46,14 @@ class SampleStream {
   // Ends a next() that waits, and all later ones. Any thread may call it.
   virtual void close() {}
 
-  // Of a thread of its own that reads, where there is one. Any thread may call it.
-  virtual std::optional<InputCounters> read_counters() const { return std::nullopt; }
+  // Of its own threads, in the order in which a sample passes them. Any thread may call it.
+  virtual std::vector<InputCounters> stages() const { return {}; }
 };
 
 // What `on_bad_sample: skip` has left out.
 struct Skipped {
   std::int64_t samples = 0;         // replaced by others in what the streams gave
-  std::string first;                // what was wrong with one of them, by file and place
+  std::vector<std::string> named;   // what was wrong with the first ten of them, by file and place
   std::vector<std::string> shards;  // left out as a whole when the source was opened, and why
 };
 
@@ -69,7 +71,14 @@ class SampleSource {
   virtual std::string fingerprint() const = 0;
 
   virtual Skipped skipped() const { return {}; }
+
+  // Samples in a row, of size() and in each stream that is sequential, that are crops of one: their probabilities are
+  // averaged.
+  virtual std::int64_t crops() const { return 1; }
 };
+
+// Adds to the first ten.
+void name_bad(std::vector<std::string>& named, const std::string& what);
 
 enum class Split { train, test };
 

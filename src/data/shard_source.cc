@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "base/crc32c.h"
-#include "base/file.h"
 #include "data/array_shard.h"
+#include "data/file_checksum.h"
 #include "data/file_list.h"
 #include "data/shard_stream.h"
 #include "data/text_shard.h"
@@ -127,22 +127,6 @@ std::unique_ptr<SampleSource> open_files(const CsvData& data, const DataOptions&
   return opening.finish();
 }
 
-std::uint32_t checksum_of_ends(const std::string& path, std::uint32_t sum) {
-  constexpr std::uint64_t kEnd = 1 << 16;
-  try {
-    const InputFile file(path);
-    const std::uint64_t size = file.size();
-    sum = crc32c(std::as_bytes(std::span(&size, 1)), sum);
-    std::vector<std::byte> bytes(std::min(kEnd, size));
-    file.read(0, bytes);
-    sum = crc32c(bytes, sum);
-    file.read(file.size() - bytes.size(), bytes);
-    return crc32c(bytes, sum);
-  } catch (const ConfigError& error) {  // it was there a moment ago
-    throw DataError(error.what());
-  }
-}
-
 }  // namespace
 
 BlockSizes block_sizes(std::int64_t buffer, std::int64_t frame_elements) {
@@ -185,12 +169,12 @@ std::string ShardSource::fingerprint() const {
 
 Skipped ShardSource::skipped() const {
   const std::lock_guard lock(mutex_);
-  return {.samples = skipped_samples_, .first = first_bad_, .shards = left_out_};
+  return {.samples = skipped_samples_, .named = named_, .shards = left_out_};
 }
 
 void ShardSource::note_bad(const std::string& what) const {
   const std::lock_guard lock(mutex_);
-  if (first_bad_.empty()) first_bad_ = what;
+  name_bad(named_, what);
 }
 
 std::unique_ptr<SampleSource> open_shards(const DataSource& source, const DataOptions& options) {

@@ -65,7 +65,7 @@ class ShardSource : public SampleSource {
 
   mutable std::atomic<std::int64_t> skipped_samples_{0};
   mutable std::mutex mutex_;  // of what follows
-  mutable std::string first_bad_;
+  mutable std::vector<std::string> named_;
 };
 
 // `source` is streamed. Throws ConfigError where a file cannot be opened, DataError where one is damaged and

@@ -395,7 +395,7 @@ TEST_F(NpyCorpus, skip_puts_the_next_good_sample_in_place_of_a_bad_one) {
   const auto source = open_source(data, {2}, 1024, BadSample::skip);
   EXPECT_EQ(order(*source, 1, 0), expected);
   EXPECT_EQ(source->skipped().samples, static_cast<std::int64_t>(bad.size()));
-  EXPECT_THAT(source->skipped().first, HasSubstr(folder_.path("")));
+  EXPECT_THAT(source->skipped().named.at(0), HasSubstr(folder_.path("")));
   // A run that goes on meets the same, and counts what it meets.
   const auto again = open_source(data, {2}, 1024, BadSample::skip);
   EXPECT_EQ(order(*again, 1, 0, 100, 3), std::vector<std::int64_t>(expected.begin() + 300, expected.end()));
@@ -412,7 +412,7 @@ TEST_F(NpyCorpus, skip_leaves_a_block_out_that_cannot_be_read) {
   EXPECT_EQ(seen.size(), 856u);
   EXPECT_EQ(*seen.rbegin(), 855);
   EXPECT_EQ(source->skipped().samples, 256);
-  EXPECT_THAT(source->skipped().first, AllOf(HasSubstr("f1.npy"), HasSubstr("the file ends here")));
+  EXPECT_THAT(source->skipped().named.at(0), AllOf(HasSubstr("f1.npy"), HasSubstr("the file ends here")));
   EXPECT_EQ(order(*source, 1, 0), numbers);
 }
 
@@ -585,7 +585,7 @@ TEST(LibsvmSource, skip_replaces_lines_that_cannot_be_read) {
   for (int i = 0; i < 1000; ++i)
     EXPECT_EQ(all.values[static_cast<std::size_t>(i)], static_cast<float>(i % 100 == 42 ? i + 1 : i));
   EXPECT_EQ(source->skipped().samples, 10);
-  EXPECT_EQ(source->skipped().first, folder.path("a") + ":43:1: the label 'oops' is not a whole number");
+  EXPECT_EQ(source->skipped().named.at(0), folder.path("a") + ":43:1: the label 'oops' is not a whole number");
 }
 
 TEST(LibsvmSource, a_file_that_changed_is_an_error) {

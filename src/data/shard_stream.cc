@@ -89,11 +89,11 @@ class ShardStream : public SampleStream {
     ready_.close();
   }
 
-  std::optional<InputCounters> read_counters() const override {
+  std::vector<InputCounters> stages() const override {
     const std::lock_guard lock(mutex_);
     InputCounters counters = counters_;
     if (asked_ > 0) counters.queue_mean = static_cast<double>(queue_sum_) / static_cast<double>(asked_);
-    return counters;
+    return {counters};
   }
 
  private:
@@ -201,7 +201,7 @@ class ShardStream : public SampleStream {
       fill(*window, epoch, (number + i) % windows_of_epoch_.size());
       any_good = replace_bad(*window, windows_of_epoch_[number].samples, i > 0);
     }
-    if (!any_good) throw DataError(source_.skipped().first + "; no sample of the data can be read");
+    if (!any_good) throw DataError(source_.skipped().named.at(0) + "; no sample of the data can be read");
     window->first = first;
     {
       const std::lock_guard lock(mutex_);

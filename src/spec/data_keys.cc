@@ -1,5 +1,7 @@
 #include "spec/data_keys.h"
 
+#include "spec/image_keys.h"
+
 namespace hadal {
 
 namespace {
@@ -56,6 +58,18 @@ Key<S> splice_key() {
       "of its keys", "frames of the same utterance that a sample has beside its own");
 }
 
+// A source that may hold image files: its own keys, and those of every such source.
+template <class S>
+Keys<S> with_image_keys(Keys<S> keys) {
+  for (const Key<ImageSpec>& key : image_keys()) {
+    keys.push_back(
+        {key.name, key.type, key.fallback, key.meaning,
+         [read = key.read](const Value& value, const std::string& path, S& into) { read(value, path, into.image); },
+         [write = key.write](const S& from) { return write(from.image); }, key.below});
+  }
+  return keys;
+}
+
 template <class S>
 Key<S> files_key(std::string meaning) {
   return paths<S>("files", &S::files, kRequired, std::move(meaning));
@@ -69,6 +83,19 @@ Key<S> optional_text(std::string name, std::string S::*place, std::string type, 
     return (from.*place).empty() ? std::nullopt : std::optional<Json>(from.*place);
   };
   return key;
+}
+
+template <class S>
+Key<S> file_or_none(std::string name, std::optional<std::string> S::*place, std::string meaning) {
+  return {std::move(name),
+          "file, or none",
+          "none",
+          std::move(meaning),
+          [=](const Value& value, const std::string& path, S& into) {
+            const std::string file = read_text(value, path);
+            into.*place = file == "none" ? std::nullopt : std::optional(file);
+          },
+          [=](const S& from) { return Json((from.*place).value_or("none")); }};
 }
 
 const Keys<DataSource>& data_sources() {
@@ -122,6 +149,19 @@ const Keys<DataSource>& data_sources() {
                {{"comma", CsvDelimiter::comma}, {"semicolon", CsvDelimiter::semicolon}, {"tab", CsvDelimiter::tab}},
                "comma", "what stands between fields")},
           "comma-separated samples as text, streamed"),
+      data_source<ImageFolderData>(
+          "image_folder",
+          with_image_keys<ImageFolderData>(
+              {text<ImageFolderData>("path", &ImageFolderData::path, "folder", kRequired,
+                                     "folder with a folder of images for each class, or what the paths of `list` begin "
+                                     "in"),
+               file_or_none<ImageFolderData>("list", &ImageFolderData::list, "file of `path label` lines")}),
+          "image files, streamed"),
+      data_source<TarData>("tar",
+                           with_image_keys<TarData>({files_key<TarData>("shards as WebDataset has them: `NAME.jpg` and "
+                                                                        "`NAME.cls` of each sample, one after the "
+                                                                        "other")}),
+                           "images in tar files, streamed"),
   };
   return kSources;
 }
@@ -131,6 +171,7 @@ void read_data_source(const Value& value, const std::string& path, DataSource& i
   std::visit(
       [&](auto& source) {
         if constexpr (requires { source.where; }) source.where = where;
+        if constexpr (requires { source.image; }) check_image(source.image, path, where);
       },
       into);
 }

@@ -75,8 +75,16 @@ void check_bad_sample(const JobSpec& job) {
   if (job.data.on_bad_sample == BadSample::fail || is_streamed(job.data.train)) return;
   if (job.data.test && is_streamed(*job.data.test)) return;
   throw ConfigError(job.data.bad_sample_where,
-                    "data.on_bad_sample skip is for sources that are streamed: npy, safetensors, libsvm and csv; use "
-                    "fail");
+                    "data.on_bad_sample skip is for sources that are streamed: npy, safetensors, libsvm, csv, "
+                    "image_folder and tar; use fail");
+}
+
+void check_crops(const JobSpec& job) {
+  const ImageSpec* image = image_spec(job.data.train);
+  if (image == nullptr || image->crops == 1) return;
+  throw ConfigError(image->where, "crops: " + std::to_string(image->crops) +
+                                      " is for data.test, where probabilities are averaged over them; in training a "
+                                      "sample is one crop: use crop: random");
 }
 
 // What is left to the next step must be known to be applied as it is.
@@ -94,6 +102,15 @@ void check_deferral(const JobSpec& job) {
 
 bool is_streamed(const DataSource& source) {
   return !std::holds_alternative<IdxData>(source) && !std::holds_alternative<SyntheticData>(source);
+}
+
+const ImageSpec* image_spec(const DataSource& source) {
+  return std::visit(
+      [](const auto& data) -> const ImageSpec* {
+        if constexpr (requires { data.image; }) return &data.image;
+        return nullptr;
+      },
+      source);
 }
 
 JobSpec parse_job(const std::string& text, const std::string& file, const std::vector<Override>& overrides) {
@@ -114,6 +131,7 @@ JobSpec parse_job(const std::string& text, const std::string& file, const std::v
   check_state_exchange(job);
   check_bad_sample(job);
   check_deferral(job);
+  check_crops(job);
   return job;
 }
 

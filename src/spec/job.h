@@ -8,6 +8,7 @@
 
 #include "nn/layer.h"
 #include "optim/rule.h"
+#include "spec/image_spec.h"
 
 namespace hadal {
 
@@ -61,10 +62,14 @@ struct CsvData {
   Position where;
 };
 
-using DataSource = std::variant<IdxData, SyntheticData, NpyData, SafetensorsData, LibsvmData, CsvData>;
+using DataSource =
+    std::variant<IdxData, SyntheticData, NpyData, SafetensorsData, LibsvmData, CsvData, ImageFolderData, TarData>;
 
-// Whether it is read from disk while it is used, in blocks; else it is kept in memory.
+// Whether it is read from disk while it is used; else it is kept in memory.
 bool is_streamed(const DataSource& source);
+
+// How it makes samples of image files, where it holds such.
+const ImageSpec* image_spec(const DataSource& source);
 
 enum class SampleOrder { shuffled, sequential };
 enum class BadSample { fail, skip };

@@ -191,7 +191,33 @@ const BadLine kBadLines[] = {
      "11:29: exchange.deferred_layers must be a whole number from 0 to 1024, not 'all'"},
     {kEnd, "  accumulate: 0", "11:15: solver.accumulate must be a whole number from 1 to 1024, not '0'"},
     {8, "  batch: 4\n  on_bad_sample: skip",
-     "9:18: data.on_bad_sample skip is for sources that are streamed: npy, safetensors, libsvm and csv; use fail"},
+     "9:18: data.on_bad_sample skip is for sources that are streamed: npy, safetensors, libsvm, csv, image_folder and "
+     "tar; use fail"},
+    {7, "  train: {image_folder: {path: a, resize: big}}",
+     "7:43: data.train.image_folder.resize must be fit, stretch or none, not 'big'"},
+    {7, "  train: {image_folder: {path: a, resize: 0}}",
+     "7:43: data.train.image_folder.resize must be a whole number from 1 to 16384, not '0'"},
+    {7, "  train: {image_folder: {list: a}}", "7:25: data.train.image_folder needs 'path'"},
+    {7, "  train: {tar: {files: a, crop: middle}}", "7:33: data.train.tar.crop must be center or random, not 'middle'"},
+    {7, "  train: {tar: {files: a, crops: 3}}", "7:34: data.train.tar.crops must be 1, 2, 5 or 10, not 3"},
+    {7, "  train: {tar: {files: a, crops: 10}}",
+     "7:11: crops: 10 is for data.test, where probabilities are averaged over them; in training a sample is one crop: "
+     "use crop: random"},
+    {7, "  train: {tar: {files: a, area: [0.1, 1]}}", "7:11: data.train: area needs crop: random"},
+    {7, "  train: {tar: {files: a, crop: random, area: 0.5}}",
+     "7:47: data.train.tar.area must be a list of two numbers, the least and the most"},
+    {7, "  train: {tar: {files: a, crop: random, area: [1, 0.5]}}",
+     "7:47: data.train.tar.area: the least is above the most"},
+    {7, "  train: {tar: {files: a, crop: random, area: [0, 1]}}",
+     "7:48: the least of data.train.tar.area must be a number above 0, at most 1, not '0'"},
+    {7, "  train: {tar: {files: a, aspect: [0.5, 2]}}", "7:11: data.train: aspect needs area, the size of its crops"},
+    {7, "  train: {tar: {files: a, crop: random, area: [0.5, 1], resize: 256}}",
+     "7:11: data.train: area cuts its crops from the image as it is: it goes without resize and pad"},
+    {7, "  train: {synthetic: {samples: 8, classes: 2}}\n  test: {tar: {files: a, crops: 5, mirror: true}}",
+     "8:10: data.test: crops takes the centre and the corners: it goes without crop: random and mirror"},
+    {7, "  train: {tar: {files: a, mean: [1, 2]}}", "7:33: data.train.tar.mean must have 1 or 3 numbers, not 2"},
+    {7, "  train: {tar: {files: a, std: 0}}",
+     "7:32: data.train.tar.std must be a number above 0, at most 1000000, not '0'"},
     {7, "  train: {npy: {features: [], labels: a}}", "7:27: data.train.npy.features must name a file"},
     {7, "  train: {npy: {features: a}}", "7:16: data.train.npy needs 'labels'"},
     {7, "  train: {csv: {files: a, delimiter: ';'}}",
@@ -562,6 +588,12 @@ std::vector<std::string> good_jobs() {
           "  test: {safetensors: {files: [x, y], features: f, labels: l, utterances: u}}\n"
           "  buffer: 100\n"
           "  on_bad_sample: skip"),
+      tiny_with(
+          7,
+          "  train: {image_folder: {path: a, list: b, crop: random, mirror: true, area: [0.08, 1], aspect: [0.75, "
+          "1.25], pca: 0.1, scale: 1, mean: [1, 2, 3.5], std: 0.5}}\n"
+          "  test: {tar: {files: 's-{0..9}.tar', resize: 256, pad: 4, crops: 10}}\n"
+          "  on_bad_sample: skip"),
       tiny_with(7,
                 "  train: {libsvm: {files: a, first_index: 0}}\n"
                 "  test: {csv: {files: b, label: '3', header: none, delimiter: tab}}"),
@@ -635,6 +667,26 @@ TEST(ToYaml, writes_every_default_out) {
       "memory:\n"
       "  limit: none\n"
       "  recompute: auto\n");
+}
+
+TEST(ToYaml, writes_the_defaults_of_images_out) {
+  EXPECT_THAT(
+      to_yaml(tiny(7, "  train: {image_folder: {path: a}}")),
+      testing::HasSubstr("  train: {image_folder: {path: a, list: none, resize: fit, pad: 0, crop: center, crops: 1, "
+                         "mirror: false, area: none, aspect: [1, 1], scale: 0.00392156862745098, mean: 0, std: 1, "
+                         "pca: 0}}\n"));
+}
+
+TEST(Examples, are_read) {
+  int count = 0;
+  for (const char* folder : {"/examples", "/examples/images"}) {
+    for (const auto& file : std::filesystem::directory_iterator(std::string(HADAL_SOURCE_DIR) + folder)) {
+      if (!file.is_regular_file()) continue;
+      EXPECT_NO_THROW(load_job(file.path().string())) << file.path();
+      ++count;
+    }
+  }
+  EXPECT_GE(count, 7);
 }
 
 TEST(Identity, ignores_where_a_job_runs_and_nothing_else) {

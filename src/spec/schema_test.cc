@@ -160,8 +160,8 @@ TEST(Defaults, are_those_of_the_list) {
                                     "job.yaml");
     written["solver"]["rule"].merge_patch(write_map(job_table(), other)["solver"]["rule"]);
   }
-  for (const char* source :
-       {"npy: {features: a, labels: b}", "safetensors: {files: a}", "libsvm: {files: a}", "csv: {files: a}"}) {
+  for (const char* source : {"npy: {features: a, labels: b}", "safetensors: {files: a}", "libsvm: {files: a}",
+                             "csv: {files: a}", "image_folder: {path: a}", "tar: {files: a}"}) {
     const JobSpec other = parse_job(std::string("name: defaults\n"
                                                 "network: {input: [3], layers: [fully_connected: {out: 2}]}\n"
                                                 "data: {batch: 1, train: {") +

@@ -1,23 +1,61 @@
 #include "train/evaluate.h"
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "data/batch_loader.h"
 
 namespace hadal {
 
-std::vector<PlanKey> evaluation_keys(std::int64_t batch, std::int64_t samples) {
-  return {{PlanMode::evaluate, std::min(batch, samples)}, {PlanMode::evaluate, samples % batch}};
+namespace {
+
+std::int64_t rows_of_batch(std::int64_t batch, const SampleSource& source) {
+  return std::max<std::int64_t>(1, batch / source.crops()) * source.crops();
+}
+
+// Counts samples by the means of their crops' probabilities, [rows, classes].
+void count_crops(std::span<const float> probabilities, std::span<const std::int32_t> labels, std::int64_t crops,
+                 Evaluation& total) {
+  const auto classes = static_cast<std::size_t>(total.classes), step = static_cast<std::size_t>(crops);
+  std::vector<double> mean(classes);
+  for (std::size_t row = 0; row < labels.size(); row += step) {
+    std::fill(mean.begin(), mean.end(), 0);
+    for (std::size_t i = 0; i < step * classes; ++i) {
+      mean[i % classes] += static_cast<double>(probabilities[row * classes + i]) / static_cast<double>(step);
+    }
+    const auto label = static_cast<std::size_t>(labels[row]);
+    std::int64_t rank = 0;
+    for (std::size_t c = 0; c < classes; ++c) rank += mean[c] > mean[label] || (mean[c] == mean[label] && c < label);
+    // What fp32 holds as 0 is not infinitely wrong.
+    total.loss_sum -= std::log(std::max(mean[label], double{std::numeric_limits<float>::min()}));
+    ++total.samples;
+    total.correct += rank == 0;
+    total.correct_top5 += rank < 5;
+  }
+}
+
+}  // namespace
+
+std::vector<PlanKey> evaluation_keys(std::int64_t batch, const SampleSource& source) {
+  const PlanMode mode = source.crops() > 1 ? PlanMode::predict : PlanMode::evaluate;
+  const std::int64_t rows = rows_of_batch(batch, source);
+  return {{mode, std::min(rows, source.size())}, {mode, source.size() % rows}};
 }
 
 Evaluation evaluate(Engine& engine, const SampleSource& source, std::int64_t batch) {
   BatchLoaderOptions options;
-  options.batch = batch;
+  options.batch = rows_of_batch(batch, source);
   options.order = SampleOrder::sequential;
   BatchLoader loader(source, options);
   Evaluation total;
   total.classes = elements(engine.network().layers.back().output);
   while (auto staged = loader.next()) {
+    if (source.crops() > 1) {
+      count_crops(engine.predict(staged->rows(), staged->data()), staged->labels(), source.crops(), total);
+      continue;
+    }
     const BatchResult result = engine.run({PlanMode::evaluate, staged->rows()}, staged->data(), 0, 0);
     total.loss_sum += result.loss_sum;
     total.samples += result.rows;

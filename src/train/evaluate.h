@@ -19,8 +19,10 @@ struct Evaluation {
 };
 
 // The keys that an engine needs for evaluate().
-std::vector<PlanKey> evaluation_keys(std::int64_t batch, std::int64_t samples);
+std::vector<PlanKey> evaluation_keys(std::int64_t batch, const SampleSource& source);
 
+// Of samples that are several crops of one (SampleSource::crops), that one is counted once, by the mean of their
+// probabilities; a batch holds all crops of a sample, if it must more than `batch`.
 Evaluation evaluate(Engine& engine, const SampleSource& source, std::int64_t batch);
 
 // {"loss", "accuracy", "top5_accuracy", "samples"}; the third only where there are more than five classes.

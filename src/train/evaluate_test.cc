@@ -58,9 +58,9 @@ Evaluation evaluation(const EvaluateCase& c, const std::string& kind, int device
   job.parallel.threads = 1;
   if (reproducible) job.reproducible = ReproducibleSpec{};
   const Network network = build_network(job.network);
-  Engine engine(job, network, evaluation_keys(c.batch, c.samples));
-  engine.initialise(4);
   const CountingDataset dataset(c.samples, network.input);
+  Engine engine(job, network, evaluation_keys(c.batch, dataset));
+  engine.initialise(4);
   const Evaluation result = evaluate(engine, dataset, c.batch);
   EXPECT_EQ(dataset.reads(), 1);
   return result;

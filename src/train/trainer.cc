@@ -12,6 +12,7 @@
 #include "base/thousands.h"
 #include "plan/json.h"
 #include "train/first_bad_layer.h"
+#include "train/host.h"
 #include "train/trace_file.h"
 
 namespace hadal {
@@ -63,32 +64,35 @@ std::vector<float> state_of(const Checkpoint& checkpoint, const std::vector<std:
 
 }  // namespace
 
-// Time of the training steps alone.
-struct Trainer::Meter {
-  std::int64_t steps = 0, samples = 0, warm_samples = 0;
-  double step_seconds = 0, warm_seconds = 0;
-  double report_seconds = 0;
-  std::int64_t report_samples = 0;
+// Some training steps in a row, with the waits for their batches; nothing else.
+struct Trainer::Part {
+  std::int64_t samples = 0;
+  double wait_seconds = 0, step_seconds = 0;
+  std::vector<DeviceUse> before;  // of the devices, when it began
 
-  void count(std::int64_t rows, double duration) {
+  double seconds() const { return wait_seconds + step_seconds; }
+  double samples_per_second() const { return static_cast<double>(samples) / std::max(seconds(), 1e-9); }
+};
+
+struct Trainer::Meter {
+  std::int64_t steps = 0;
+  Part all, warm, since_report;  // warm: without the first steps
+
+  void count(std::int64_t rows, double wait, double duration) {
     ++steps;
-    samples += rows;
-    step_seconds += duration;
-    report_samples += rows;
-    report_seconds += duration;
-    if (steps <= kWarmUpSteps) return;
-    warm_samples += rows;
-    warm_seconds += duration;
+    for (Part* part : {&all, &warm, &since_report}) {
+      if (part == &warm && steps <= kWarmUpSteps) continue;
+      part->samples += rows;
+      part->wait_seconds += wait;
+      part->step_seconds += duration;
+    }
   }
+  // By what the last of the steps left.
   void prolong(double duration) {
-    step_seconds += duration;
-    report_seconds += duration;
-    if (warm_samples > 0) warm_seconds += duration;
+    for (Part* part : {&all, &warm, &since_report}) part->step_seconds += part->samples > 0 ? duration : 0;
   }
-  double samples_per_second() const {
-    return warm_seconds > 0 ? static_cast<double>(warm_samples) / warm_seconds
-                            : static_cast<double>(samples) / std::max(step_seconds, 1e-9);
-  }
+  const Part& best() const { return warm.samples > 0 ? warm : all; }
+  double samples_per_second() const { return best().samples_per_second(); }
 };
 
 Trainer::Trainer(const JobSpec& job, bool trace) : job_(job), network_(build_network(job.network)) {
@@ -103,7 +107,7 @@ Trainer::Trainer(const JobSpec& job, bool trace) : job_(job), network_(build_net
   steps_per_epoch_ = (samples + batch - 1) / batch;
   std::vector<PlanKey> keys{{PlanMode::train, std::min(batch, samples)}, {PlanMode::train, samples % batch}};
   if (test_) {
-    for (const PlanKey& key : evaluation_keys(job.data.batch, test_->size())) keys.push_back(key);
+    for (const PlanKey& key : evaluation_keys(job.data.batch, *test_)) keys.push_back(key);
   }
   RunnerOptions options;
   options.trace = trace;
@@ -291,11 +295,12 @@ void Trainer::tell_skipped(const TrainOptions& options, bool at_end) {
     const Skipped skipped = source->skipped();
     if (skipped.samples == 0) return;
     if (!std::exchange(told, true)) {
-      options.notice(name + ": bad samples are skipped, and others stand for them; the first: " + skipped.first);
+      options.notice(name + ": bad samples are skipped, and others stand for them; the first: " + skipped.named.at(0));
     }
     if (at_end) {
       options.notice(fmt::format("{}: samples skipped in all: {}", name,
                                  with_thousands(static_cast<std::uint64_t>(skipped.samples))));
+      for (std::size_t i = 1; i < skipped.named.size(); ++i) options.notice("  also skipped: " + skipped.named[i]);
     }
   };
   tell(train_.get(), "data.train", told_of_train_);
@@ -335,12 +340,12 @@ void Trainer::report(const BatchResult& result, Meter& meter, MetricsLog& metric
                     {"epoch", epoch},
                     {"loss", position_.loss_sum / static_cast<double>(position_.loss_rows)},
                     {"rate", rate},
-                    {"samples_per_second", static_cast<double>(meter.report_samples) / meter.report_seconds}};
+                    {"samples_per_second", meter.since_report.samples_per_second()}};
+  line.update(to_json(judge(measured(meter.since_report))));
   if (job_.solver.clip_norm) line["gradient_norm"] = last_gradient_norm_;
   position_.loss_sum = 0;
   position_.loss_rows = 0;
-  meter.report_seconds = 0;
-  meter.report_samples = 0;
+  meter.since_report = {};
   if (epoch_ended && test_) {
     settle();  // not while reading: what diverges there is not bad data
     const Evaluation evaluation = *reading(options, [this] { return test(); });
@@ -355,6 +360,7 @@ void Trainer::report(const BatchResult& result, Meter& meter, MetricsLog& metric
     watch(evaluation.loss(), epoch, options);
   }
   metrics.write(line);
+  meter.since_report.before = engine_->runner().use();
 }
 
 void Trainer::watch(double test_loss, std::int64_t epoch, const TrainOptions& options) {
@@ -372,6 +378,25 @@ void Trainer::watch(double test_loss, std::int64_t epoch, const TrainOptions& op
 
 std::optional<Straggler> Trainer::straggler() const {
   return find_straggler(engine_->runner().plan(0), engine_->runner().use(), position_.step - first_step_);
+}
+
+Measured Trainer::measured(const Part& part) const {
+  Measured measured{.wait_seconds = part.wait_seconds, .step_seconds = part.step_seconds};
+  measured.devices = engine_->runner().use();
+  for (std::size_t d = 0; d < part.before.size(); ++d) {
+    measured.devices[d].compute_seconds -= part.before[d].compute_seconds;
+    measured.devices[d].load_seconds -= part.before[d].load_seconds;
+    measured.devices[d].wait_seconds -= part.before[d].wait_seconds;
+  }
+  if (loader_) measured.stages = loader_->stages();
+  return measured;
+}
+
+Verdict Trainer::verdict(const Meter& meter) const {
+  Measured measured = this->measured(meter.best());
+  measured.cores = describe_host().cores;
+  measured.device_cores = threads_of_each_device(job_) * static_cast<int>(job_.parallel.devices.size());
+  return judge(measured, job_, network_, engine_->runner().plan(0));
 }
 
 bool Trainer::has_stalled() const {
@@ -405,12 +430,18 @@ ordered_json Trainer::run(const TrainOptions& options) {
         settle();
         throw Stopped("");
       }
+      const auto asked = Clock::now();
       const auto batch = reading(options, [this] { return loader_->next(); });
       HADAL_CHECK(batch.has_value());
       const auto start = Clock::now();
       const BatchResult result = step(*batch);
-      meter.count(result.rows, seconds(Clock::now() - start) + std::exchange(settled_seconds_, 0));
+      const double settled = std::exchange(settled_seconds_, 0);
+      meter.count(result.rows, seconds(start - asked), seconds(Clock::now() - start) + settled);
+      if (meter.steps == kWarmUpSteps) meter.warm.before = engine_->runner().use();
       report(result, meter, metrics, options);
+      if (options.tell != nullptr && options.tell->exchange(false)) {
+        options.notice(fmt::format("step {}: {}", position_.step, describe(verdict(meter))));
+      }
       if (job_.data.on_bad_sample == BadSample::skip) tell_skipped(options, false);
       if (job_.checkpoint.every_steps > 0 && position_.step % job_.checkpoint.every_steps == 0) {
         save(options);
@@ -443,6 +474,7 @@ ordered_json Trainer::run(const TrainOptions& options) {
   if (saved != position_.step && (job_.checkpoint.every_steps > 0 || position_.step < total_steps())) save(options);
 
   if (const auto slow = straggler()) options.notice(describe(*slow, engine_->runner().plan(0)));
+  if (meter.steps > 0) options.judged(verdict(meter));
   const Values parameters = finite_parameters();
   const std::optional<Evaluation> tested = test();
   tell_skipped(options, true);
@@ -469,7 +501,7 @@ ordered_json Trainer::summary(const Meter& meter, const std::optional<Evaluation
   json["total_steps"] = total_steps();
   if (!sha256.empty() && has_stalled() && position_.step < total_steps()) json["stopped_early"] = true;
   json["samples"] = position_.epoch * train_->size() + position_.batch_in_epoch * job_.samples_per_step();
-  json["train_seconds"] = meter.step_seconds;
+  json["train_seconds"] = meter.all.seconds();
   if (meter.steps > 0) json["samples_per_second"] = meter.samples_per_second();
   if (tested) json["test"] = to_json(*tested);
   if (!sha256.empty()) json["model_sha256"] = sha256;
@@ -496,6 +528,7 @@ ordered_json Trainer::summary(const Meter& meter, const std::optional<Evaluation
                          {"slowdown", slow->slowdown},
                          {"step_seconds", slow->step_seconds}};
   }
+  if (meter.steps > 0) json["verdict"] = to_json(verdict(meter));
   ordered_json links = ordered_json::array();
   for (const LinkBytes& link : plan.links) {
     links.push_back(
@@ -510,7 +543,10 @@ ordered_json Trainer::summary(const Meter& meter, const std::optional<Evaluation
   json["input"] = {{"stages", ordered_json::array()}};
   for (const InputCounters& stage : loader_ ? loader_->stages() : std::vector{input}) {
     json["input"]["stages"].push_back({{"name", stage.name},
+                                       {"threads", stage.threads},
+                                       {"samples", stage.samples},
                                        {"busy_seconds", stage.busy_seconds},
+                                       {"starved_seconds", stage.starved_seconds},
                                        {"wait_seconds", stage.wait_seconds},
                                        {"queue_mean", stage.queue_mean}});
   }

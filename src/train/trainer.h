@@ -14,6 +14,7 @@
 #include "train/evaluate.h"
 #include "train/run_folder.h"
 #include "train/straggler.h"
+#include "train/verdict.h"
 
 namespace hadal {
 
@@ -32,7 +33,9 @@ struct TrainOptions {
   std::function<void(const TrainProgress&)> progress = [](const TrainProgress&) {};  // each step
   std::function<void(std::int64_t epoch, const Evaluation&)> evaluated = [](std::int64_t, const Evaluation&) {};
   std::function<void(const std::string&)> notice = [](const std::string&) {};  // one line each
+  std::function<void(const Verdict&)> judged = [](const Verdict&) {};          // at the end: what limited the run
   const std::atomic<bool>* stop = nullptr;  // set from anywhere: finish the step, write a checkpoint, throw Stopped
+  std::atomic<bool>* tell = nullptr;        // set from anywhere: a notice, after the step, of what limits the run
 };
 
 // Whether steps may be timed and counted without a folder: `bench` and tests use run_steps() alone.
@@ -78,6 +81,9 @@ class Trainer {
   std::optional<Evaluation> test();
   void watch(double test_loss, std::int64_t epoch, const TrainOptions& options);
   std::optional<Straggler> straggler() const;
+  struct Part;
+  Measured measured(const Part& part) const;
+  Verdict verdict(const Meter& meter) const;
   bool has_stalled() const;  // for so long that early stopping ends the run
   nlohmann::ordered_json summary(const Meter& meter, const std::optional<Evaluation>& test,
                                  const std::string& sha256) const;

@@ -1,0 +1,73 @@
+#pragma once
+// Image files before they are decoded, in the order in which epochs meet them.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/sample_source.h"
+
+namespace hadal {
+
+struct EncodedSample {
+  std::uint32_t number = 0;  // among all of the source: random numbers are drawn for it
+  std::int32_t label = 0;
+  std::string name;                  // the file, for errors
+  std::size_t offset = 0, size = 0;  // its bytes in the group's memory
+  std::string error;                 // why it cannot be read, or empty
+};
+
+// What stages work on at once: samples that follow each other in an epoch's order. How a stream is divided into groups
+// follows from the source and the epoch alone, wherever the stream begins.
+struct EncodedGroup {
+  std::int64_t epoch = 0;
+  std::size_t skip = 0;  // of its first samples, where a stream begins in its middle
+  std::vector<EncodedSample> samples;
+  std::vector<std::byte> memory;  // grows only
+
+  std::span<const std::byte> bytes(const EncodedSample& sample) const {
+    return std::span(memory).subspan(sample.offset, sample.size);
+  }
+
+  // Room for another file behind the `used` bytes of those before.
+  std::span<std::byte> append(EncodedSample& sample, std::size_t used, std::size_t size) {
+    sample.offset = used;
+    sample.size = size;
+    if (memory.size() < used + size) memory.resize(used + size + size / 4);
+    return std::span(memory).subspan(used, size);
+  }
+};
+inline constexpr std::size_t kGroupSamples = 16;  // at most
+
+// One reading of a source. Ends before it.
+class EncodedReader {
+ public:
+  virtual ~EncodedReader() = default;
+
+  // Makes `group` the next one. False at the end, or where close() has ended it. One thread at a time. Throws
+  // DataError.
+  [[nodiscard]] virtual bool claim(EncodedGroup& group) = 0;
+
+  // Reads what claim() left to be read. Any thread, at any time: many at once.
+  virtual void read(EncodedGroup&) const {}
+
+  // Ends a claim() that waits, and all later ones. Any thread.
+  virtual void close() {}
+};
+
+// Any thread may call any function.
+class EncodedSource {
+ public:
+  virtual ~EncodedSource() = default;
+
+  virtual std::int64_t size() const = 0;  // samples, >= 1
+  virtual std::unique_ptr<EncodedReader> reader(const StreamOptions& options) const = 0;
+  virtual bool reads_apart() const = 0;                          // read() does the work, and claim() none
+  virtual std::string fingerprint() const = 0;                   // as SampleSource has it
+  virtual const std::vector<std::string>& left_out() const = 0;  // when it was opened, and why
+};
+
+}  // namespace hadal

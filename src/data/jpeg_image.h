@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "data/raster.h"
+
+namespace hadal {
+
+// Decodes JPEGs by libjpeg-turbo, one after the other. One thread uses it.
+class JpegDecoder {
+ public:
+  JpegDecoder();
+  ~JpegDecoder();
+
+  // Reads the header. `bytes` and `file`, which names them in errors, live until decode() has returned. Throws
+  // DataError.
+  RasterSize open(std::span<const std::byte> bytes, const std::string& file);
+
+  // The image that was opened, at `eighths` (1, 2, 4 or 8) of its size, rounded up: [height, width, channels], with one
+  // channel where it is gray or `channels` is 1, else three. Throws DataError where it is damaged, also where the
+  // library could go on with what it has.
+  void decode(int eighths, int channels, Image& image);
+
+ private:
+  class Library;
+  std::unique_ptr<Library> library_;
+  std::span<const std::byte> bytes_;
+  const std::string* file_ = nullptr;
+};
+
+}  // namespace hadal
