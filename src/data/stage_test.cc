@@ -2,9 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
-#include <set>
 #include <stdexcept>
 
 #include "base/bounded_queue.h"
@@ -16,45 +16,35 @@ using namespace std::chrono_literals;
 
 TEST(Stage, as_many_threads_work_as_are_wanted) {
   BoundedQueue<int> work(100);
-  std::mutex mutex;
-  std::set<int> workers;
+  std::array<std::atomic<int>, 3> pieces{};  // of each worker
+  std::atomic<int> begun{0};
   Stage stage(
       "s", 3,
       [&](int worker, StageTimes& times) {
         int value = 0;
         if (work.pop(value) != QueueResult::done) return false;
-        const std::lock_guard lock(mutex);
-        workers.insert(worker);
+        if (pieces[static_cast<std::size_t>(worker)]++ == 0) ++begun;
+        while (begun < 3) std::this_thread::sleep_for(1ms);  // each does a piece before any does another
         times.samples = value;
         times.busy_seconds = 0.5;
         return true;
       },
       [] { FAIL(); });
+  const auto push = [&](int count, std::int64_t samples) {
+    for (int i = 0; i < count; ++i) ASSERT_EQ(work.push(2), QueueResult::done);
+    while (stage.counters().samples < samples) std::this_thread::sleep_for(1ms);
+  };
   stage.set_threads(7);
   EXPECT_EQ(stage.threads(), 3);
-  for (int i = 0; i < 60; ++i) {
-    ASSERT_EQ(work.push(2), QueueResult::done);
-    std::this_thread::sleep_for(200us);
-  }
-  while (stage.counters().samples < 120) std::this_thread::sleep_for(1ms);
-  EXPECT_EQ(workers.size(), 3u);
+  push(60, 120);
   EXPECT_DOUBLE_EQ(stage.counters().busy_seconds, 30);
 
   stage.set_threads(1);
-  // The others rest once each has done the piece that it waits for.
-  for (int i = 0; i < 2; ++i) ASSERT_EQ(work.push(2), QueueResult::done);
-  for (int i = 0; i < 40; ++i) {
-    ASSERT_EQ(work.push(2), QueueResult::done);
-    std::this_thread::sleep_for(200us);
+  const int before[] = {pieces[0], pieces[1], pieces[2]};
+  push(60, 240);
+  for (const std::size_t worker : {1, 2}) {
+    EXPECT_LE(pieces[worker], before[worker] + 1) << "more than what it waited for already";
   }
-  while (stage.counters().samples < 204) std::this_thread::sleep_for(1ms);
-  {
-    const std::lock_guard lock(mutex);
-    workers.clear();
-  }
-  for (int i = 0; i < 20; ++i) ASSERT_EQ(work.push(2), QueueResult::done);
-  while (stage.counters().samples < 244) std::this_thread::sleep_for(1ms);
-  EXPECT_LE(workers.size(), 2u);  // one may have waited for a piece all the time
   work.close();
 }
 

@@ -341,7 +341,7 @@ void Trainer::report(const BatchResult& result, Meter& meter, MetricsLog& metric
                     {"loss", position_.loss_sum / static_cast<double>(position_.loss_rows)},
                     {"rate", rate},
                     {"samples_per_second", meter.since_report.samples_per_second()}};
-  line.update(to_json(judge(measured(meter.since_report))));
+  line["verdict"] = to_json(judge(measured(meter.since_report)));
   if (job_.solver.clip_norm) line["gradient_norm"] = last_gradient_norm_;
   position_.loss_sum = 0;
   position_.loss_rows = 0;

@@ -107,7 +107,7 @@ TEST(Runs, are_input_bound_where_images_are_large) {
   std::ifstream metrics(folder.path("run/metrics.jsonl"));
   std::string line, last;
   while (std::getline(metrics, line)) last = line;
-  EXPECT_EQ(nlohmann::json::parse(last)["bound_by"], "input") << last;
+  EXPECT_EQ(nlohmann::json::parse(last)["verdict"]["bound_by"], "input") << last;
 }
 
 TEST(Runs, tell_their_verdict_when_they_are_asked) {
