@@ -36,7 +36,7 @@ Image image_of(int label, int number) {
   return image;
 }
 
-constexpr const char* kJob = R"(name: images
+constexpr const char* kImageJob = R"(name: images
 seed: 3
 network:
   input: [3, 12, 12]
@@ -58,7 +58,7 @@ reproducible: true
 class ImageWorkplace : public Workplace {
  public:
   ImageWorkplace() {
-    write("job.yaml", kJob);
+    write("job.yaml", kImageJob);
     for (int i = 0; i < 120; ++i) {
       fs::create_directories(path(fmt::format("train/c{}", i % 3)));
       write(file(i), testing::jpeg_bytes(image_of(i % 3, i)));
@@ -77,7 +77,7 @@ class ImageWorkplace : public Workplace {
   void damage(int i) const { write(file(i), read(file(i)).substr(0, 300)); }
 };
 
-std::vector<std::string> train(const std::string& out, const std::vector<std::string>& more = {}) {
+std::vector<std::string> train_images(const std::string& out, const std::vector<std::string>& more = {}) {
   std::vector<std::string> arguments{"train", "job.yaml", "--json", "--threads", "1", "--out", out};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
@@ -85,7 +85,7 @@ std::vector<std::string> train(const std::string& out, const std::vector<std::st
 
 TEST(ImageData, trains_evaluates_and_predicts) {
   const ImageWorkplace place;
-  const CommandResult result = place.hadal(train("run"));
+  const CommandResult result = place.hadal(train_images("run"));
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const auto summary = place.summary("run");
   EXPECT_EQ(summary["samples"], 600);
@@ -108,18 +108,18 @@ TEST(ImageData, trains_evaluates_and_predicts) {
 
 TEST(ImageData, a_killed_run_ends_in_the_model_of_one_left_alone) {
   const ImageWorkplace place;
-  ASSERT_EQ(place.hadal(train("whole")).exit_code, 0);
-  ASSERT_EQ(place.hadal(train("parts", {"--max-steps", "11"})).exit_code, 0);
-  ASSERT_EQ(place.hadal(train("parts", {"--resume", "--max-steps", "24"})).exit_code, 0);
-  ASSERT_EQ(place.hadal(train("parts", {"--resume", "--devices", "fake:0,fake:1"})).exit_code, 0);
+  ASSERT_EQ(place.hadal(train_images("whole")).exit_code, 0);
+  ASSERT_EQ(place.hadal(train_images("parts", {"--max-steps", "11"})).exit_code, 0);
+  ASSERT_EQ(place.hadal(train_images("parts", {"--resume", "--max-steps", "24"})).exit_code, 0);
+  ASSERT_EQ(place.hadal(train_images("parts", {"--resume", "--devices", "fake:0,fake:1"})).exit_code, 0);
   EXPECT_EQ(place.sha256("parts"), place.sha256("whole"));
 }
 
 TEST(ImageData, other_images_are_other_data) {
   const ImageWorkplace place;
-  ASSERT_EQ(place.hadal(train("run", {"--max-steps", "9"})).exit_code, 0);
+  ASSERT_EQ(place.hadal(train_images("run", {"--max-steps", "9"})).exit_code, 0);
   fs::rename(place.path(ImageWorkplace::file(5)), place.path("train/c2/zzz.jpg"));
-  const CommandResult result = place.hadal(train("run", {"--resume"}));
+  const CommandResult result = place.hadal(train_images("run", {"--resume"}));
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_THAT(result.err, HasSubstr("was trained on other data"));
 }
@@ -127,10 +127,10 @@ TEST(ImageData, other_images_are_other_data) {
 TEST(ImageData, a_damaged_image_ends_the_run_or_is_skipped) {
   const ImageWorkplace place;
   for (const int i : {7, 50, 51}) place.damage(i);
-  const CommandResult failed = place.hadal(train("failed"));
+  const CommandResult failed = place.hadal(train_images("failed"));
   EXPECT_EQ(failed.exit_code, 3);
   EXPECT_THAT(failed.err, AllOf(HasSubstr("train/c"), HasSubstr("the JPEG is damaged")));
-  const CommandResult skipped = place.hadal(train("skipped", {"--set", "data.on_bad_sample=skip"}));
+  const CommandResult skipped = place.hadal(train_images("skipped", {"--set", "data.on_bad_sample=skip"}));
   ASSERT_EQ(skipped.exit_code, 0) << skipped.err;
   EXPECT_EQ(place.summary("skipped")["input"]["skipped_samples"], 15);
   for (const int i : {7, 50, 51}) EXPECT_THAT(skipped.err, HasSubstr(ImageWorkplace::file(i)));
@@ -140,8 +140,9 @@ TEST(ImageData, a_damaged_image_ends_the_run_or_is_skipped) {
 TEST(ImageData, ten_crops_of_each_image_are_one_sample) {
   const ImageWorkplace place;
   const std::string ten = "data.test={tar: {files: 'test-{0..1}.tar', resize: 16, crops: 10, mean: 0.4, std: 0.3}}";
-  const CommandResult result = place.hadal(train("run", {"--set", ten, "--set", "data.train.image_folder.resize=16",
-                                                         "--set", "data.train.image_folder.crop=random"}));
+  const CommandResult result =
+      place.hadal(train_images("run", {"--set", ten, "--set", "data.train.image_folder.resize=16", "--set",
+                                       "data.train.image_folder.crop=random"}));
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(place.summary("run")["test"]["samples"], 50);
   EXPECT_EQ(place.hadal({"eval", "run", "--json"}).json(), place.summary("run")["test"]);
@@ -176,7 +177,8 @@ TEST(ImageData, input_is_measured_by_stages) {
 
 TEST(ImageData, a_run_says_what_limits_it_when_it_gets_sigusr1) {
   const ImageWorkplace place;
-  Command command(place.path(), train("run", {"--set", "solver.epochs=100000", "--set", "checkpoint.every_steps=0"}));
+  Command command(place.path(),
+                  train_images("run", {"--set", "solver.epochs=100000", "--set", "checkpoint.every_steps=0"}));
   while (command.running() && !place.has("run/metrics.jsonl"))
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   command.kill(SIGUSR1);
@@ -190,7 +192,7 @@ TEST(ImageData, a_run_says_what_limits_it_when_it_gets_sigusr1) {
 TEST(ImageData, what_does_not_fit_is_told_where_it_stands) {
   const ImageWorkplace place;
   const auto error_of = [&](const std::string& set) {
-    const CommandResult result = place.hadal(train("run", {"--set", set}));
+    const CommandResult result = place.hadal(train_images("run", {"--set", set}));
     EXPECT_NE(result.exit_code, 0);
     return result.err;
   };
@@ -199,8 +201,9 @@ TEST(ImageData, what_does_not_fit_is_told_where_it_stands) {
   EXPECT_THAT(error_of("network.input=[432]"), HasSubstr("images are read for an input of [1, height, width]"));
   EXPECT_THAT(error_of("network.layers.2.fully_connected.out=2"),
               HasSubstr("has 3 folders of images, but the network has 2"));
-  const CommandResult small = place.hadal(train("run", {"--set", "network.input=[3, 40, 40]", "--set",
-                                                        "data.train={image_folder: {path: train, resize: none}}"}));
+  const CommandResult small =
+      place.hadal(train_images("run", {"--set", "network.input=[3, 40, 40]", "--set",
+                                       "data.train={image_folder: {path: train, resize: none}}"}));
   EXPECT_EQ(small.exit_code, 3);
   EXPECT_THAT(small.err, HasSubstr("is smaller than the network's input, 40 x 40: resize: fit makes it larger"));
 }

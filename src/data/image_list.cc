@@ -12,7 +12,7 @@ namespace hadal {
 
 namespace {
 
-std::string_view trimmed(std::string_view text) {
+std::string_view without_blanks(std::string_view text) {
   constexpr std::string_view kSpace = " \t\r";
   const std::size_t begin = text.find_first_not_of(kSpace);
   return begin == std::string_view::npos ? "" : text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
@@ -25,7 +25,7 @@ std::vector<ListedImage> parse_image_list(std::string_view text, const std::stri
   std::vector<CsvField> fields;
   int number = 0;
   while (!text.empty()) {
-    const std::string_view line = trimmed(text.substr(0, text.find('\n')));
+    const std::string_view line = without_blanks(text.substr(0, text.find('\n')));
     text.remove_prefix(
         std::min(text.size(), text.find('\n') == std::string_view::npos ? text.size() : text.find('\n') + 1));
     ++number;
@@ -44,14 +44,14 @@ std::vector<ListedImage> parse_image_list(std::string_view text, const std::stri
     } else {
       path = line;
     }
-    const std::string_view digits = trimmed(label);
+    const std::string_view digits = without_blanks(label);
     std::int32_t value = -1;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
     const bool is_label = error == std::errc() && end == digits.data() + digits.size() && value >= 0;
     if (!is_label && number == 1) continue;
     if (!is_label)
       fail(fmt::format("the label '{}' is not a whole number from 0 on; a line is a path, then its label", digits));
-    path = trimmed(path);
+    path = without_blanks(path);
     if (path.empty() || path.find('\0') != std::string::npos) fail("there is no path before the label");
     images.push_back({std::move(path), value});
   }

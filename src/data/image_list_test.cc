@@ -19,7 +19,7 @@ std::vector<std::string> list(const std::string& text) {
   return images;
 }
 
-std::string error_of(const std::string& text) {
+std::string list_error_of(const std::string& text) {
   try {
     list(text);
     return "none";
@@ -36,14 +36,14 @@ TEST(ImageList, with_commas_tabs_or_spaces) {
 }
 
 TEST(ImageList, what_is_wrong_is_told_by_its_line) {
-  EXPECT_EQ(error_of("a.jpg 1\nb.jpg x\n"),
+  EXPECT_EQ(list_error_of("a.jpg 1\nb.jpg x\n"),
             "list.txt:2: the label 'x' is not a whole number from 0 on; a line is a path, then its label");
-  EXPECT_EQ(error_of("a.jpg 1\nb.jpg\n"),
+  EXPECT_EQ(list_error_of("a.jpg 1\nb.jpg\n"),
             "list.txt:2: the label '' is not a whole number from 0 on; a line is a path, then its label");
-  EXPECT_EQ(error_of("a.jpg 1\nb.jpg,-1\n"),
+  EXPECT_EQ(list_error_of("a.jpg 1\nb.jpg,-1\n"),
             "list.txt:2: the label '-1' is not a whole number from 0 on; a line is a path, then its label");
-  EXPECT_EQ(error_of("a.jpg 1\n,1\n"), "list.txt:2: there is no path before the label");
-  EXPECT_NE(error_of("a.jpg 1\n\"b,1\n"), "none");
+  EXPECT_EQ(list_error_of("a.jpg 1\n,1\n"), "list.txt:2: there is no path before the label");
+  EXPECT_NE(list_error_of("a.jpg 1\n\"b,1\n"), "none");
 }
 
 TEST(FileList, braces_stand_for_numbers_or_words) {

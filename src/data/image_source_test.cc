@@ -27,7 +27,7 @@ using testing::TemporaryFolder;
 using testing::test_image;
 
 constexpr std::int64_t kClasses = 4;
-const Shape kInput{3, 12, 10};
+const Shape kImageInput{3, 12, 10};
 
 // Images of four classes, of several sizes and kinds: image i has label i % 4.
 std::string image_bytes(int i) {
@@ -63,18 +63,18 @@ std::string write_shards(const TemporaryFolder& folder, int count, int each) {
 }
 
 DataOptions options(BadSample on_bad_sample = BadSample::fail, std::int64_t buffer = 64) {
-  return {.input = kInput, .classes = kClasses, .buffer = buffer, .on_bad_sample = on_bad_sample};
+  return {.input = kImageInput, .classes = kClasses, .buffer = buffer, .on_bad_sample = on_bad_sample};
 }
 
-struct Samples {
+struct ImageSamples {
   std::vector<std::vector<float>> values;
   std::vector<std::int32_t> labels;
 };
 
-Samples read(const SampleSource& source, StreamOptions stream, std::size_t batch = 7) {
+ImageSamples read_images(const SampleSource& source, StreamOptions stream, std::size_t batch = 7) {
   const auto reader = source.stream(stream);
   const auto size = static_cast<std::size_t>(elements(source.sample_shape()));
-  Samples all;
+  ImageSamples all;
   for (std::int64_t epoch = stream.first_epoch, at = stream.first_sample; epoch < stream.epochs; ++epoch, at = 0) {
     while (at < source.size()) {
       const std::size_t rows = std::min(batch, static_cast<std::size_t>(source.size() - at));
@@ -130,8 +130,8 @@ class Images : public ::testing::TestWithParam<const char*> {
 TEST_P(Images, are_each_met_once_an_epoch_in_another_order) {
   const auto source = open();
   ASSERT_EQ(source->size(), kCount);
-  const Samples two = read(*source, {.seed = 3, .epochs = 2});
-  const Samples sequential = read(*source, {.order = SampleOrder::sequential});
+  const ImageSamples two = read_images(*source, {.seed = 3, .epochs = 2});
+  const ImageSamples sequential = read_images(*source, {.order = SampleOrder::sequential});
   const std::multiset<std::vector<float>> all(sequential.values.begin(), sequential.values.end());
   const auto middle = two.values.begin() + kCount;
   EXPECT_EQ(std::multiset<std::vector<float>>(two.values.begin(), middle), all);
@@ -145,10 +145,11 @@ TEST_P(Images, are_each_met_once_an_epoch_in_another_order) {
 
 TEST_P(Images, are_the_same_from_any_place_on_and_in_batches_of_any_size) {
   const auto source = open(kJitter);
-  const Samples whole = read(*source, {.seed = 3, .epochs = 2});
+  const ImageSamples whole = read_images(*source, {.seed = 3, .epochs = 2});
   for (const std::int64_t first : {1, 16, 63, 64, 77, 149}) {
     for (const std::int64_t epoch : {0, 1}) {
-      const Samples rest = read(*source, {.seed = 3, .epochs = 2, .first_epoch = epoch, .first_sample = first}, 19);
+      const ImageSamples rest =
+          read_images(*source, {.seed = 3, .epochs = 2, .first_epoch = epoch, .first_sample = first}, 19);
       const auto begin = static_cast<std::ptrdiff_t>(epoch * kCount + first);
       ASSERT_EQ(rest.values, std::vector(whole.values.begin() + begin, whole.values.end())) << epoch << " " << first;
       ASSERT_EQ(rest.labels, std::vector(whole.labels.begin() + begin, whole.labels.end()));
@@ -158,8 +159,8 @@ TEST_P(Images, are_the_same_from_any_place_on_and_in_batches_of_any_size) {
 
 TEST_P(Images, are_changed_otherwise_in_each_epoch_and_by_each_seed) {
   const auto source = open(kJitter);
-  const Samples a = read(*source, {.seed = 3, .order = SampleOrder::sequential, .epochs = 2});
-  const Samples b = read(*source, {.seed = 4, .order = SampleOrder::sequential});
+  const ImageSamples a = read_images(*source, {.seed = 3, .order = SampleOrder::sequential, .epochs = 2});
+  const ImageSamples b = read_images(*source, {.seed = 4, .order = SampleOrder::sequential});
   for (std::size_t i = 0; i < kCount; ++i) {
     EXPECT_NE(a.values[i], a.values[kCount + i]);
     EXPECT_NE(a.values[i], b.values[i]);
@@ -171,7 +172,7 @@ TEST_P(Images, a_damaged_one_ends_the_reading_and_is_named) {
   damage(42);
   const auto source = open();
   try {
-    read(*source, {});
+    read_images(*source, {});
     FAIL();
   } catch (const DataError& error) {
     EXPECT_THAT(error.what(), HasSubstr("0042.jpg"));
@@ -183,12 +184,12 @@ TEST_P(Images, damaged_ones_are_skipped_counted_and_named_wherever_the_reading_b
   open();
   for (const int i : {3, 42, 43, 90, 149}) damage(i);
   const auto source = open(kJitter, BadSample::skip);
-  const Samples whole = read(*source, {.seed = 3, .epochs = 2});
+  const ImageSamples whole = read_images(*source, {.seed = 3, .epochs = 2});
   EXPECT_EQ(source->skipped().samples, 10);
   EXPECT_THAT(source->skipped().named, SizeIs(5));  // each once
   EXPECT_THAT(whole.values, SizeIs(2 * kCount));
   for (const std::int64_t first : {1, 40, 100}) {
-    const Samples rest = read(*source, {.seed = 3, .epochs = 2, .first_sample = first});
+    const ImageSamples rest = read_images(*source, {.seed = 3, .epochs = 2, .first_sample = first});
     ASSERT_EQ(rest.values, std::vector(whole.values.begin() + first, whole.values.end())) << first;
   }
 }
@@ -197,7 +198,7 @@ TEST_P(Images, the_first_ten_damaged_ones_are_named) {
   open();
   for (int i = 0; i < kCount; i += 9) damage(i);
   const auto source = open({}, BadSample::skip);
-  read(*source, {.epochs = 2});
+  read_images(*source, {.epochs = 2});
   EXPECT_EQ(source->skipped().samples, 34);
   EXPECT_THAT(source->skipped().named, SizeIs(10));
 }
@@ -206,15 +207,16 @@ TEST_P(Images, where_none_is_good_that_is_said) {
   open();
   for (int i = 0; i < kCount; ++i) damage(i);
   const auto source = open({}, BadSample::skip);
-  EXPECT_THROW(read(*source, {}), DataError);
+  EXPECT_THROW(read_images(*source, {}), DataError);
 }
 
 TEST_P(Images, of_which_there_are_several_crops) {
   const auto source = open({.resize = Resize::side, .side = 16, .crops = 10});
   EXPECT_EQ(source->size(), 10 * kCount);
   EXPECT_EQ(source->crops(), 10);
-  const Samples crops = read(*source, {.order = SampleOrder::sequential}, 37);
-  const Samples centres = read(*open({.resize = Resize::side, .side = 16}), {.order = SampleOrder::sequential});
+  const ImageSamples crops = read_images(*source, {.order = SampleOrder::sequential}, 37);
+  const ImageSamples centres =
+      read_images(*open({.resize = Resize::side, .side = 16}), {.order = SampleOrder::sequential});
   for (std::size_t i = 0; i < kCount; ++i) {
     EXPECT_EQ(crops.values[10 * i], centres.values[i]);
     for (std::size_t k = 0; k < 10; ++k) EXPECT_EQ(crops.labels[10 * i + k], centres.labels[i]);
@@ -266,11 +268,11 @@ TEST(ImageFolder, a_list_says_the_labels) {
   const std::string list = folder.write("list.csv", "path,label\nclass1/0005.png,3\nclass0/0000.jpg,2\n");
   const ImageFolderData data{folder.path("images"), list, {}, {}};
   const auto source = open_images(data, options());
-  EXPECT_THAT(read(*source, {.order = SampleOrder::sequential}).labels, ElementsAre(3, 2));
+  EXPECT_THAT(read_images(*source, {.order = SampleOrder::sequential}).labels, ElementsAre(3, 2));
 }
 
 template <class Call>
-std::string error_of(const Call& call) {
+std::string source_error_of(const Call& call) {
   try {
     call();
     return "none";
@@ -282,7 +284,7 @@ std::string error_of(const Call& call) {
 TEST(ImageFolder, what_is_wrong_is_told) {
   const TemporaryFolder folder;
   const auto open = [&](const std::string& path, const std::optional<std::string>& list = std::nullopt) {
-    return error_of([&] { open_images(ImageFolderData{path, list, {}, {}}, options()); });
+    return source_error_of([&] { open_images(ImageFolderData{path, list, {}, {}}, options()); });
   };
   EXPECT_THAT(open(folder.path("none")), HasSubstr("cannot open " + folder.path("none")));
   EXPECT_THAT(open(folder.path()), HasSubstr("holds no folders"));
@@ -303,7 +305,7 @@ TEST(ImageFolder, a_file_that_went_away_is_a_bad_sample) {
   const auto source =
       open_images(ImageFolderData{folder.path("images"), std::nullopt, {}, {}}, options(BadSample::skip));
   fs::remove(folder.path("images/" + image_name(5)));
-  read(*source, {});
+  read_images(*source, {});
   EXPECT_THAT(source->skipped().named, ElementsAre(HasSubstr(image_name(5))));
 }
 
@@ -319,7 +321,7 @@ TEST(TarShards, a_damaged_shard_keeps_what_comes_before_the_damage) {
   EXPECT_GT(source->size(), 50);
   EXPECT_LT(source->size(), 65);
   EXPECT_THAT(source->skipped().shards, ElementsAre(HasSubstr("what comes before it is kept")));
-  EXPECT_THAT(read(*source, {}).labels, SizeIs(source->size()));
+  EXPECT_THAT(read_images(*source, {}).labels, SizeIs(source->size()));
 }
 
 TEST(TarShards, labels_that_do_not_fit_are_bad_samples) {
@@ -330,16 +332,16 @@ TEST(TarShards, labels_that_do_not_fit_are_bad_samples) {
     files.emplace_back(std::to_string(i) + ".cls", i == 2 ? "4" : i == 3 ? "cat" : "1");
   }
   const TarData data{{folder.write("a.tar", tar_bytes(files))}, {}, {}};
-  EXPECT_THAT(error_of([&] { read(*open_images(data, options()), {.order = SampleOrder::sequential}); }),
+  EXPECT_THAT(source_error_of([&] { read_images(*open_images(data, options()), {.order = SampleOrder::sequential}); }),
               HasSubstr("a.tar: 2.jpg: its label is 4, but the network has 4 classes"));
   const auto source = open_images(data, options(BadSample::skip));
-  EXPECT_THAT(read(*source, {}).labels, ElementsAre(1, 1, 1, 1, 1, 1));
+  EXPECT_THAT(read_images(*source, {}).labels, ElementsAre(1, 1, 1, 1, 1, 1));
   EXPECT_EQ(source->skipped().samples, 2);
 }
 
 TEST(TarShards, one_without_images_is_told) {
   const TemporaryFolder folder;
-  EXPECT_THAT(error_of([&] {
+  EXPECT_THAT(source_error_of([&] {
                 open_images(TarData{{folder.write("a.tar", tar_bytes({}))}, {}, {}}, options(BadSample::skip));
               }),
               HasSubstr("a.tar: holds no images"));
@@ -349,7 +351,7 @@ TEST(TarShards, the_order_follows_from_the_buffer) {
   const TemporaryFolder folder;
   const std::string shards = write_shards(folder, 150, 40);
   const auto open = [&](std::int64_t buffer) {
-    return read(*open_images(TarData{{shards}, {}, {}}, options(BadSample::fail, buffer)), {.seed = 2}).values;
+    return read_images(*open_images(TarData{{shards}, {}, {}}, options(BadSample::fail, buffer)), {.seed = 2}).values;
   };
   EXPECT_EQ(open(20), open(20));
   EXPECT_NE(open(20), open(200));
@@ -364,8 +366,11 @@ TEST(TarShards, of_the_webdataset_project) {
   DataOptions of_digits{.input = {1, 28, 28}, .classes = 10, .buffer = 1000};
   const auto source = open_images(TarData{{unpacked}, {}, {}}, of_digits);
   EXPECT_EQ(source->size(), 90);
-  EXPECT_THAT(read(*source, {}).labels, SizeIs(90));
-  EXPECT_THAT(error_of([&] { open_images(TarData{{archive.string()}, {}, {}}, of_digits); }), HasSubstr("gzip -d"));
+  EXPECT_THAT(read_images(*source, {}).labels, SizeIs(90));
+  EXPECT_THAT(source_error_of([&] {
+                open_images(TarData{{archive.string()}, {}, {}}, of_digits);
+              }),
+              HasSubstr("gzip -d"));
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ namespace {
 using testing::jpeg_bytes;
 using testing::test_image;
 
-Image decode(const std::string& bytes, int eighths = 8, int channels = 3) {
+Image decode_jpeg(const std::string& bytes, int eighths = 8, int channels = 3) {
   JpegDecoder decoder;
   const std::string name = "f";
   decoder.open(std::as_bytes(std::span(bytes)), name);
@@ -36,13 +36,13 @@ TEST(Jpeg, gray_and_colour_baseline_and_progressive) {
   for (const int channels : {1, 3}) {
     for (const bool progressive : {false, true}) {
       const Image image = test_image(37, 21, channels);
-      EXPECT_LE(difference(decode(jpeg_bytes(image, {.progressive = progressive})), image), 6) << channels;
+      EXPECT_LE(difference(decode_jpeg(jpeg_bytes(image, {.progressive = progressive})), image), 6) << channels;
     }
   }
 }
 
 TEST(Jpeg, colour_becomes_gray_where_that_is_wanted) {
-  const Image gray = decode(jpeg_bytes(test_image(16, 16, 3)), 8, 1);
+  const Image gray = decode_jpeg(jpeg_bytes(test_image(16, 16, 3)), 8, 1);
   const Image colour = test_image(16, 16, 3);
   ASSERT_EQ(gray.channels, 1);
   for (std::size_t i = 0; i < 256; ++i) {
@@ -55,7 +55,7 @@ TEST(Jpeg, colour_becomes_gray_where_that_is_wanted) {
 TEST(Jpeg, ink_becomes_colour) {
   Image ink{.width = 8, .height = 8, .channels = 4, .pixels = {}};
   for (int i = 0; i < 64; ++i) ink.pixels.insert(ink.pixels.end(), {200, 100, 50, 255});  // Adobe's: no black at 255
-  const Image colour = decode(jpeg_bytes(ink, {.colours = JCS_CMYK}));
+  const Image colour = decode_jpeg(jpeg_bytes(ink, {.colours = JCS_CMYK}));
   ASSERT_EQ(colour.channels, 3);
   EXPECT_NEAR(colour.pixels[0], 200, 6);
   EXPECT_NEAR(colour.pixels[1], 100, 6);
@@ -65,7 +65,7 @@ TEST(Jpeg, ink_becomes_colour) {
 TEST(Jpeg, is_decoded_smaller) {
   const std::string bytes = jpeg_bytes(test_image(65, 40, 3));
   for (const int eighths : {1, 2, 4, 8}) {
-    const Image image = decode(bytes, eighths);
+    const Image image = decode_jpeg(bytes, eighths);
     EXPECT_EQ(image.width, (65 * eighths + 7) / 8);
     EXPECT_EQ(image.height, (40 * eighths + 7) / 8);
     EXPECT_NEAR(image.pixels[2], 70, 5);
@@ -76,7 +76,7 @@ TEST(Jpeg, every_cut_is_an_error) {
   for (const bool progressive : {false, true}) {
     const std::string bytes = jpeg_bytes(test_image(24, 24, 3), {.progressive = progressive});
     for (std::size_t size = 0; size + 2 < bytes.size(); ++size) {
-      EXPECT_THROW(decode(bytes.substr(0, size)), DataError) << size;
+      EXPECT_THROW(decode_jpeg(bytes.substr(0, size)), DataError) << size;
     }
   }
 }
@@ -88,7 +88,7 @@ TEST(Jpeg, flipped_bits_are_an_error_or_an_image) {
     std::string damaged = bytes;
     damaged[i] = static_cast<char>(damaged[i] ^ 0x08);
     try {
-      decode(damaged);
+      decode_jpeg(damaged);
     } catch (const DataError&) {
       ++errors;
     }
@@ -114,7 +114,7 @@ TEST(Jpeg, one_of_too_many_pixels_is_refused_before_there_is_room_for_them) {
   std::string bytes = jpeg_bytes(test_image(8, 8, 1));
   const std::size_t frame = bytes.find("\xff\xc0");
   bytes.replace(frame + 5, 4, "\xff\xdc\xff\xdc");  // height and width: 65,500
-  EXPECT_THROW(decode(bytes), DataError);
+  EXPECT_THROW(decode_jpeg(bytes), DataError);
 }
 
 }  // namespace

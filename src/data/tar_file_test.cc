@@ -18,7 +18,7 @@ using testing::tar_bytes;
 using testing::tar_end;
 using testing::tar_entry;
 
-TarBytes bytes_of(const std::string& archive) {
+TarBytes archive_bytes(const std::string& archive) {
   return [&archive](std::uint64_t offset, std::span<std::byte> bytes) {
     ASSERT_LE(offset + bytes.size(), archive.size());
     std::memcpy(bytes.data(), archive.data() + offset, bytes.size());
@@ -27,14 +27,14 @@ TarBytes bytes_of(const std::string& archive) {
 
 // "name=bytes" of each file.
 std::vector<std::string> files_of(const std::string& archive) {
-  TarReader reader("a.tar", archive.size(), bytes_of(archive));
+  TarReader reader("a.tar", archive.size(), archive_bytes(archive));
   std::vector<std::string> files;
   while (const auto entry = reader.next())
     files.push_back(entry->name + "=" + archive.substr(entry->offset, entry->size));
   return files;
 }
 
-std::string error_of(const std::string& archive) {
+std::string tar_error_of(const std::string& archive) {
   try {
     files_of(archive);
     return "none";
@@ -94,16 +94,16 @@ TEST(Tar, sizes_of_pax_and_binary_ones) {
 
 TEST(Tar, what_is_damaged_is_told_by_its_byte) {
   const std::string good = tar_bytes({{"a", "one"}, {"b", std::string(600, 'x')}});
-  EXPECT_THAT(error_of(good.substr(0, 1200)), HasSubstr("a.tar: at byte 1024: the archive ends within a header"));
-  EXPECT_THAT(error_of(good.substr(0, 1600)), HasSubstr("a.tar: at byte 1024: the archive ends within this file"));
+  EXPECT_THAT(tar_error_of(good.substr(0, 1200)), HasSubstr("a.tar: at byte 1024: the archive ends within a header"));
+  EXPECT_THAT(tar_error_of(good.substr(0, 1600)), HasSubstr("a.tar: at byte 1024: the archive ends within this file"));
   std::string damaged = good;
   damaged[1024] = 'c';
-  EXPECT_THAT(error_of(damaged), HasSubstr("at byte 1024: this is no header of a tar archive, or a damaged one"));
-  EXPECT_THAT(error_of("\x1f\x8b" + std::string(600, 'z')), HasSubstr("gzip -d"));
-  EXPECT_THAT(error_of(tar_entry("s", "", 'S')), HasSubstr("sparse"));
-  EXPECT_THAT(error_of(tar_entry("x", "nonsense", 'x')), HasSubstr("this is no pax attribute"));
-  EXPECT_THAT(error_of(tar_entry("x", "99 a=b\n", 'x')), HasSubstr("this is no pax attribute"));
-  EXPECT_THAT(error_of(tar_entry("x", pax("size", "x"), 'x')), HasSubstr("is no size"));
+  EXPECT_THAT(tar_error_of(damaged), HasSubstr("at byte 1024: this is no header of a tar archive, or a damaged one"));
+  EXPECT_THAT(tar_error_of("\x1f\x8b" + std::string(600, 'z')), HasSubstr("gzip -d"));
+  EXPECT_THAT(tar_error_of(tar_entry("s", "", 'S')), HasSubstr("sparse"));
+  EXPECT_THAT(tar_error_of(tar_entry("x", "nonsense", 'x')), HasSubstr("this is no pax attribute"));
+  EXPECT_THAT(tar_error_of(tar_entry("x", "99 a=b\n", 'x')), HasSubstr("this is no pax attribute"));
+  EXPECT_THAT(tar_error_of(tar_entry("x", pax("size", "x"), 'x')), HasSubstr("is no size"));
 }
 
 TEST(Tar, every_cut_is_an_error_or_fewer_files) {
@@ -125,7 +125,7 @@ struct Found {
 
 Found samples_of(const std::string& archive) {
   Found found;
-  TarSamples samples("a.tar", archive.size(), bytes_of(archive));
+  TarSamples samples("a.tar", archive.size(), archive_bytes(archive));
   while (const auto sample = samples.next([&](const DataError& e) { found.incomplete.emplace_back(e.what()); })) {
     found.samples.push_back(sample->name + "=" + archive.substr(sample->image_offset, sample->image_size) + " " +
                             archive.substr(sample->label_offset, sample->label_size));

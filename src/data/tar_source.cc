@@ -21,7 +21,7 @@ namespace hadal {
 
 namespace {
 
-constexpr std::uint64_t kBlockBytes = 4 << 20, kWindowBytes = 256 << 20;
+constexpr std::uint64_t kTarBlockBytes = 4 << 20, kWindowBytes = 256 << 20;
 constexpr std::int64_t kBlocksOfWindow = 64;
 
 // Samples of a shard that follow each other: bytes [begin, end) of its archive.
@@ -83,7 +83,7 @@ class TarSource : public EncodedSource {
         block.end = std::min(sample->end, file.size());
         ++block.samples;
         ++size_;
-        if (block.samples == most || block.end - block.begin >= kBlockBytes) end_block();
+        if (block.samples == most || block.end - block.begin >= kTarBlockBytes) end_block();
       }
       if (size_ == before) throw DataError(files_[shard] + ": holds no images");
     } catch (const DataError& error) {
@@ -108,7 +108,7 @@ class TarSource : public EncodedSource {
 };
 
 // Samples that are shuffled together.
-struct Window {
+struct TarWindow {
   std::int64_t epoch = 0;
   std::size_t first = 0;               // of them to give, where a stream begins in its middle
   std::vector<EncodedSample> samples;  // their bytes lie in `memory`
@@ -155,7 +155,7 @@ class TarStream : public EncodedReader {
   static constexpr std::size_t kWindows = 2;
 
   bool take_window() {
-    using Deadline = BoundedQueue<Window*>::Deadline;
+    using Deadline = BoundedQueue<TarWindow*>::Deadline;
     if (window_ != nullptr) static_cast<void>(free_.push(std::exchange(window_, nullptr), Deadline::min()));
     if (ready_.pop(window_) != QueueResult::done) {
       window_ = nullptr;
@@ -171,10 +171,10 @@ class TarStream : public EncodedReader {
 
   void read_all() {
     const struct CloseAtEnd {
-      BoundedQueue<Window*>& queue;
+      BoundedQueue<TarWindow*>& queue;
       ~CloseAtEnd() { queue.close(); }
     } close_at_end{ready_};
-    for (Window& window : windows_) static_cast<void>(free_.push(&window));
+    for (TarWindow& window : windows_) static_cast<void>(free_.push(&window));
     auto skip = static_cast<std::size_t>(options_.first_sample);
     for (std::int64_t number = options_.first_epoch; number < options_.epochs; ++number) {
       const Epoch epoch{.seed = options_.seed, .number = number, .order = options_.order};
@@ -188,7 +188,7 @@ class TarStream : public EncodedReader {
           skip -= samples;
           continue;
         }
-        Window* window = nullptr;
+        TarWindow* window = nullptr;
         if (free_.pop(window) != QueueResult::done) return;
         fill(*window, begin, end);
         window->epoch = number;
@@ -216,7 +216,7 @@ class TarStream : public EncodedReader {
     return end;
   }
 
-  void fill(Window& window, std::size_t begin, std::size_t end) const {
+  void fill(TarWindow& window, std::size_t begin, std::size_t end) const {
     std::size_t all = 0, used = 0;
     for (std::size_t place = begin; place < end; ++place) all += block(place).end - block(place).begin;
     if (window.memory.size() < all) window.memory = std::vector<std::byte>(all);
@@ -284,12 +284,12 @@ class TarStream : public EncodedReader {
   const TarSource& source_;
   const StreamOptions options_;
 
-  Window* window_ = nullptr;  // in use, and its next sample
+  TarWindow* window_ = nullptr;  // in use, and its next sample
   std::size_t next_ = 0, skip_ = 0;
 
-  std::array<Window, kWindows> windows_;
+  std::array<TarWindow, kWindows> windows_;
   std::vector<std::uint32_t> block_order_;  // of the epoch that is being read
-  BoundedQueue<Window*> free_, ready_;
+  BoundedQueue<TarWindow*> free_, ready_;
   OwnedThread thread_;  // begins when all else is there
 };
 

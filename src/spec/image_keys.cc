@@ -7,7 +7,7 @@ namespace {
 using I = ImageSpec;
 
 constexpr WholeRange kSide{1, 16'384}, kCrops{1, 10};
-constexpr RealRange kShare{0, 1, true, false}, kAspect{0.1, 10};
+constexpr RealRange kAreaShare{0, 1, true, false}, kAspect{0.1, 10};
 
 Key<I> resize_key() {
   static const std::vector<std::string> kWords = {"fit", "stretch", "none"};  // in the order of Resize
@@ -64,7 +64,7 @@ Key<I> area_key() {
       [](const Value& value, const std::string& path, I& into) {
         into.area.reset();
         if (value.kind != Value::Kind::scalar || value.text != "none") {
-          into.area = read_interval(value, path, kShare);
+          into.area = read_interval(value, path, kAreaShare);
         }
       },
       [](const I& from) { return from.area ? interval_json(*from.area) : Json("none"); }};
