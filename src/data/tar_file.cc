@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::uint64_t kBlock = 512;
 constexpr std::uint64_t kLongestText = 1 << 20;  // a name, or attributes
-constexpr std::uint64_t kLargest = std::uint64_t{1} << 60;
+constexpr std::uint64_t kLargestFile = std::uint64_t{1} << 60;
 
 using Header = std::array<std::byte, kBlock>;
 
@@ -31,7 +31,7 @@ std::optional<std::uint64_t> number(const Header& header, std::size_t begin, std
   if ((header[begin] & std::byte{0x80}) != std::byte{0}) {
     if (header[begin] != std::byte{0x80}) return std::nullopt;
     for (std::size_t i = 1; i < size; ++i) {
-      if (value > kLargest >> 8) return std::nullopt;
+      if (value > kLargestFile >> 8) return std::nullopt;
       value = value << 8 | std::to_integer<std::uint64_t>(header[begin + i]);
     }
     return value;
@@ -41,7 +41,7 @@ std::optional<std::uint64_t> number(const Header& header, std::size_t begin, std
   while (!digits.empty() && digits.back() == ' ') digits.remove_suffix(1);
   if (digits.empty()) return 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 8);
-  if (error != std::errc() || end != digits.data() + digits.size() || value > kLargest) return std::nullopt;
+  if (error != std::errc() || end != digits.data() + digits.size() || value > kLargestFile) return std::nullopt;
   return value;
 }
 
@@ -92,7 +92,7 @@ void TarReader::read_attributes(const std::string& text, const TarEntry& entry, 
     if (line.starts_with("size=")) {
       std::uint64_t value = 0;
       const auto parsed = std::from_chars(line.data() + 5, line.data() + line.size(), value);
-      if (parsed.ec != std::errc() || parsed.ptr != line.data() + line.size() || value > kLargest) {
+      if (parsed.ec != std::errc() || parsed.ptr != line.data() + line.size() || value > kLargestFile) {
         fail(entry.offset + at, "this pax attribute is no size");
       }
       size = value;

@@ -21,7 +21,7 @@ namespace hadal {
 
 namespace {
 
-constexpr std::uint64_t kTarBlockBytes = 4 << 20, kWindowBytes = 256 << 20;
+constexpr std::uint64_t kTarBlockBytes = 4 << 20, kTarWindowBytes = 256 << 20;
 constexpr std::int64_t kBlocksOfWindow = 64;
 
 // Samples of a shard that follow each other: bytes [begin, end) of its archive.
@@ -208,8 +208,8 @@ class TarStream : public EncodedReader {
     std::size_t end = begin;
     for (; end < block_order_.size(); ++end) {
       bytes += block(end).end - block(end).begin;
-      const bool fits =
-          bytes <= kWindowBytes && static_cast<std::int64_t>(samples + block(end).samples) <= source_.options().buffer;
+      const bool fits = bytes <= kTarWindowBytes &&
+                        static_cast<std::int64_t>(samples + block(end).samples) <= source_.options().buffer;
       if (end > begin && (!fits || options_.order == SampleOrder::sequential)) break;
       samples += block(end).samples;
     }
