@@ -156,20 +156,20 @@ TEST(ImageData, input_is_measured_by_stages) {
   std::istringstream lines(result.out);
   std::vector<std::string> names;
   for (std::string line; std::getline(lines, line);) {
-    const auto json = nlohmann::json::parse(line);
-    names.push_back(json.contains("decoders_alone") ? "alone" : json.value("stage", "all"));
+    const auto stage = nlohmann::json::parse(line);
+    names.push_back(stage.contains("decoders_alone") ? "alone" : stage.value("stage", "all"));
     if (names.back() == "alone") {
-      EXPECT_GT(json["share"], 0);
+      EXPECT_GT(stage["share"], 0);
       continue;
     }
     if (names.back() == "all") {
-      EXPECT_GT(json["samples_per_second"], 0);
+      EXPECT_GT(stage["samples_per_second"], 0);
       continue;
     }
-    EXPECT_GT(json["samples_per_second_of_a_thread"], 0);
+    EXPECT_GT(stage["samples_per_second_of_a_thread"], 0);
     EXPECT_NEAR(
-        json["busy_share"].get<double>() + json["starved_share"].get<double>() + json["blocked_share"].get<double>(), 1,
-        1e-6);
+        stage["busy_share"].get<double>() + stage["starved_share"].get<double>() + stage["blocked_share"].get<double>(),
+        1, 1e-6);
   }
   EXPECT_EQ(names, (std::vector<std::string>{"read", "decode", "augment", "all", "alone"}));
   EXPECT_EQ(place.hadal({"bench", "input", "job.yaml", "--seconds", "0.2"}).exit_code, 0);
