@@ -124,8 +124,7 @@ void LocalRunner::settle() {
   run_plan(ends_, values);
 }
 
-void LocalRunner::run_plan(int index, const StepValues& given) {
-  StepValues values = given;
+void LocalRunner::run_plan(int index, StepValues values) {
   values.round = ++round_;
   if (options_.guarded) {
     run_guarded(index, values);

@@ -84,7 +84,7 @@ class LocalRunner {
   std::span<std::byte> arena(int device) const { return {arenas_[device], arena_bytes_[device]}; }
 
  private:
-  void run_plan(int index, const StepValues& values);
+  void run_plan(int index, StepValues values);
   void run_streams(int index, const StepValues& values);
   void run_guarded(int index, const StepValues& values);
   void check_memory() const;
