@@ -25,8 +25,9 @@ struct MemoryPlan {
   std::vector<MemoryUse> use;                              // by device; `peak` is the arena's size
 };
 
-// Persistent tensors come first, so that every plan of a family finds them at the same place. A tensor that steps of
-// one stream alone touch lives from its first to its last step there; others live as long as the step.
+// Persistent tensors come first, so that every plan of a family finds them at the same place; then carried ones, at the
+// same place in a plan that continues and in its parts. A tensor that steps of one stream alone touch lives from its
+// first to its last step there; others live as long as the step.
 MemoryPlan plan_memory(const Plan& plan, const MemoryOptions& options);
 
 }  // namespace hadal

@@ -361,9 +361,13 @@ Keys<ExchangeSpec> exchange_keys() {
        "pass",
        [=](const Value& value, const std::string& path, E& into) {
          into.deferred_where = value.where;
-         into.deferred_layers.reset();
-         if (value.kind == Value::Kind::scalar && value.text == "auto") return;
-         into.deferred_layers = static_cast<std::int64_t>(read_whole(value, path, kDeferred));
+         if (is_number(value)) {
+           into.deferred_layers = static_cast<std::int64_t>(read_whole(value, path, kDeferred));
+         } else if (value.kind == Value::Kind::scalar && value.text == "auto") {
+           into.deferred_layers.reset();
+         } else {
+           throw ConfigError(value.where, path + " must be auto or a " + describe(kDeferred) + ", not " + shown(value));
+         }
        },
        [](const E& from) { return from.deferred_layers ? Json(*from.deferred_layers) : Json("auto"); }},
   };

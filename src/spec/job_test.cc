@@ -188,7 +188,7 @@ const BadLine kBadLines[] = {
     {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: 2}",
      "11:44: parallel.split 2 is not supported by this version yet; use 1"},
     {kEnd, "exchange: {deferred_layers: all}",
-     "11:29: exchange.deferred_layers must be a whole number from 0 to 1024, not 'all'"},
+     "11:29: exchange.deferred_layers must be auto or a whole number from 0 to 1024, not 'all'"},
     {kEnd, "  accumulate: 0", "11:15: solver.accumulate must be a whole number from 1 to 1024, not '0'"},
     {8, "  batch: 4\n  on_bad_sample: skip",
      "9:18: data.on_bad_sample skip is for sources that are streamed: npy, safetensors, libsvm, csv, image_folder and "
