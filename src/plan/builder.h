@@ -1,6 +1,6 @@
 #pragma once
-// Builds one plan. Internal to src/plan: build.cc writes the forward and backward steps, exchange.cc what brings
-// gradients to their owners and new parameters back, synchronise.cc the waits.
+// Builds one plan. Internal to src/plan: build.cc writes the forward and backward steps, rows.cc who works on which
+// rows, exchange.cc what brings gradients to their owners and new parameters back, synchronise.cc the waits.
 
 #include <functional>
 #include <map>
@@ -57,20 +57,25 @@ class PlanBuilder {
   bool diff_in_place(int layer) const;         // ... and the diff of its output by that of its input
   bool owns_diff(int layer) const;             // no other layer has the tensor of its output's diff
   bool passes_diff(const Layer& layer) const;  // its input's diff is its output's tensor
-  std::vector<bool> full_rows_for(int layer) const;
   void choose_layouts();
-  void find_full_rows();
   Layout layout_of(int layer) const { return layouts_[root(layer) + 1]; }
   DType type_of(int layer) const;  // of its value
   int logits_in_fp32() const;      // the layer that writes the loss's input in fp32 though others write bf16, or -2
 
-  // build.cc: passes
+  // rows.cc
   void divide_into_passes();
   void begin_pass(int pass);
-  void run_pass();
-  void defer_exchange();
   const RowSpan& span_of(int device) const { return plan_.passes[static_cast<std::size_t>(pass_)][device]; }
   bool in_last_pass() const { return pass_ + 1 == static_cast<int>(plan_.passes.size()); }
+  Rows rows_of(int device) const;
+  bool works(int device) const { return span_of(device).count > 0; }
+  std::vector<bool> full_rows_for(int layer) const;
+  void find_full_rows();
+  // Of a layer. Whole batches are the same tensors in every pass.
+  RowTensor add_rows(int layer, const std::string& name, TensorKind kind, DType type, std::int64_t row_elements,
+                     const std::vector<bool>& full, Layout layout = Layout::canonical);
+  Range value(int layer, int device) const;
+  Range diff(int layer, int device) const;
 
   // batch_norm.cc
   BatchNormShape batch_norm_shape(int layer) const;
@@ -83,6 +88,8 @@ class PlanBuilder {
   std::int64_t parts_of_pass() const;
 
   // build.cc: steps
+  void run_pass();
+  void defer_exchange();
   void place_persistent();
   void load_batch();
   void forward(int layer);
@@ -94,8 +101,6 @@ class PlanBuilder {
   void scale_by_own_squares(int layer);
   RowTensor combine_diffs(int layer);
   void give_diff(int layer, std::size_t input, RowTensor diff);
-  Range value(int layer, int device) const;
-  Range diff(int layer, int device) const;
 
   // exchange.cc
   void send_inputs(int layer);
@@ -125,9 +130,6 @@ class PlanBuilder {
   // Small parts
   int add_tensor(const std::string& name, int device, TensorKind kind, std::int64_t count, DType type = DType::f32,
                  Layout layout = Layout::canonical);
-  // Of a layer. Whole batches are the same tensors in every pass.
-  RowTensor add_rows(int layer, const std::string& name, TensorKind kind, DType type, std::int64_t row_elements,
-                     const std::vector<bool>& full, Layout layout = Layout::canonical);
   Range whole(int tensor) const { return {tensor, 0, plan_.tensors[tensor].elements}; }
   void compute(const std::string& name, int device, int layer, Op op, std::vector<Range> reads,
                std::vector<Range> writes);
@@ -135,8 +137,6 @@ class PlanBuilder {
   void spread(StreamKind stream, int layer, std::vector<Spread> flows);
   void transfer_columns(const std::string& name, int from, int to, int layer, Range source, Range destination,
                         std::int64_t pitch, std::int64_t first_column, std::int64_t columns);
-  Rows rows_of(int device) const;
-  bool works(int device) const { return span_of(device).count > 0; }
   bool has_copies(const Parameter& parameter) const {  // bf16 copies of its fp32 values are what layers read
     return options_.precision == DType::bf16 && parameter.shape.size() > 1;
   }
