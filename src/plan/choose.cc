@@ -31,8 +31,8 @@ std::vector<Considered> choose_exchange(const Network& network, PlanOptions& opt
   std::vector<ExchangeTopology> topologies{options.topology};
   if (freedom.topology) {
     topologies = {ExchangeTopology::direct};
-    // Two devices have one way to each other.
-    if (options.devices.size() > 2) {
+    // Two of a partition have one way to each other.
+    if (options.groups() > 2) {
       topologies.insert(topologies.end(), {ExchangeTopology::line, ExchangeTopology::tree, ExchangeTopology::ring});
     }
   }
@@ -66,8 +66,8 @@ std::vector<Considered> choose_exchange(const Network& network, PlanOptions& opt
 }
 
 bool may_defer(const PlanOptions& options) {
-  return options.devices.size() > 1 && options.topology != ExchangeTopology::shared && options.clip_norm == 0 &&
-         options.pass_rows == 0;
+  return options.devices.size() > 1 && options.split == 1 && options.topology != ExchangeTopology::shared &&
+         options.clip_norm == 0 && options.pass_rows == 0;
 }
 
 PlanOptions::Deferred choose_deferred(const Network& network, const PlanOptions& options, const Machine& machine,

@@ -17,8 +17,9 @@ void PlanBuilder::divide_into_passes() {
     const std::vector<std::int64_t> bounds = even_bounds(options_.rows, count);
     for (RowSpan& all : plan_.device_rows) all.count = 0;
     for (std::size_t pass = 0; pass < plan_.passes.size(); ++pass) {
-      plan_.passes[pass] = partition_rows(bounds[pass + 1] - bounds[pass], device_count(), 0);
+      const std::vector<RowSpan> spans = partition_rows(bounds[pass + 1] - bounds[pass], groups(), 0);
       for (int d = 0; d < device_count(); ++d) {
+        plan_.passes[pass].push_back(spans[d / split()]);
         plan_.passes[pass][d].first += bounds[pass];
         plan_.device_rows[d].count += plan_.passes[pass][d].count;
       }
@@ -44,6 +45,8 @@ void PlanBuilder::begin_pass(int pass) {
   pass_ = pass;
   for (auto* rows : {&values_, &diffs_}) rows->assign(rows->size(), {});
   for (std::vector<RowTensor>& parts : diff_parts_) parts.clear();
+  brought_.clear();
+  inputs_.clear();
 }
 
 // The devices that need the whole batch's rows of a fully-connected layer's factors: its owners, and those that factors
@@ -67,29 +70,49 @@ void PlanBuilder::find_full_rows() {
   for (std::size_t l = 0; l < network_.layers.size(); ++l) {
     const Layer& layer = network_.layers[l];
     const std::vector<bool> full = full_rows_for(static_cast<int>(l));
-    add(full_value_[root(layer.inputs[0]) + 1], full);
+    const int below = root(layer.inputs[0]);
+    if (needs_more(static_cast<int>(l), 0)) {
+      std::vector<bool>& brought = full_brought_[{below, needed(static_cast<int>(l), 0).columns}];
+      brought.resize(full.size());
+      add(brought, full);
+    } else {
+      add(full_value_[below + 1], full);
+    }
     add(full_diff_[l + 1], full);
     if (!passes_diff(layer) && !diff_in_place(static_cast<int>(l))) continue;
     for (const int input : layer.inputs) add(full_diff_[l + 1], full_diff_[input + 1]);
   }
 }
 
-RowTensor PlanBuilder::add_rows(int layer, const std::string& name, TensorKind kind, DType type,
-                                std::int64_t row_elements, const std::vector<bool>& full, Layout layout) {
+// As many rows as `device` has of them.
+int PlanBuilder::add_part(const std::string& name, int place, TensorKind kind, DType type, std::int64_t rows,
+                          const RowShape& shape, int device) {
+  const Columns& columns = shape.columns[device];
+  const int tensor = add_tensor(name, place, kind, rows * columns.count, type, shape.layout);
+  plan_.tensors[tensor].width = columns.count / shape.lines;
+  plan_.tensors[tensor].first_column = columns.first / shape.lines;
+  return tensor;
+}
+
+RowTensor PlanBuilder::add_rows(int layer, const std::string& name, TensorKind kind, DType type, const RowShape& shape,
+                                const std::vector<bool>& full) {
   RowTensor rows{std::vector<int>(options_.devices.size(), -1), std::vector<std::int64_t>(options_.devices.size()),
-                 row_elements};
+                 shape};
   std::vector<int>& whole_batch = whole_batches_[{layer, name}];
   whole_batch.resize(options_.devices.size(), -1);
   const bool one_for_all = shared() && std::any_of(full.begin(), full.end(), [](bool f) { return f; });
   for (int d = 0; d < device_count(); ++d) {
     const RowSpan& own = span_of(d);
+    const auto add = [&](int device, std::int64_t count) {
+      return add_part(name, device, kind, type, count, shape, d);
+    };
     if (one_for_all || full[d]) {
       int& tensor = whole_batch[one_for_all ? 0 : d];
-      if (tensor < 0) tensor = add_tensor(name, one_for_all ? 0 : d, kind, options_.rows * row_elements, type, layout);
+      if (tensor < 0) tensor = add(one_for_all ? 0 : d, options_.rows);
       rows.tensor[d] = tensor;
     } else if (own.count > 0) {
       rows.first_row[d] = own.first;
-      rows.tensor[d] = add_tensor(name, d, kind, own.count * row_elements, type, layout);
+      rows.tensor[d] = add(d, own.count);
     }
   }
   return rows;
@@ -100,14 +123,9 @@ Rows PlanBuilder::rows_of(int device) const {
   return {span.first, span.count, span.units};
 }
 
-Range PlanBuilder::value(int layer, int device) const {
+Range PlanBuilder::own_rows(const RowTensor& rows, int device) const {
   const RowSpan& span = span_of(device);
-  return values_[root(layer) + 1].rows(device, span.first, span.count);
-}
-
-Range PlanBuilder::diff(int layer, int device) const {
-  const RowSpan& span = span_of(device);
-  return diffs_[layer + 1].rows(device, span.first, span.count);
+  return rows.rows(device, span.first, span.count);
 }
 
 }  // namespace hadal
