@@ -88,6 +88,14 @@ ordered_json plan_to_json(const Plan& plan, const Network& network, const Memory
          {"step_seconds", way.step_seconds},
          {"fits", way.fits}});
   }
+  json["considered_splits"] = ordered_json::array();
+  for (const ConsideredSplit& way : prediction.splits) {
+    json["considered_splits"].push_back({{"split", way.split},
+                                         {"groups", plan.devices.size() / static_cast<std::size_t>(way.split)},
+                                         {"step_seconds", way.step_seconds},
+                                         {"peak_bytes", way.peak_bytes},
+                                         {"fits", way.fits}});
+  }
   json["compute_seconds"] = simulation.compute_seconds;
   json["step_seconds"] = prediction.step_seconds();
   json["undeferred_step_seconds"] = prediction.undeferred_seconds;

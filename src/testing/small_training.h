@@ -17,7 +17,8 @@ namespace hadal::testing {
 struct SmallTraining {
   NetworkSpec network;
   std::vector<std::string> devices{"cpu:0"};
-  int split = 1;  // and parts of any size
+  int split = 1;
+  std::int64_t smallest_part = 1;
   ExchangeTopology topology = ExchangeTopology::shared;
   ExchangeContent content = ExchangeContent::automatic;
   std::int64_t batch = 24, last_rows = 7;  // the last of each three steps is shorter
@@ -73,7 +74,7 @@ class SmallTrainer {
     options.rows = rows;
     for (const auto& device : devices_) options.devices.push_back({device->name().to_string(), device->memory()});
     options.split = training_.split;
-    options.smallest_part = 1;
+    options.smallest_part = training_.smallest_part;
     options.topology = training_.topology;
     options.content = training_.content;
     options.reproducible_shards = training_.shards;

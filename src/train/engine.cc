@@ -145,6 +145,13 @@ PlanOptions::Deferred deferred_of(const JobSpec& job, const Network& network, co
   return choose_deferred(network, options, machine, static_cast<int>(*exchange.deferred_layers), scratch);
 }
 
+// Whether nothing of the job keeps its devices from holding a model together.
+bool may_split(const JobSpec& job) {
+  return job.parallel.devices.size() > 1 && !job.reproducible && !job.solver.clip_norm &&
+         job.solver.rule.exchange == StateExchange::owner && job.exchange.topology != Topology::shared &&
+         job.exchange.deferred_layers.value_or(0) == 0;
+}
+
 }  // namespace
 
 Engine::Engine(const JobSpec& job, const Network& network, const std::vector<PlanKey>& keys,
@@ -173,6 +180,9 @@ Engine::Engine(const JobSpec& job, const Network& network, const std::vector<Pla
   std::vector<std::size_t> scratch;
   of_plan.batch = job.samples_per_step();
   of_plan.rows = keys[0].rows;
+  if (of_plan.updates && options.plan_only && may_split(job)) {
+    prediction_.splits = consider_splits(network, of_plan, prediction_.machine, freedom);
+  }
   if (of_plan.updates && of_plan.groups() > 1 && of_plan.topology != ExchangeTopology::shared &&
       (freedom.topology || freedom.content)) {
     const auto says_memory = [](const MachineDevice& device) { return device.memory_bytes > 0; };

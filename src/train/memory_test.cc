@@ -63,6 +63,7 @@ struct Case {
   bool reference = false;
   DType precision = DType::f32;
   PlanOptions::Deferred deferred{};
+  int split = 1;
 };
 
 class Memory : public ::testing::TestWithParam<Case> {};
@@ -75,7 +76,10 @@ TEST_P(Memory, the_plan_is_the_high_water_mark_to_the_byte) {
   training.reference = GetParam().reference;
   training.precision = GetParam().precision;
   training.deferred = GetParam().deferred;
+  training.split = GetParam().split;
+  if (training.split > 1) training.topology = ExchangeTopology::direct;
   for (const std::int64_t shards : {0, 12}) {
+    if (shards > 0 && training.split > 1) continue;
     for (const PlanMode mode : {PlanMode::train, PlanMode::evaluate, PlanMode::predict}) {
       training.shards = shards;
       constexpr std::byte kOne{0x5a}, kOther{0xc3};
@@ -102,6 +106,9 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"dag_by_loops", testing::small_dag(), "cpu", 2, true},
                       Case{"dag_bf16", testing::small_dag(), "cpu", 1, false, DType::bf16},
                       Case{"lenet_bf16_on_2_fake", testing::small_lenet(), "fake", 2, false, DType::bf16},
+                      Case{"dag_split_on_2", testing::small_dag(), "cpu", 2, false, DType::f32, {}, 2},
+                      Case{"lenet_split_on_6_fake", testing::small_lenet(), "fake", 6, false, DType::f32, {}, 3},
+                      Case{"batch_norm_split_on_4", testing::small_batch_norm(), "fake", 4, false, DType::f32, {}, 2},
                       Case{"mlp_on_2", testing::small_mlp(), "cpu", 2}),
     [](const auto& test) { return test.param.name; });
 

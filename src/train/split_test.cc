@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include "testing/networks.h"
 #include "testing/small_training.h"
@@ -11,6 +13,7 @@ namespace hadal {
 namespace {
 
 using testing::device_list;
+using testing::SmallTrainer;
 using testing::SmallTraining;
 
 struct Case {
@@ -57,6 +60,12 @@ class Split : public ::testing::TestWithParam<Case> {
     }
   }
 
+  static bool normalises() {
+    const std::vector<LayerSpec>& layers = GetParam().network.layers;
+    return std::any_of(layers.begin(), layers.end(),
+                       [](const LayerSpec& layer) { return std::holds_alternative<BatchNormOptions>(layer.options); });
+  }
+
   void SetUp() override {
     SmallTraining single = training(1, 1);
     one_ = testing::train(single);
@@ -81,6 +90,66 @@ TEST_P(Split, models_train_as_whole_ones) {
       }
     }
   }
+}
+
+TEST_P(Split, models_train_as_whole_ones_in_every_topology_and_in_passes) {
+  for (const ExchangeTopology topology : {ExchangeTopology::line, ExchangeTopology::tree, ExchangeTopology::ring}) {
+    for (const auto content : {ExchangeContent::gradients, ExchangeContent::factors}) {
+      SmallTraining many = training(3, 2);
+      many.topology = topology;
+      many.content = content;
+      expect_near(testing::train(many), to_string(topology));
+      if (normalises() || GetParam().precision == DType::bf16) continue;  // pass by pass; rounded more often
+      many.pass_rows = 7;
+      expect_near(testing::train(many), std::string(to_string(topology)) + " in passes");
+    }
+  }
+}
+
+// Layers that are not divided lie on each device of a group, and must stay the same there: nothing brings them
+// together.
+TEST_P(Split, replicas_within_a_group_stay_the_same_bits) {
+  SmallTraining many = training(2, 3);
+  many.smallest_part = 8;
+  many.steps = 12;
+  SmallTrainer trainer(many);
+  LocalRunner& runner = trainer.bind();
+  for (int step = 0; step < many.steps; ++step) trainer.step(step);
+  const Plan& plan = runner.plan(0);
+  int replicated = 0;
+  for (std::size_t p = 0; p < plan.parameters.size(); ++p) {
+    if (plan.parts[trainer.network().parameters[p].layer] > 1) continue;
+    ++replicated;
+    const std::vector<int>& tensors = plan.parameters[p].tensor;
+    for (const int tensor : tensors) EXPECT_EQ(runner.read_numbers(0, tensor), runner.read_numbers(0, tensors[0])) << p;
+  }
+  EXPECT_GT(replicated, 0);
+}
+
+// Parameters and states are those of the whole model, whoever has them.
+TEST_P(Split, trainings_go_on_with_another_division) {
+  const auto move = [](LocalRunner& from, LocalRunner& to) {
+    from.settle();
+    for (int p = 0; p < static_cast<int>(from.plan(0).parameters.size()); ++p) {
+      to.write_parameter(p, from.read_parameter(p));
+      for (std::size_t s = 0; s < GetParam().rule.state_count(); ++s) {
+        if (const auto values = from.read_state(p, s); !values.empty()) to.write_state(p, s, values);
+      }
+    }
+  };
+  const std::pair<int, int> divisions[] = {{2, 2}, {1, 1}, {1, 4}, {3, 1}, {1, 3}, {2, 3}};
+  std::vector<std::unique_ptr<SmallTrainer>> trainers;
+  for (int step = 0; step < 6; ++step) {
+    const auto [groups, split] = divisions[step];
+    trainers.push_back(std::make_unique<SmallTrainer>(training(groups, split)));
+    trainers.back()->bind();
+    if (step > 0) move(trainers[step - 1]->runner(), trainers[step]->runner());
+    trainers.back()->step(step);
+  }
+  SmallTraining single = training(1, 1);
+  single.steps = 6;
+  one_ = testing::train(single);
+  expect_near(trainers.back()->parameters(), "six divisions");
 }
 
 INSTANTIATE_TEST_SUITE_P(all, Split,
