@@ -43,7 +43,7 @@ ConvShape PlanBuilder::conv_shape(int l, int device) const {
           o.kernel,
           o.stride,
           o.pad,
-          o.groups == 1 ? 1 : o.groups * out / o.out};
+          std::max<std::int64_t>(o.groups * out / o.out, 1)};
 }
 
 PoolShape PlanBuilder::pool_shape(int l, int device) const {

@@ -37,14 +37,30 @@ std::vector<std::int64_t> Division::bounds_of(const Layer& layer, std::int64_t s
     return divides(input) ? bounds_[static_cast<std::size_t>(input)] : std::vector<std::int64_t>{};
   };
   if (const auto* o = as<FullyConnectedOptions>(layer)) return cut(o->out, 1, parts_, smallest);
-  if (const auto* o = as<ConvOptions>(layer))
-    return cut(o->out, o->groups == 1 ? 1 : o->out / o->groups, parts_, smallest);
+  if (as<ConvOptions>(layer)) return bounds_of_conv(layer, smallest);
   if (as<FlattenOptions>(layer)) return times(of_input(0), layer.output[0] / network_.shape_of(layer.inputs[0])[0]);
   if (as<ConcatOptions>(layer) && layer.inputs.size() > 1) return {};
   for (std::size_t i = 0; i < layer.inputs.size(); ++i) {
     if (divides(layer.inputs[i])) return of_input(i);
   }
   return {};
+}
+
+// Whole groups, or where there are fewer groups than parts as many parts of each: if each part has input channels of
+// one group, so that it gets all of their gradient from the parts of that group.
+std::vector<std::int64_t> Division::bounds_of_conv(const Layer& layer, std::int64_t smallest) const {
+  const auto& o = *as<ConvOptions>(layer);
+  if (o.groups == 1) return cut(o.out, 1, parts_, smallest);
+  if (o.groups >= parts_) return cut(o.out, o.out / o.groups, parts_, smallest);
+  if (parts_ % o.groups != 0) return {};
+  const int input = layer.inputs[0];
+  if (input != kNetworkInput && !divides(input)) return {};
+  for (std::int64_t g = 0; g < o.groups && input != kNetworkInput; ++g) {
+    const std::int64_t first =
+        bounds_[static_cast<std::size_t>(input)][static_cast<std::size_t>(g * parts_ / o.groups)];
+    if (first != g * all(input).count / o.groups) return {};
+  }
+  return cut(o.out, 1, parts_, smallest);
 }
 
 Channels Division::computed(int layer, int part) const {
@@ -59,8 +75,10 @@ Channels Division::needed(int l, std::size_t input, int part) const {
   const Channels every = all(layer.inputs[input]);
   if (!divides(l) || as<FullyConnectedOptions>(layer)) return every;
   const Channels own = computed(l, part);
-  if (const auto* o = as<ConvOptions>(layer)) {
-    return o->groups == 1 ? every : Channels{own.first * every.count / o->out, own.count * every.count / o->out};
+  if (const auto* o = as<ConvOptions>(layer)) {  // of the groups that its outputs are of
+    const std::int64_t outputs = o->out / o->groups, inputs = every.count / o->groups;
+    const std::int64_t first = own.first / outputs, end = (own.first + own.count - 1) / outputs + 1;
+    return {first * inputs, (end - first) * inputs};
   }
   if (const auto* o =
           as<LrnOptions>(layer)) {  // twice the window: the gradient of a channel depends on its neighbours'
@@ -77,7 +95,7 @@ Channels Division::needed(int l, std::size_t input, int part) const {
 bool Division::adds_up(int l) const {
   const Layer& layer = network_.layers[static_cast<std::size_t>(l)];
   const auto* conv = as<ConvOptions>(layer);
-  return divides(l) && (as<FullyConnectedOptions>(layer) || (conv && conv->groups == 1));
+  return divides(l) && (as<FullyConnectedOptions>(layer) || (conv && conv->groups < parts_));
 }
 
 }  // namespace hadal

@@ -33,12 +33,13 @@ class Division {
   // The channels of its input that `part` needs for that.
   Channels needed(int layer, std::size_t input, int part) const;
 
-  // Whether the parts of the data gradient that parts compute for one channel of the input add up to it, since each
-  // reads all channels and computes some.
+  // Whether what several parts compute of the data gradient of one channel of the input adds up to it, since each reads
+  // all channels, or all of a group, and computes some.
   bool adds_up(int layer) const;
 
  private:
   std::vector<std::int64_t> bounds_of(const Layer& layer, std::int64_t smallest) const;
+  std::vector<std::int64_t> bounds_of_conv(const Layer& layer, std::int64_t smallest) const;
   Channels all(int layer) const { return {0, network_.shape_of(layer)[0]}; }
 
   const Network& network_;

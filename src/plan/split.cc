@@ -118,8 +118,8 @@ void PlanBuilder::copy_columns(const std::string& name, int from, int to, int la
                          span_of(from).first});
 }
 
-// Where each device of a group has an addend of a diff, those of each partition on the devices that want them: with the
-// columns of the layer's value.
+// Where devices of a group have addends of a diff, those of each partition on the devices that want them: with the
+// columns of the layer's value. A partition whose addends are of other columns has none for a device.
 std::vector<RowTensor> PlanBuilder::addends_of(int l, const RowTensor& diff) {
   const Layer& layer = network_.layers[l];
   const RowShape wanted = shape_of(l);
@@ -130,8 +130,14 @@ std::vector<RowTensor> PlanBuilder::addends_of(int l, const RowTensor& diff) {
       if (!works(sender)) continue;
       const int receiver = sender - partition_of(sender) + (partition_of(sender) + shift) % split();
       RowTensor& term = terms[partition_of(sender)];
-      const Columns columns = wanted.columns[receiver];
-      if (sender == receiver && diff.shape.columns[sender] == columns) continue;  // it is there as it is
+      const Columns columns = wanted.columns[receiver], has = diff.shape.columns[sender];
+      term.tensor[receiver] = -1;
+      if (columns.end() <= has.first || has.end() <= columns.first) continue;
+      HADAL_CHECK(has.first <= columns.first && columns.end() <= has.end());
+      if (sender == receiver && has == columns) {  // it is there as it is
+        term.tensor[receiver] = diff.tensor[receiver];
+        continue;
+      }
       term.tensor[receiver] =
           add_part(layer.name + ".diff_of_" + std::to_string(partition_of(sender)), receiver, TensorKind::activation,
                    options_.precision, span_of(sender).count, wanted, receiver);
@@ -150,10 +156,12 @@ RowTensor PlanBuilder::sum_of(int l, const std::string& name, const std::vector<
   for (int d = 0; d < device_count(); ++d) {
     if (!works(d)) continue;
     std::vector<Range> reads;
-    for (const RowTensor& term : terms) reads.push_back(own_rows(term, d));
+    for (const RowTensor& term : terms) {
+      if (term.tensor[d] >= 0) reads.push_back(own_rows(term, d));
+    }
+    const int count = static_cast<int>(reads.size());
     compute(network_.layers[l].name + ".sum_diffs", d, l,
-            Add{static_cast<int>(terms.size()), sum.row_elements(d), rows_of(d), options_.precision}, std::move(reads),
-            {own_rows(sum, d)});
+            Add{count, sum.row_elements(d), rows_of(d), options_.precision}, std::move(reads), {own_rows(sum, d)});
   }
   return sum;
 }

@@ -9,7 +9,11 @@ namespace hadal {
 GroupVerifier::Origin GroupVerifier::origin_of(const Producer& producer) const {
   if (const auto found = brought_.find(producer.step); found != brought_.end()) return found->second;
   const Step& step = plan_.steps[producer.step];
-  return {step.name, {step.device}, addends_.contains(producer.step), step.first_row, step.writes[producer.write].count,
+  return {name_of(step, static_cast<std::size_t>(producer.write)),
+          {step.device},
+          addends_.contains(producer.step),
+          step.first_row,
+          step.writes[producer.write].count,
           {}};
 }
 
@@ -85,7 +89,7 @@ bool GroupVerifier::adds_up(const Step& step) const {
   if (step.layer < 0 || plan_.parts[step.layer] == 1) return false;
   if (std::holds_alternative<FullyConnectedBackwardData>(op)) return true;
   const auto* conv = std::get_if<ConvOptions>(&network_.layers[step.layer].options);
-  return std::holds_alternative<ConvBackwardData>(op) && conv != nullptr && conv->groups == 1;
+  return std::holds_alternative<ConvBackwardData>(op) && conv != nullptr && conv->groups < plan_.split;
 }
 
 // Of which some channels alone have come from other groups.
@@ -100,7 +104,7 @@ std::string GroupVerifier::use(int i, const std::vector<Contents>& contents) {
   const Step& step = plan_.steps[i];
   const auto* compute = std::get_if<Compute>(&step.body);
   if (compute == nullptr) return "";
-  if (adds_up(step)) addends_.insert(i);
+  if (adds_up(step)) note_addend(i);
   std::vector<std::pair<Origin, bool>> terms;  // with whether they were brought
   for (const Range& range : step.reads) {
     if (plan_.tensors[range.tensor].width == 0) continue;
@@ -115,8 +119,26 @@ std::string GroupVerifier::use(int i, const std::vector<Contents>& contents) {
   if (std::none_of(terms.begin(), terms.end(), [](const auto& term) { return term.first.addend; })) return "";
   if (std::holds_alternative<Add>(compute->op)) return add_up(i, terms);
   if (!std::holds_alternative<ConcatBackward>(compute->op)) return "takes a part of a diff for all of it";
-  addends_.insert(i);
+  note_addend(i);
   return "";
+}
+
+void GroupVerifier::note_addend(int i) {
+  const Step& step = plan_.steps[i];
+  addends_.insert(i);
+  for (std::size_t w = 0; w < step.writes.size(); ++w)
+    addend_tensors_[{name_of(step, w), step.device}] = step.writes[w].tensor;
+}
+
+// Of what a step writes: the same on all devices.
+std::string GroupVerifier::name_of(const Step& step, std::size_t write) {
+  return write == 0 ? step.name : fmt::format("{} ({})", step.name, write);
+}
+
+// Whether an addend has all the columns of a sum.
+bool GroupVerifier::covers(int addend, int sum) const {
+  const PlanTensor &has = plan_.tensors[addend], &wants = plan_.tensors[sum];
+  return has.first_column <= wants.first_column && wants.first_column + wants.width <= has.first_column + has.width;
 }
 
 // A sum of a device's own parts is such a part; else each must be there from every device of the group once.
@@ -129,14 +151,18 @@ std::string GroupVerifier::add_up(int i, const std::vector<std::pair<Origin, boo
     if (origin.addend) from[origin.name].insert(origin.devices.begin(), origin.devices.end());
   }
   if (!any_brought) {
-    addends_.insert(i);
+    note_addend(i);
     return all_addends ? "" : "adds parts of a diff to all of another";
   }
   const int first = plan_.steps[i].device / plan_.split * plan_.split;
-  std::multiset<int> group;
-  for (int d = first; d < first + plan_.split; ++d) group.insert(d);
   for (const auto& [name, devices] : from) {
-    if (devices != group) return fmt::format("does not add up {} of each device of its group once", name);
+    std::multiset<int> expected;
+    for (int d = first; d < first + plan_.split; ++d) {
+      const auto addend = addend_tensors_.find({name, d});
+      if (addend != addend_tensors_.end() && covers(addend->second, plan_.steps[i].writes[0].tensor))
+        expected.insert(d);
+    }
+    if (devices != expected) return fmt::format("does not add up {} of each device of its group once", name);
   }
   return "";
 }

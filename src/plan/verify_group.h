@@ -36,7 +36,7 @@ class GroupVerifier {
 
   // Where the rows of a tensor come from.
   struct Origin {
-    std::string name;       // of the steps that computed them
+    std::string name;       // of what the steps that computed them wrote
     std::set<int> devices;  // of these
     bool addend = false;    // each is a part of a sum over the group
     std::int64_t first_row = 0, elements = 0;
@@ -48,13 +48,17 @@ class GroupVerifier {
   bool right_rows(const Step& step, const PlanTensor& to, const Lines& at) const;
   bool adds_up(const Step& step) const;
   bool is_product_of_factors(const Step& step) const;
+  void note_addend(int i);
+  static std::string name_of(const Step& step, std::size_t write);
+  bool covers(int addend, int sum) const;
   std::string add_up(int i, const std::vector<std::pair<Origin, bool>>& terms);
 
   const Plan& plan_;
   const Network& network_;
-  std::map<std::pair<int, std::int64_t>, Origin> arriving_;  // by tensor and its first line
-  std::map<int, Origin> brought_;                            // by the copy that completed them
-  std::set<int> addends_;                                    // steps whose results are parts of sums
+  std::map<std::pair<int, std::int64_t>, Origin> arriving_;    // by tensor and its first line
+  std::map<int, Origin> brought_;                              // by the copy that completed them
+  std::set<int> addends_;                                      // steps whose results are parts of sums
+  std::map<std::pair<std::string, int>, int> addend_tensors_;  // what these wrote, by name and device
 };
 
 }  // namespace hadal
