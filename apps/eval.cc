@@ -93,6 +93,7 @@ struct EvalCommand {
     JobSpec job = trained.job;
     job.parallel.devices = {"cpu:0"};
     job.parallel.groups.reset();
+    job.parallel.split = 1;
     TrainedModel alone = trained;
     alone.job = job;
     const std::int64_t batch = std::min<std::int64_t>(source.size(), job.data.batch);

@@ -106,10 +106,6 @@ std::vector<Override> JobFlags::overrides() const {
   if (!devices.empty()) {
     add("devices", nlohmann::json(devices).dump(),
         devices_.empty() ? "--machine " + machine_ : "--devices " + devices_);
-    if (groups_ == 0) {
-      add("groups", std::to_string(static_cast<int>(devices.size()) / std::max(split_, 1)),
-          split_ > 0 ? "--split " + std::to_string(split_) : "--devices " + devices_);
-    }
   }
   if (groups_ > 0) add("groups", std::to_string(groups_), "--groups " + std::to_string(groups_));
   if (split_ > 0) add("split", std::to_string(split_), "--split " + std::to_string(split_));

@@ -113,8 +113,10 @@ std::string plan_svg(const std::string& title, const Plan& plan, const MemoryPla
   svg += text_at(kMargin, 26, 16, "#0f172a", fmt::format("{} on {}", title, machine.name));
   svg += text_at(
       kMargin, 48, 12, "#475569",
-      fmt::format("{} a step, bound by {}; exchange: {}, {}", ms(simulation.step_seconds), simulation.bound_by(),
-                  to_string(plan.topology), format_bytes(static_cast<double>(plan.exchange_bytes()))));
+      fmt::format(
+          "{} a step, bound by {}; exchange: {}, {}{}", ms(simulation.step_seconds), simulation.bound_by(),
+          to_string(plan.topology), format_bytes(static_cast<double>(plan.exchange_bytes())),
+          plan.split > 1 ? "; within groups: " + format_bytes(static_cast<double>(plan.transfer_bytes())) : ""));
   svg += "</g>\n";
 
   for (std::size_t l = 0; l < machine.links.size(); ++l) {
@@ -159,7 +161,8 @@ std::string plan_svg(const std::string& title, const Plan& plan, const MemoryPla
       svg += text_at(x, y + 4, 12, "#0f172a", machine.node_name(node) + (node == machine.host ? " (host)" : ""));
       continue;
     }
-    svg += text_at(x, y - 12, 13, "#0f172a", machine.node_name(node));
+    const std::string part = plan.split > 1 ? fmt::format(" ({}, part {})", node / plan.split, node % plan.split) : "";
+    svg += text_at(x, y - 12, 13, "#0f172a", machine.node_name(node) + part);
     svg += text_at(x, y + 4, 11, "#475569", fmt::format("kernels {}", ms(simulation.compute_seconds[d])));
     svg += text_at(
         x, y + 19, 11, "#475569",

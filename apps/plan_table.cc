@@ -13,18 +13,24 @@ namespace {
 std::string layer_rows(const PlanView& view) {
   std::size_t name_width = 5;
   for (const Layer& layer : view.network.layers) name_width = std::max(name_width, layer.name.size());
-  std::string text = fmt::format("  {:<{}}  {:<15}  {:<14}  {:>12}  {:>12}  {}\n", "layer", name_width, "type",
-                                 "output", "parameters", "MFLOP", "exchange");
+  const bool split = view.plan.split > 1;
+  std::string text = fmt::format("  {:<{}}  {:<15}  {:<14}  {:>12}  {:>12}  {}{}\n", "layer", name_width, "type",
+                                 "output", "parameters", "MFLOP", split ? "parts  transfers  " : "", "exchange");
   for (std::size_t l = 0; l < view.network.layers.size(); ++l) {
     const Layer& layer = view.network.layers[l];
     std::int64_t parameters = 0;
     for (const int p : {layer.weight, layer.bias}) {
       if (p >= 0) parameters += elements(view.network.parameters[p].shape);
     }
-    text += fmt::format("  {:<{}}  {:<15}  {:<14}  {:>12}  {:>12.3f}  {}\n", layer.name, name_width, layer.type,
+    const std::size_t bytes = view.plan.layer_transfer_bytes[l];
+    const std::string parts =
+        fmt::format("{:>5}  {:>9}  ", view.plan.parts[l] > 1 ? std::to_string(view.plan.parts[l]) : "whole",
+                    bytes > 0 ? format_bytes(static_cast<double>(bytes)) : "-");
+    const bool exchanges = static_cast<int>(view.plan.devices.size()) > view.plan.split;
+    text += fmt::format("  {:<{}}  {:<15}  {:<14}  {:>12}  {:>12.3f}  {}{}\n", layer.name, name_width, layer.type,
                         to_string(layer.output), parameters > 0 ? format_count(static_cast<double>(parameters)) : "-",
-                        static_cast<double>(layer.forward_flops) / 1e6,
-                        layer.weight >= 0 && view.plan.devices.size() > 1 ? to_string(view.plan.content[l]) : "-");
+                        static_cast<double>(layer.forward_flops) / 1e6, split ? parts : "",
+                        layer.weight >= 0 && exchanges ? to_string(view.plan.content[l]) : "-");
   }
   return text;
 }
@@ -54,6 +60,14 @@ std::string machine_rows(const PlanView& view) {
     if (!way.fits) ways += " (does not fit)";
   }
   if (!ways.empty()) text += fmt::format("  exchange as {}, the first is taken\n", ways);
+  std::string divisions;
+  for (const ConsideredSplit& way : view.prediction.splits) {
+    const int devices = static_cast<int>(view.plan.devices.size());
+    divisions += fmt::format("{}{} x {} {:.2f} ms and {}{}", divisions.empty() ? "" : ", ", devices / way.split,
+                             way.split, way.step_seconds * 1e3, format_bytes(static_cast<double>(way.peak_bytes)),
+                             way.fits ? "" : " (does not fit)");
+  }
+  if (!divisions.empty()) text += fmt::format("  groups x split, with the largest device's memory: {}\n", divisions);
   std::vector<std::size_t> ports;
   for (std::size_t port = 0; port < simulation.port_seconds.size(); ++port) {
     if (simulation.port_bytes[port] > 0) ports.push_back(port);
@@ -90,13 +104,22 @@ std::string plan_table(const PlanView& view, bool layers) {
                     format_bytes(static_cast<double>(use.state)), format_bytes(static_cast<double>(use.gradients)),
                     format_bytes(static_cast<double>(use.activations)), format_bytes(static_cast<double>(use.scratch)));
   }
+  if (view.plan.split > 1) {
+    text += fmt::format(
+        "  {} of {} devices; they bring each other {} a step\n",
+        view.plan.devices.size() == static_cast<std::size_t>(view.plan.split)
+            ? "one group"
+            : fmt::format("{} groups", view.plan.devices.size() / static_cast<std::size_t>(view.plan.split)),
+        view.plan.split, format_bytes(static_cast<double>(view.plan.transfer_bytes())));
+  }
   if (view.plan.devices.size() > 1) {
     if (view.plan.links.empty()) {
       text += fmt::format("  exchange: nothing is copied; {} a step are read where they lie\n",
                           format_bytes(static_cast<double>(view.plan.remote_read_bytes)));
     } else {
-      text += fmt::format("  exchange: {} a step over {} links; the busiest carries {}\n",
-                          format_bytes(static_cast<double>(view.plan.exchange_bytes())), view.plan.links.size(),
+      text += fmt::format("  exchange: {} a step{} over {} links; the busiest carries {}\n",
+                          format_bytes(static_cast<double>(view.plan.exchange_bytes())),
+                          view.plan.split > 1 ? "; both" : "", view.plan.links.size(),
                           format_bytes(static_cast<double>(
                               std::max_element(view.plan.links.begin(), view.plan.links.end(),
                                                [](const LinkBytes& a, const LinkBytes& b) { return a.bytes < b.bytes; })

@@ -68,7 +68,7 @@ TEST(MakeDevicesTest, refuses_lists_and_options_that_make_no_sense) {
       {{.names = names({"cpu:0"}), .threads = 0}, "cannot have 0 threads"},
       {{.names = names({"fake:0"}), .link = {.bytes_per_second = 0}}, "cannot carry 0 bytes per second"},
       {{.names = names({"fake:0"}), .link = {.latency_seconds = -1}}, "latency of -1 seconds"},
-      {{.names = names({"fake:0"}), .fake_late_stream = 5}, "no stream 5 to be late"},
+      {{.names = names({"fake:0"}), .fake_late_stream = 6}, "no stream 6 to be late"},
       {{.names = names({"fake:0"}), .fake_late_stream = -2}, "no stream -2 to be late"},
   };
   for (const auto& wrong : cases) {

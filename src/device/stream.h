@@ -19,9 +19,9 @@ using Deadline = Clock::time_point;
 
 // compute: kernels. gather: copies towards the owners of parameters. distribute: copies of new parameters back. Where a
 // device has two neighbours to send to, each has a stream: what goes to the one of a lower number does not wait behind
-// what goes to the other.
-enum class StreamKind { compute, gather, distribute, gather_down, distribute_down };
-inline constexpr int kStreamKinds = 5;
+// what goes to the other. transfer: copies between the devices that hold one model together.
+enum class StreamKind { compute, gather, distribute, gather_down, distribute_down, transfer };
+inline constexpr int kStreamKinds = 6;
 
 const char* to_string(StreamKind kind);  // "compute", ...
 

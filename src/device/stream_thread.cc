@@ -49,6 +49,8 @@ const char* to_string(StreamKind kind) {
       return "gather_down";
     case StreamKind::distribute_down:
       return "distribute_down";
+    case StreamKind::transfer:
+      return "transfer";
   }
   return "";
 }

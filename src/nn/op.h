@@ -191,9 +191,10 @@ struct ActivationBackward {
   DType type = DType::f32;
 };
 
-// reads source; writes destination = source * mask / (1 - p). Serves backward too, on diffs. The mask of element e of
-// row r is drawn at counter (step, rows.first + r, e / 4) of RandomSequence{seed, dropout, layer}, number e % 4: kept
-// where the number is at least p * 2^32. Canonical layout.
+// reads source; writes destination = source * mask / (1 - p). Serves backward too, on diffs. A row is row_elements of
+// the layer's elements, from first_element on. The mask of the layer's element e of row r is drawn at counter (step,
+// rows.first + r, e / 4) of RandomSequence{seed, dropout, layer}, number e % 4: kept where the number is at least p *
+// 2^32. Canonical layout.
 struct Dropout {
   float p = 0.5f;
   std::int64_t row_elements = 0;
@@ -201,6 +202,7 @@ struct Dropout {
   std::uint64_t seed = 0;
   std::uint32_t layer = 0;
   DType type = DType::f32;
+  std::int64_t first_element = 0;
 };
 
 // reads source [N, in], weight [out, in], bias [out]; writes destination [N, out].

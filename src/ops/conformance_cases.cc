@@ -203,6 +203,11 @@ void add_dropouts(Cases& cases) {
   cases.push_back({"dropout one element", dropout(0.3f, 1, all(9))});
   cases.push_back({"dropout p = 0.9", dropout(0.9f, 130, all(2))});
   cases.push_back({"dropout rows 100 to 105", dropout(0.5f, 37, {.first = 100, .count = 5, .units = {}})});
+  for (const std::int64_t first : {4, 37, 1502}) {
+    Dropout part = dropout(0.5f, 130, all(3));
+    part.first_element = first;
+    cases.push_back({"dropout from element " + std::to_string(first), part});
+  }
 }
 
 void add_joins(Cases& cases) {

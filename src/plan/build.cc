@@ -1,7 +1,6 @@
 // The forward and backward steps of a plan.
 
 #include <algorithm>
-#include <numeric>
 
 #include "base/error.h"
 #include "plan/builder.h"
@@ -25,49 +24,74 @@ bool takes_any_layout(const Layer& layer) {
   return as<ConvOptions>(layer) || as<PoolOptions>(layer) || keeps_layout(layer);
 }
 
-ConvShape conv_shape(const Network& network, const Layer& layer) {
-  const auto& o = *as<ConvOptions>(layer);
-  const Shape& in = network.shape_of(layer.inputs[0]);
-  return {in[0], in[1], in[2], o.out, o.kernel, o.stride, o.pad, o.groups};
-}
-
-PoolShape pool_shape(const Network& network, const Layer& layer) {
-  const auto& o = *as<PoolOptions>(layer);
-  const Shape& in = network.shape_of(layer.inputs[0]);
-  return {o.kind, in[0], in[1], in[2], o.kernel, o.stride, o.pad, layer.output[1], layer.output[2]};
-}
-
-LrnShape lrn_shape(const Layer& layer) {
-  return {layer.output[0], layer.output[1] * layer.output[2], *as<LrnOptions>(layer)};
-}
-
 bool has_max_workspace(const Layer& layer) {
   return as<PoolOptions>(layer) && as<PoolOptions>(layer)->kind == PoolKind::max;
 }
 
 }  // namespace
 
-PlanBuilder::PlanBuilder(const Network& network, const PlanOptions& options) : network_(network), options_(options) {
-  HADAL_CHECK(!options.devices.empty() && options.rows > 0 && options.rows <= options.batch);
-  if (shared()) {
-    for (const PlanDevice& device : options.devices) {
-      if (device.memory != options.devices[0].memory) {
-        throw ConfigError("exchange.topology: shared needs devices that address one memory; " + device.name + " and " +
-                          options.devices[0].name + " do not: use another topology");
-      }
+// A convolution of some output channels is a smaller one: of all input channels, or of its groups'.
+ConvShape PlanBuilder::conv_shape(int l, int device) const {
+  const Layer& layer = network_.layers[l];
+  const auto& o = *as<ConvOptions>(layer);
+  const Shape& in = network_.shape_of(layer.inputs[0]);
+  const std::int64_t out = computed(l, device).count;
+  return {input_channels(l, device),
+          in[1],
+          in[2],
+          out,
+          o.kernel,
+          o.stride,
+          o.pad,
+          std::max<std::int64_t>(o.groups * out / o.out, 1)};
+}
+
+PoolShape PlanBuilder::pool_shape(int l, int device) const {
+  const Layer& layer = network_.layers[l];
+  const auto& o = *as<PoolOptions>(layer);
+  const Shape& in = network_.shape_of(layer.inputs[0]);
+  return {o.kind, computed(l, device).count, in[1], in[2], o.kernel, o.stride, o.pad, layer.output[1], layer.output[2]};
+}
+
+LrnShape PlanBuilder::lrn_shape(int l, int device) const {
+  return {input_channels(l, device), pixels(l), *as<LrnOptions>(network_.layers[l])};
+}
+
+// What goes together.
+void PlanBuilder::check_options() const {
+  HADAL_CHECK(!options_.devices.empty() && options_.rows > 0 && options_.rows <= options_.batch);
+  HADAL_CHECK(options_.split >= 1 && device_count() % options_.split == 0);
+  const auto refuse = [&](bool what, const std::string& why) {
+    if (what && split() > 1) throw ConfigError("parallel.split: " + std::to_string(split()) + " " + why);
+  };
+  refuse(shared(), "needs an exchange that sends: use exchange.topology: direct, line, tree or ring");
+  refuse(options_.reproducible_shards > 0, "with reproducible is not supported by this version yet: use split: 1");
+  refuse(options_.clip_norm > 0, "with solver.clip_norm is not supported by this version yet: use one of the two");
+  refuse(options_.device_states, "with adagrad's exchange: approximate or full is not supported: use exchange: owner");
+  refuse(options_.deferred.updates > 0, "leaves no exchange to the next step yet: use exchange.deferred_layers: 0");
+  for (const PlanDevice& device : options_.devices) {
+    if (shared() && device.memory != options_.devices[0].memory) {
+      throw ConfigError("exchange.topology: shared needs devices that address one memory; " + device.name + " and " +
+                        options_.devices[0].name + " do not: use another topology");
     }
   }
+}
+
+PlanBuilder::PlanBuilder(const Network& network, const PlanOptions& options)
+    : network_(network), options_(options), division_(network, options.split, options.smallest_part) {
+  check_options();
   plan_.mode = options.mode;
   plan_.precision = options.precision;
   plan_.topology = options.topology;
   plan_.rows = options.rows;
+  plan_.split = options.split;
   plan_.devices = options.devices;
-  plan_.device_rows = partition_rows(options.rows, device_count(), options.reproducible_shards);
-  plan_.layer_exchange_bytes.resize(network.layers.size());
+  const std::vector<RowSpan> of_groups = partition_rows(options.rows, groups(), options.reproducible_shards);
+  for (int d = 0; d < device_count(); ++d) plan_.device_rows.push_back(of_groups[d / split()]);
   HADAL_CHECK(!options.device_states || (options.rule.kind == RuleKind::adagrad && options.clip_norm == 0 &&
                                          options.reproducible_shards == 0 && options.precision == DType::f32));
-  const std::int64_t chunks = options.reproducible_shards > 0 ? options.reproducible_shards : device_count();
-  owners_ = partition_parameters(network, device_count(), chunks);
+  const std::int64_t chunks = options.reproducible_shards > 0 ? options.reproducible_shards : groups();
+  owners_ = partition_parameters(network, division_, groups(), chunks);
 
   const std::size_t layers = network.layers.size();
   owned_of_layer_.resize(layers);
@@ -83,43 +107,11 @@ PlanBuilder::PlanBuilder(const Network& network, const PlanOptions& options) : n
   for (std::size_t l = 0; l < layers; ++l) {
     for (const int input : network.layers[l].inputs) consumers_[input + 1].push_back(static_cast<int>(l));
     plan_.content.push_back(exchange_content(network, static_cast<int>(l), options));
+    plan_.parts.push_back(division_.divides(static_cast<int>(l)) ? split() : 1);
   }
   divide_into_passes();
   HADAL_CHECK(options.deferred.updates == 0 ||
               (training() && !shared() && device_count() > 1 && options.pass_rows == 0 && options.clip_norm == 0));
-}
-
-// Consecutive rows of the batch, divided among the devices; with fixed shards each device's own, in as many parts as
-// there are passes, since shards stay whole.
-void PlanBuilder::divide_into_passes() {
-  const bool many = training() && options_.pass_rows > 0;
-  const std::int64_t count = many ? (options_.rows + options_.pass_rows - 1) / options_.pass_rows : 1;
-  plan_.passes.resize(static_cast<std::size_t>(count));
-  if (options_.reproducible_shards == 0) {
-    const std::vector<std::int64_t> bounds = even_bounds(options_.rows, count);
-    for (RowSpan& all : plan_.device_rows) all.count = 0;
-    for (std::size_t pass = 0; pass < plan_.passes.size(); ++pass) {
-      plan_.passes[pass] = partition_rows(bounds[pass + 1] - bounds[pass], device_count(), 0);
-      for (int d = 0; d < device_count(); ++d) {
-        plan_.passes[pass][d].first += bounds[pass];
-        plan_.device_rows[d].count += plan_.passes[pass][d].count;
-      }
-    }
-    return;
-  }
-  for (const RowSpan& all : plan_.device_rows) {
-    const std::vector<std::int64_t> bounds = even_bounds(static_cast<std::int64_t>(all.units.size()), count);
-    std::int64_t first = all.first;
-    for (std::size_t pass = 0; pass < plan_.passes.size(); ++pass) {
-      RowSpan span{first, 0, {all.units.begin() + bounds[pass], all.units.begin() + bounds[pass + 1]}};
-      span.count = std::accumulate(span.units.begin(), span.units.end(), std::int64_t{0});
-      first += span.count;
-      plan_.passes[pass].push_back(std::move(span));
-    }
-  }
-  std::erase_if(plan_.passes, [](const std::vector<RowSpan>& pass) {
-    return std::all_of(pass.begin(), pass.end(), [](const RowSpan& span) { return span.count == 0; });
-  });
 }
 
 Plan PlanBuilder::build() {
@@ -140,12 +132,6 @@ Plan PlanBuilder::build() {
   }
   synchronise(plan_);
   return std::move(plan_);
-}
-
-void PlanBuilder::begin_pass(int pass) {
-  pass_ = pass;
-  for (auto* rows : {&values_, &diffs_}) rows->assign(rows->size(), {});
-  for (std::vector<RowTensor>& parts : diff_parts_) parts.clear();
 }
 
 void PlanBuilder::run_pass() {
@@ -281,64 +267,10 @@ void PlanBuilder::choose_layouts() {
   }
 }
 
-// The devices that need the whole batch's rows of a fully-connected layer's factors: its owners, and those that factors
-// pass on their way.
-std::vector<bool> PlanBuilder::full_rows_for(int layer) const {
-  std::vector<bool> full(options_.devices.size());
-  if (training() && plan_.content[layer] == ExchangeContent::factors) {
-    for (const OwnerSpan& owner : owners_[layer]) full[owner.device] = true;
-    if (relays()) full.assign(full.size(), true);
-  }
-  return full;
-}
-
-void PlanBuilder::find_full_rows() {
-  const std::vector<bool> none(options_.devices.size());
-  full_value_.assign(network_.layers.size() + 1, none);
-  full_diff_ = full_value_;
-  const auto add = [](std::vector<bool>& to, const std::vector<bool>& from) {
-    for (std::size_t d = 0; d < to.size(); ++d) to[d] = to[d] || from[d];
-  };
-  for (std::size_t l = 0; l < network_.layers.size(); ++l) {
-    const Layer& layer = network_.layers[l];
-    const std::vector<bool> full = full_rows_for(static_cast<int>(l));
-    add(full_value_[root(layer.inputs[0]) + 1], full);
-    add(full_diff_[l + 1], full);
-    if (!passes_diff(layer) && !diff_in_place(static_cast<int>(l))) continue;
-    for (const int input : layer.inputs) add(full_diff_[l + 1], full_diff_[input + 1]);
-  }
-}
-
 int PlanBuilder::add_tensor(const std::string& name, int device, TensorKind kind, std::int64_t count, DType type,
                             Layout layout) {
   plan_.tensors.push_back({name, device, kind, type, count, layout});
   return static_cast<int>(plan_.tensors.size()) - 1;
-}
-
-RowTensor PlanBuilder::add_rows(int layer, const std::string& name, TensorKind kind, DType type,
-                                std::int64_t row_elements, const std::vector<bool>& full, Layout layout) {
-  RowTensor rows{std::vector<int>(options_.devices.size(), -1), std::vector<std::int64_t>(options_.devices.size()),
-                 row_elements};
-  std::vector<int>& whole_batch = whole_batches_[{layer, name}];
-  whole_batch.resize(options_.devices.size(), -1);
-  const bool one_for_all = shared() && std::any_of(full.begin(), full.end(), [](bool f) { return f; });
-  for (int d = 0; d < device_count(); ++d) {
-    const RowSpan& own = span_of(d);
-    if (one_for_all || full[d]) {
-      int& tensor = whole_batch[one_for_all ? 0 : d];
-      if (tensor < 0) tensor = add_tensor(name, one_for_all ? 0 : d, kind, options_.rows * row_elements, type, layout);
-      rows.tensor[d] = tensor;
-    } else if (own.count > 0) {
-      rows.first_row[d] = own.first;
-      rows.tensor[d] = add_tensor(name, d, kind, own.count * row_elements, type, layout);
-    }
-  }
-  return rows;
-}
-
-Rows PlanBuilder::rows_of(int device) const {
-  const RowSpan& span = span_of(device);
-  return {span.first, span.count, span.units};
 }
 
 void PlanBuilder::compute(const std::string& name, int device, int layer, Op op, std::vector<Range> reads,
@@ -354,25 +286,18 @@ void PlanBuilder::compute(const std::string& name, int device, int layer, Op op,
                          span_of(device).first});
 }
 
-Range PlanBuilder::value(int layer, int device) const {
-  const RowSpan& span = span_of(device);
-  return values_[root(layer) + 1].rows(device, span.first, span.count);
-}
-
-Range PlanBuilder::diff(int layer, int device) const {
-  const RowSpan& span = span_of(device);
-  return diffs_[layer + 1].rows(device, span.first, span.count);
-}
-
 void PlanBuilder::place_persistent() {
   for (const Parameter& parameter : network_.parameters) {
-    ParameterPlace place;
+    ParameterPlace place{elements(parameter.shape)};
+    const std::int64_t per_output = place.elements / parameter.shape[0];
     const DType type = has_copies(parameter) ? DType::bf16 : DType::f32;
     for (int d = 0; d < device_count(); ++d) {
       const bool first = d == 0 || !shared();
-      place.tensor.push_back(first
-                                 ? add_tensor(parameter.name, d, TensorKind::parameter, elements(parameter.shape), type)
-                                 : place.tensor[0]);
+      const Channels outputs = computed(parameter.layer, d);
+      place.first.push_back(outputs.first * per_output);
+      place.tensor.push_back(
+          first ? add_tensor(parameter.name, d, TensorKind::parameter, outputs.count * per_output, type)
+                : place.tensor[0]);
     }
     for (int d = 0; d < device_count() && options_.updates && options_.device_states && parameter.learned; ++d) {
       place.squares.push_back(add_tensor(parameter.name + ".squares", d, TensorKind::state, elements(parameter.shape)));
@@ -412,8 +337,10 @@ void PlanBuilder::place_persistent() {
 void PlanBuilder::load_batch() {
   const std::int64_t row_elements = elements(network_.input);
   values_[0] = add_rows(kNetworkInput, options_.precision == DType::f32 ? "input" : "input.converted",
-                        TensorKind::input, options_.precision, row_elements, full_value_[0]);
-  labels_ = {std::vector<int>(options_.devices.size(), -1), std::vector<std::int64_t>(options_.devices.size()), 1};
+                        TensorKind::input, options_.precision, shape_of(kNetworkInput), full_value_[0]);
+  labels_ = {std::vector<int>(options_.devices.size(), -1),
+             std::vector<std::int64_t>(options_.devices.size()),
+             {std::vector<Columns>(options_.devices.size(), {0, 1})}};
   const std::size_t labels_offset = static_cast<std::size_t>(options_.rows * row_elements) * 4;
   for (int d = 0; d < device_count(); ++d) {
     if (!works(d)) continue;
@@ -438,23 +365,29 @@ void PlanBuilder::load_batch() {
   }
 }
 
+Dropout PlanBuilder::dropout_of(const DropoutOptions& o, int l, int d) const {
+  const Columns columns = shape_of(l).columns[d];
+  return {o.p,          columns.count, rows_of(d), options_.seed, static_cast<std::uint32_t>(l), options_.precision,
+          columns.first};
+}
+
 void PlanBuilder::forward(int l) {
   const Layer& layer = network_.layers[l];
   if (is_view(layer)) return;
   const bool in_place = runs_in_place(l);
+  bring_inputs(l);
+  const bool beside = as<LrnOptions>(layer) && needs_more(l, 0);  // of the neighbours' channels too, and cut
   if (!in_place) {
-    values_[l + 1] = add_rows(l, layer.name, TensorKind::activation, type_of(l), elements(layer.output),
-                              full_value_[l + 1], layouts_[l + 1]);
+    values_[l + 1] = add_rows(l, layer.name + (beside ? ".beside" : ""), TensorKind::activation, type_of(l),
+                              beside ? needed(l, 0) : shape_of(l), full_value_[l + 1]);
   }
   if (training() && as<BatchNormOptions>(layer)) batch_norm_statistics(l);
-  const std::int64_t in_elements = elements(network_.shape_of(layer.inputs[0]));
   for (int d = 0; d < device_count(); ++d) {
     if (!works(d)) continue;
     const Rows rows = rows_of(d);
+    const std::int64_t in_elements = input(l, 0).row_elements(d), out = computed(l, d).count;
     std::vector<Range> reads;
-    for (const int input : layer.inputs) {
-      if (!in_place) reads.push_back(value(input, d));
-    }
+    for (std::size_t i = 0; i < layer.inputs.size() && !in_place; ++i) reads.push_back(input(l, i, d));
     if (as<BatchNormOptions>(layer)) {
       for (const Range& range : statistics_of(l, d)) reads.push_back(range);
     }
@@ -466,51 +399,63 @@ void PlanBuilder::forward(int l) {
     const DType type = options_.precision;
     Op op;
     if (as<ConvOptions>(layer)) {
-      op = ConvForward{conv_shape(network_, layer), rows, source, destination, type, type_of(l)};
+      op = ConvForward{conv_shape(l, d), rows, source, destination, type, type_of(l)};
     } else if (as<PoolOptions>(layer)) {
-      op = PoolForward{pool_shape(network_, layer), rows, source, destination, training(), type};
+      op = PoolForward{pool_shape(l, d), rows, source, destination, training(), type};
       if (training() && has_max_workspace(layer)) {
-        workspaces_[l][d] = add_tensor(layer.name + ".workspace", d, TensorKind::workspace,
-                                       rows.count * elements(layer.output), DType::i32);
+        workspaces_[l][d] =
+            add_tensor(layer.name + ".workspace", d, TensorKind::workspace, rows.count * out * pixels(l), DType::i32);
         writes.push_back(whole(workspaces_[l][d]));
       }
     } else if (as<LrnOptions>(layer)) {
-      op = LrnForward{lrn_shape(layer), rows, source, type};
+      op = LrnForward{lrn_shape(l, d), rows, source, type};
     } else if (as<BatchNormOptions>(layer)) {
-      op = BatchNormForward{batch_norm_shape(l), rows, source, type};
-    } else if (const auto* o = as<FullyConnectedOptions>(layer)) {
-      op = FullyConnectedForward{in_elements, o->out, rows, type, type_of(l)};
+      op = BatchNormForward{batch_norm_shape(l, d), rows, source, type};
+    } else if (as<FullyConnectedOptions>(layer)) {
+      op = FullyConnectedForward{in_elements, out, rows, type, type_of(l)};
     } else if (const auto* activation = as<ActivationOptions>(layer)) {
       op = ActivationForward{activation->kind, in_elements, rows, in_place, type};
     } else if (const auto* dropout = as<DropoutOptions>(layer)) {
-      op = Dropout{dropout->p, in_elements, rows, options_.seed, static_cast<std::uint32_t>(l), type};
+      op = dropout_of(*dropout, l, d);
     } else if (as<ConcatOptions>(layer)) {
       ConcatForward concat{{}, rows, type};
-      for (const int input : layer.inputs) concat.row_elements.push_back(elements(network_.shape_of(input)));
+      for (std::size_t i = 0; i < layer.inputs.size(); ++i) concat.row_elements.push_back(input(l, i).row_elements(d));
       op = concat;
     } else {
       op = Add{static_cast<int>(layer.inputs.size()), in_elements, rows, type};
     }
     compute(layer.name + ".forward", d, l, std::move(op), std::move(reads), std::move(writes));
   }
+  if (beside) values_[l + 1] = bring(l, layer.name, values_[l + 1], shape_of(l), full_value_[l + 1]);
 }
 
-// What the loss reads on a device: the last layer's value in fp32.
-Range PlanBuilder::logits(int d) {
+// What the loss reads: the last layer's value, whole.
+RowTensor PlanBuilder::logits() {
   const int last = static_cast<int>(network_.layers.size()) - 1;
-  const Range output = value(last, d);
-  if (type_of(last) == DType::f32) return output;
-  const Range converted = whole(add_tensor("logits", d, TensorKind::activation, output.count));
-  compute("logits.convert", d, -1, Convert{output.count, type_of(last), DType::f32}, {output}, {converted});
+  const RowTensor& value = values_[root(last) + 1];
+  const RowShape whole_shape = whole_shape_of(last);
+  if (value.shape.columns == whole_shape.columns) return value;
+  return bring(last, "logits", value, whole_shape, std::vector<bool>(options_.devices.size()));
+}
+
+Range PlanBuilder::in_fp32(const Range& numbers, int d) {
+  const DType type = plan_.tensors[numbers.tensor].type;
+  if (type == DType::f32) return numbers;
+  const Range converted = whole(add_tensor("logits", d, TensorKind::activation, numbers.count));
+  compute("logits.convert", d, -1, Convert{numbers.count, type, DType::f32}, {numbers}, {converted});
   return converted;
 }
 
 void PlanBuilder::loss() {
   const int last = static_cast<int>(network_.layers.size()) - 1;
   const std::int64_t classes = elements(network_.layers[last].output);
-  if (training() && network_.learns(last)) {
-    diffs_[last + 1] =
-        add_rows(kNetworkInput, "loss.diff", TensorKind::activation, options_.precision, classes, full_diff_[last + 1]);
+  const RowTensor scores = logits();
+  const bool divided = scores.shape.columns != shape_of(last).columns;
+  const bool backward = training() && network_.learns(last);
+  RowTensor diff;
+  if (backward) {
+    diff = add_rows(kNetworkInput, "loss.diff", TensorKind::activation, options_.precision, scores.shape,
+                    divided ? std::vector<bool>(options_.devices.size()) : full_diff_[last + 1]);
   }
   for (int d = 0; d < device_count(); ++d) {
     if (!works(d)) continue;
@@ -518,41 +463,25 @@ void PlanBuilder::loss() {
     ResultRows result{d, rows.first, rows.count};
     if (options_.mode == PlanMode::predict) {
       result.probabilities = add_tensor("probabilities", d, TensorKind::result, rows.count * classes);
-      compute("softmax", d, -1, Softmax{classes, rows}, {logits(d)}, {whole(result.probabilities)});
+      compute("softmax", d, -1, Softmax{classes, rows}, {in_fp32(own_rows(scores, d), d)},
+              {whole(result.probabilities)});
     } else {
       result.loss = add_tensor("loss", d, TensorKind::result, rows.count);
       result.rank = add_tensor("rank", d, TensorKind::result, rows.count, DType::i32);
-      const bool backward = training() && network_.learns(last);
       std::vector<Range> writes{whole(result.loss), whole(result.rank)};
-      if (backward) writes.push_back(diff(last, d));
+      if (backward) writes.push_back(own_rows(diff, d));
       compute("loss", d, -1, SoftmaxCrossEntropy{classes, rows, options_.rows, backward, options_.precision},
-              {logits(d), whole(labels_.tensor[d])}, std::move(writes));
+              {in_fp32(own_rows(scores, d), d), whole(labels_.tensor[d])}, std::move(writes));
     }
-    plan_.results.push_back(result);
+    if (partition_of(d) == 0) plan_.results.push_back(result);  // all of a group have the same
   }
+  if (!backward) return;
+  diffs_[last + 1] =
+      divided ? bring(last, network_.layers[last].name + ".diff", diff, shape_of(last), full_diff_[last + 1]) : diff;
 }
 
 void PlanBuilder::give_diff(int layer, std::size_t input, RowTensor diff) {
   diff_parts_[network_.layers[layer].inputs[input] + 1].push_back(std::move(diff));
-}
-
-// The diff of a layer's output, from what its consumers gave.
-RowTensor PlanBuilder::combine_diffs(int l) {
-  const auto& parts = diff_parts_[l + 1];
-  if (parts.size() == 1) return parts[0];
-  const Layer& layer = network_.layers[l];
-  RowTensor sum = add_rows(l, layer.name + ".diff", TensorKind::activation, options_.precision, elements(layer.output),
-                           full_diff_[l + 1], layout_of(l));
-  for (int d = 0; d < device_count(); ++d) {
-    if (!works(d)) continue;
-    const Rows rows = rows_of(d);
-    std::vector<Range> reads;
-    for (const RowTensor& part : parts) reads.push_back(part.rows(d, rows.first, rows.count));
-    compute(layer.name + ".sum_diffs", d, l,
-            Add{static_cast<int>(parts.size()), elements(layer.output), rows, options_.precision}, std::move(reads),
-            {sum.rows(d, rows.first, rows.count)});
-  }
-  return sum;
 }
 
 void PlanBuilder::backward(int l) {
@@ -568,9 +497,12 @@ void PlanBuilder::backward(int l) {
     return;
   }
   if (as<BatchNormOptions>(layer)) batch_norm_gradient(l);
-  if (plan_.content[l] == ExchangeContent::gradients) backward_weights(l);  // what is sent leaves first
+  // What is sent leaves first: gradients, or where data gradients are added up over the group these.
+  const bool gradients = plan_.content[l] == ExchangeContent::gradients, addends = division_.adds_up(l);
+  if (gradients && !addends) backward_weights(l);
   const bool in_place = diff_in_place(l);
   std::vector<RowTensor> input_diffs(layer.inputs.size());
+  const std::vector<bool> none(options_.devices.size());
   for (std::size_t i = 0; i < layer.inputs.size(); ++i) {
     const int input = layer.inputs[i];
     if (!wanted[i] && !as<ConcatOptions>(layer)) continue;
@@ -578,18 +510,23 @@ void PlanBuilder::backward(int l) {
       input_diffs[i] = diffs_[l + 1];
       continue;
     }
-    const bool only = consumers_[input + 1].size() == 1;
-    input_diffs[i] =
-        add_rows(l, layer.name + ".diff_" + std::to_string(i), TensorKind::activation, options_.precision,
-                 elements(network_.shape_of(input)),
-                 only ? full_diff_[input + 1] : std::vector<bool>(options_.devices.size()), layout_of(input));
+    RowShape shape = whole_shape_of(input);
+    shape.columns = this->input(l, i).shape.columns;
+    const bool only = consumers_[input + 1].size() == 1 && !addends && shape.columns == shape_of(input).columns;
+    input_diffs[i] = add_rows(l, layer.name + ".diff_" + std::to_string(i), TensorKind::activation, options_.precision,
+                              shape, only ? full_diff_[input + 1] : none);
+    input_diffs[i].addends = addends || diffs_[l + 1].addends;
+  }
+  const bool beside = as<LrnOptions>(layer) && needs_more(l, 0);
+  if (beside && wanted[0]) {
+    diffs_[l + 1] = bring(l, layer.name + ".diff_beside", diffs_[l + 1], needed(l, 0), none);
   }
   const bool data_gradient = std::any_of(wanted.begin(), wanted.end(), [](bool w) { return w; });
   const Layout source = layout_of(layer.inputs[0]), destination = layouts_[l + 1];
-  const std::int64_t in_elements = elements(network_.shape_of(layer.inputs[0]));
   for (int d = 0; d < device_count() && data_gradient; ++d) {
     if (!works(d)) continue;
     const Rows rows = rows_of(d);
+    const std::int64_t in_elements = input(l, 0).row_elements(d);
     std::vector<Range> writes;
     for (const RowTensor& to : input_diffs) writes.push_back(to.rows(d, rows.first, rows.count));
     std::vector<Range> reads;
@@ -597,38 +534,41 @@ void PlanBuilder::backward(int l) {
     const DType type = options_.precision;
     Op op;
     if (as<ConvOptions>(layer)) {
-      op = ConvBackwardData{conv_shape(network_, layer), rows, source, destination, type};
+      op = ConvBackwardData{conv_shape(l, d), rows, source, destination, type};
       reads.push_back(whole(plan_.parameters[layer.weight].tensor[d]));
     } else if (as<PoolOptions>(layer)) {
-      op = PoolBackward{pool_shape(network_, layer), rows, source, destination, type};
+      op = PoolBackward{pool_shape(l, d), rows, source, destination, type};
       if (has_max_workspace(layer)) reads.push_back(whole(workspaces_[l][d]));
     } else if (as<LrnOptions>(layer)) {
-      op = LrnBackward{lrn_shape(layer), rows, source, type};
-      reads.insert(reads.begin(), value(layer.inputs[0], d));
+      op = LrnBackward{lrn_shape(l, d), rows, source, type};
+      reads.insert(reads.begin(), input(l, 0, d));
     } else if (as<BatchNormOptions>(layer)) {
-      op = BatchNormBackwardData{batch_norm_shape(l), rows, rows_of_pass(), source, type};
+      op = BatchNormBackwardData{batch_norm_shape(l, d), rows, rows_of_pass(), source, type};
       const auto& [weight, bias] = pass_gradients_[l][d];
       reads = {value(layer.inputs[0], d), diff(l, d)};
       for (const Range& range : statistics_of(l, d)) reads.push_back(range);
       for (const Range& range : {whole(plan_.parameters[layer.weight].tensor[d]), weight, bias}) reads.push_back(range);
-    } else if (const auto* o = as<FullyConnectedOptions>(layer)) {
-      op = FullyConnectedBackwardData{in_elements, o->out, rows, type};
+    } else if (as<FullyConnectedOptions>(layer)) {
+      op = FullyConnectedBackwardData{in_elements, computed(l, d).count, rows, type};
       reads.push_back(whole(plan_.parameters[layer.weight].tensor[d]));
     } else if (const auto* activation = as<ActivationOptions>(layer)) {
       op = ActivationBackward{activation->kind, in_elements, rows, in_place, type};
       reads.insert(reads.begin(), value(l, d));
     } else if (const auto* dropout = as<DropoutOptions>(layer)) {
-      op = Dropout{dropout->p, in_elements, rows, options_.seed, static_cast<std::uint32_t>(l), type};
+      op = dropout_of(*dropout, l, d);
     } else {
       ConcatBackward concat{{}, rows, type};
-      for (const int input : layer.inputs) concat.row_elements.push_back(elements(network_.shape_of(input)));
+      for (std::size_t i = 0; i < layer.inputs.size(); ++i) concat.row_elements.push_back(input(l, i).row_elements(d));
       op = concat;
     }
     compute(layer.name + ".backward", d, l, std::move(op), std::move(reads), std::move(writes));
   }
   for (std::size_t i = 0; i < layer.inputs.size(); ++i) {
-    if (wanted[i]) give_diff(l, i, input_diffs[i]);
+    if (!wanted[i]) continue;
+    if (beside) input_diffs[i] = bring(l, layer.name + ".diff", input_diffs[i], shape_of(l), none);
+    give_diff(l, i, input_diffs[i]);
   }
+  if (gradients && addends) backward_weights(l);
   if (options_.device_states && layer.weight >= 0 && in_last_pass()) scale_by_own_squares(l);
 }
 
@@ -644,20 +584,17 @@ void PlanBuilder::backward_weights(int l) {
       if (count == 0) continue;
       const Rows rows{first, count, fixed ? std::vector<std::int64_t>{count} : std::vector<std::int64_t>{}};
       GradientPart part{d, {first, count, {}}};
-      part.weight = add_tensor(layer.name + ".weight.gradient", d, TensorKind::gradient,
-                               elements(network_.parameters[layer.weight].shape));
-      part.bias = add_tensor(layer.name + ".bias.gradient", d, TensorKind::gradient,
-                             elements(network_.parameters[layer.bias].shape));
-      std::vector<Range> reads{values_[root(layer.inputs[0]) + 1].rows(d, first, count),
-                               diffs_[l + 1].rows(d, first, count)};
+      part.weight =
+          add_tensor(layer.name + ".weight.gradient", d, TensorKind::gradient, parameter_elements(layer.weight, d));
+      part.bias = add_tensor(layer.name + ".bias.gradient", d, TensorKind::gradient, parameter_elements(layer.bias, d));
+      std::vector<Range> reads{input(l, 0).rows(d, first, count), diffs_[l + 1].rows(d, first, count)};
       Op op;
       if (as<ConvOptions>(layer)) {
-        op = ConvBackwardWeights{conv_shape(network_, layer), rows, layout_of(layer.inputs[0]), layouts_[l + 1],
+        op = ConvBackwardWeights{conv_shape(l, d), rows, layout_of(layer.inputs[0]), layouts_[l + 1],
                                  options_.precision};
       } else {
-        const std::int64_t out = layer.output[0];
-        op = FullyConnectedBackwardWeights{
-            elements(network_.shape_of(layer.inputs[0])), out, 0, out, {}, rows, options_.precision};
+        const std::int64_t out = computed(l, d).count;
+        op = FullyConnectedBackwardWeights{input(l, 0).row_elements(d), out, 0, out, {}, rows, options_.precision};
       }
       compute(layer.name + ".backward_weights", d, l, std::move(op), std::move(reads),
               {whole(part.weight), whole(part.bias)});

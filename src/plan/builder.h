@@ -1,24 +1,44 @@
 #pragma once
-// Builds one plan. Internal to src/plan: build.cc writes the forward and backward steps, exchange.cc what brings
-// gradients to their owners and new parameters back, synchronise.cc the waits.
+// Builds one plan. Internal to src/plan: build.cc writes the forward and backward steps, rows.cc who works on which
+// rows, split.cc what the devices of a group bring each other, exchange.cc what brings gradients to their owners and
+// new parameters back, synchronise.cc the waits.
 
+#include <compare>
 #include <functional>
 #include <map>
 
+#include "plan/divide.h"
 #include "plan/plan.h"
 
 namespace hadal {
+
+// Elements first ... first + count - 1 of a value's canonical row: those of some channels.
+struct Columns {
+  std::int64_t first = 0, count = 0;
+
+  auto operator<=>(const Columns&) const = default;
+  std::int64_t end() const { return first + count; }
+};
+
+// What the rows of an array hold.
+struct RowShape {
+  std::vector<Columns> columns;  // by device
+  Layout layout = Layout::canonical;
+  std::int64_t lines = 1;  // that a row's columns are divided among evenly: in channels_last those of a pixel are one
+};
 
 // An array of rows on each device: its own rows, or those of the whole batch.
 struct RowTensor {
   std::vector<int> tensor;              // by device, -1: none
   std::vector<std::int64_t> first_row;  // of the global batch, by device
-  std::int64_t row_elements = 0;
+  RowShape shape;
+  bool addends = false;  // what is meant is the sum over the devices of a group
 
   // Rows first ... first + count - 1, which must lie on `device`.
   Range rows(int device, std::int64_t first, std::int64_t count) const {
-    return {tensor[device], (first - first_row[device]) * row_elements, count * row_elements};
+    return {tensor[device], (first - first_row[device]) * row_elements(device), count * row_elements(device)};
   }
+  std::int64_t row_elements(int device) const { return shape.columns[device].count; }
 };
 
 class PlanBuilder {
@@ -57,23 +77,56 @@ class PlanBuilder {
   bool diff_in_place(int layer) const;         // ... and the diff of its output by that of its input
   bool owns_diff(int layer) const;             // no other layer has the tensor of its output's diff
   bool passes_diff(const Layer& layer) const;  // its input's diff is its output's tensor
-  std::vector<bool> full_rows_for(int layer) const;
   void choose_layouts();
-  void find_full_rows();
   Layout layout_of(int layer) const { return layouts_[root(layer) + 1]; }
   DType type_of(int layer) const;  // of its value
   int logits_in_fp32() const;      // the layer that writes the loss's input in fp32 though others write bf16, or -2
 
-  // build.cc: passes
+  // rows.cc
   void divide_into_passes();
   void begin_pass(int pass);
-  void run_pass();
-  void defer_exchange();
   const RowSpan& span_of(int device) const { return plan_.passes[static_cast<std::size_t>(pass_)][device]; }
   bool in_last_pass() const { return pass_ + 1 == static_cast<int>(plan_.passes.size()); }
+  Rows rows_of(int device) const;
+  bool works(int device) const { return span_of(device).count > 0; }
+  std::vector<bool> full_rows_for(int layer) const;
+  void find_full_rows();
+  // Of a layer. Whole batches are the same tensors in every pass.
+  RowTensor add_rows(int layer, const std::string& name, TensorKind kind, DType type, const RowShape& shape,
+                     const std::vector<bool>& full);
+  int add_part(const std::string& name, int place, TensorKind kind, DType type, std::int64_t rows,
+               const RowShape& shape, int device);
+  Range own_rows(const RowTensor& rows, int device) const;
+  Range value(int layer, int device) const { return own_rows(values_[root(layer) + 1], device); }
+  Range diff(int layer, int device) const { return own_rows(diffs_[layer + 1], device); }
+
+  // split.cc
+  int split() const { return options_.split; }
+  int groups() const { return options_.groups(); }
+  int partition_of(int device) const { return device % split(); }
+  bool same_partition(int a, int b) const { return partition_of(a) == partition_of(b); }
+  Channels computed(int layer, int device) const { return division_.computed(layer, partition_of(device)); }
+  std::int64_t pixels(int layer) const;      // of its value: elements of a channel
+  RowShape shape_of(int layer) const;        // of its value
+  RowShape whole_shape_of(int layer) const;  // ... where all channels lie on each device
+  RowShape needed(int layer, std::size_t input) const;
+  std::int64_t input_channels(int layer, int device) const;  // that it reads of its first input
+  bool needs_more(int layer, std::size_t input) const;       // than the channels of its input that the device has
+  const RowTensor& input(int layer, std::size_t i) const;    // what it reads
+  Range input(int layer, std::size_t i, int device) const { return own_rows(input(layer, i), device); }
+  void bring_inputs(int layer);
+  RowTensor bring(int layer, const std::string& name, const RowTensor& from, const RowShape& shape,
+                  const std::vector<bool>& full);
+  void copy_columns(const std::string& name, int from, int to, int layer, const RowTensor& source,
+                    const RowTensor& destination, Columns columns);
+  std::vector<RowTensor> addends_of(int layer, const RowTensor& diff);
+  RowTensor combine_diffs(int layer);
+  RowTensor sum_of(int layer, const std::string& name, const std::vector<RowTensor>& terms, const RowShape& shape,
+                   const std::vector<bool>& full);
+  std::vector<Hop> hops(bool inwards, const std::vector<int>& owners) const;
 
   // batch_norm.cc
-  BatchNormShape batch_norm_shape(int layer) const;
+  BatchNormShape batch_norm_shape(int layer, int device) const;
   std::vector<Range> sums_of_all(int layer, const std::string& name, const std::vector<bool>& wanted,
                                  const std::function<void(int, Range)>& compute_sums);
   void batch_norm_statistics(int layer);
@@ -83,19 +136,24 @@ class PlanBuilder {
   std::int64_t parts_of_pass() const;
 
   // build.cc: steps
+  void check_options() const;
+  void run_pass();
+  void defer_exchange();
   void place_persistent();
   void load_batch();
   void forward(int layer);
-  Range logits(int device);
+  ConvShape conv_shape(int layer, int device) const;
+  PoolShape pool_shape(int layer, int device) const;
+  LrnShape lrn_shape(int layer, int device) const;
+  RowTensor logits();
+  Range in_fp32(const Range& numbers, int device);
+  Dropout dropout_of(const DropoutOptions& options, int layer, int device) const;
   void loss();
   void backward(int layer);
   void backward_weights(int layer);
   void add_to_earlier_passes(int layer, GradientPart& part);
   void scale_by_own_squares(int layer);
-  RowTensor combine_diffs(int layer);
   void give_diff(int layer, std::size_t input, RowTensor diff);
-  Range value(int layer, int device) const;
-  Range diff(int layer, int device) const;
 
   // exchange.cc
   void send_inputs(int layer);
@@ -114,6 +172,7 @@ class PlanBuilder {
   UpdateRule owners_rule_of(int parameter) const;
   void update_range(int index, const std::vector<Range>& parts, int scale);
   void distribute(int layer, int parameter);
+  std::int64_t first_in_place(const OwnedRange& owned) const;
   Range place_of(const OwnedRange& owned, int device) const;
   Range master_of(const OwnedRange& owned) const;
   std::size_t bytes_of(const Range& range) const;
@@ -125,9 +184,6 @@ class PlanBuilder {
   // Small parts
   int add_tensor(const std::string& name, int device, TensorKind kind, std::int64_t count, DType type = DType::f32,
                  Layout layout = Layout::canonical);
-  // Of a layer. Whole batches are the same tensors in every pass.
-  RowTensor add_rows(int layer, const std::string& name, TensorKind kind, DType type, std::int64_t row_elements,
-                     const std::vector<bool>& full, Layout layout = Layout::canonical);
   Range whole(int tensor) const { return {tensor, 0, plan_.tensors[tensor].elements}; }
   void compute(const std::string& name, int device, int layer, Op op, std::vector<Range> reads,
                std::vector<Range> writes);
@@ -135,8 +191,9 @@ class PlanBuilder {
   void spread(StreamKind stream, int layer, std::vector<Spread> flows);
   void transfer_columns(const std::string& name, int from, int to, int layer, Range source, Range destination,
                         std::int64_t pitch, std::int64_t first_column, std::int64_t columns);
-  Rows rows_of(int device) const;
-  bool works(int device) const { return span_of(device).count > 0; }
+  std::int64_t parameter_elements(int parameter, int device) const {
+    return plan_.tensors[plan_.parameters[parameter].tensor[device]].elements;
+  }
   bool has_copies(const Parameter& parameter) const {  // bf16 copies of its fp32 values are what layers read
     return options_.precision == DType::bf16 && parameter.shape.size() > 1;
   }
@@ -148,6 +205,7 @@ class PlanBuilder {
 
   const Network& network_;
   const PlanOptions& options_;
+  const Division division_;
   Plan plan_;
   int pass_ = 0;                                                           // that is being built
   std::map<std::pair<int, std::string>, std::vector<int>> whole_batches_;  // add_rows: tensors by device, -1: none
@@ -161,7 +219,12 @@ class PlanBuilder {
   std::vector<std::vector<bool>> full_value_, full_diff_;  // by layer + 1: devices that need the whole batch's rows
   std::vector<RowTensor> values_, diffs_;                  // by layer + 1
   std::vector<std::vector<RowTensor>> diff_parts_;         // by layer + 1: what consumers gave
-  std::vector<std::vector<int>> workspaces_;               // by layer, by device
+  // Inputs of which a layer needs more, or less, than its device has: by root and columns, since layers that need the
+  // same share it; and by layer and input.
+  std::map<std::pair<int, std::vector<Columns>>, RowTensor> brought_;
+  std::map<std::pair<int, std::vector<Columns>>, std::vector<bool>> full_brought_;  // devices, as full_value_
+  std::map<std::pair<int, std::size_t>, RowTensor> inputs_;
+  std::vector<std::vector<int>> workspaces_;  // by layer, by device
   // Of batch_norm layers, by layer and device: the statistics of a pass, and the gradients of weight and bias.
   std::vector<std::vector<Range>> means_, variances_;
   std::vector<std::vector<std::pair<Range, Range>>> pass_gradients_;

@@ -31,8 +31,8 @@ std::vector<Considered> choose_exchange(const Network& network, PlanOptions& opt
   std::vector<ExchangeTopology> topologies{options.topology};
   if (freedom.topology) {
     topologies = {ExchangeTopology::direct};
-    // Two devices have one way to each other.
-    if (options.devices.size() > 2) {
+    // Two of a partition have one way to each other.
+    if (options.groups() > 2) {
       topologies.insert(topologies.end(), {ExchangeTopology::line, ExchangeTopology::tree, ExchangeTopology::ring});
     }
   }
@@ -65,9 +65,36 @@ std::vector<Considered> choose_exchange(const Network& network, PlanOptions& opt
   return ways;
 }
 
+std::vector<ConsideredSplit> consider_splits(const Network& network, const PlanOptions& options, const Machine& machine,
+                                             const Freedom& freedom, const std::vector<std::size_t>& scratch) {
+  std::vector<ConsideredSplit> splits;
+  const bool one_memory = std::all_of(options.devices.begin(), options.devices.end(), [&](const PlanDevice& device) {
+    return device.memory == options.devices[0].memory;
+  });
+  for (int split = 1; split <= static_cast<int>(options.devices.size()); ++split) {
+    if (options.devices.size() % static_cast<std::size_t>(split) != 0) continue;
+    PlanOptions tried = options;
+    tried.split = split;
+    if (tried.rows < tried.groups()) continue;
+    if (freedom.topology)
+      tried.topology = one_memory && split == 1 ? ExchangeTopology::shared : ExchangeTopology::direct;
+    if (tried.topology != ExchangeTopology::shared && tried.groups() > 1)
+      choose_exchange(network, tried, machine, freedom, scratch);
+    tried.deferred = choose_deferred(network, tried, machine, {}, scratch);
+    const Plan plan = build_plan(network, tried);
+    std::size_t peak = 0;
+    for (const MemoryUse& use : plan_memory(plan, {64, scratch, true}).use) peak = std::max(peak, use.peak);
+    splits.push_back({split, step_seconds(plan, machine), peak, fits(plan, machine, scratch)});
+  }
+  std::stable_sort(splits.begin(), splits.end(), [](const ConsideredSplit& a, const ConsideredSplit& b) {
+    return a.fits != b.fits ? a.fits : a.step_seconds < b.step_seconds;
+  });
+  return splits;
+}
+
 bool may_defer(const PlanOptions& options) {
-  return options.devices.size() > 1 && options.topology != ExchangeTopology::shared && options.clip_norm == 0 &&
-         options.pass_rows == 0;
+  return options.devices.size() > 1 && options.split == 1 && options.topology != ExchangeTopology::shared &&
+         options.clip_norm == 0 && options.pass_rows == 0;
 }
 
 DeferredChoice choose_deferred(const Network& network, const PlanOptions& options, const Machine& machine,

@@ -1,5 +1,5 @@
 #pragma once
-// Which way of exchanging is the fastest on a described machine.
+// Which way of exchanging, and of splitting a model, is the fastest on a described machine.
 
 #include <optional>
 #include <vector>
@@ -34,6 +34,20 @@ struct DeferredChoice {
   PlanOptions::Deferred deferred;
   double undeferred_seconds = 0;  // a step's that leaves nothing
 };
+
+// A division of the devices into groups that was simulated: pure data parallelism (split 1), one model on all devices,
+// or both.
+struct ConsideredSplit {
+  int split = 1;
+  double step_seconds = 0;
+  std::size_t peak_bytes = 0;  // of the device that needs the most, without scratch where that is not known
+  bool fits = true;
+};
+
+// Simulates the training plan of `options` with each `split` that divides its devices, with the fastest exchange that
+// `freedom` leaves. The fastest first, those that fit before others.
+std::vector<ConsideredSplit> consider_splits(const Network& network, const PlanOptions& options, const Machine& machine,
+                                             const Freedom& freedom, const std::vector<std::size_t>& scratch = {});
 
 // How much of a step's exchange is best left to the next step, as far as it fits: nothing unless a step gets shorter by
 // a hundredth. Of many layers only some numbers are tried. `updates`: given; only `gathers` is then chosen.

@@ -10,4 +10,7 @@ namespace hadal {
 // whichever is slower; everything else by its arguments alone.
 double kernel_seconds(const Op& op, const DeviceSpeed& device);
 
+// Of a copy within a device's memory.
+double copy_seconds(std::size_t bytes, const DeviceSpeed& device);
+
 }  // namespace hadal

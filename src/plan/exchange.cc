@@ -54,11 +54,11 @@ void PlanBuilder::spread(StreamKind stream, int layer, std::vector<Spread> flows
   }
   std::vector<int> owners;
   for (const Spread& flow : flows) owners.push_back(flow.from);
-  const std::vector<Hop> hops = distribute_hops(options_.topology, device_count(), owners);
-  for (auto hop = hops.rbegin(); hop != hops.rend(); ++hop) {
+  const std::vector<Hop> ways = hops(false, owners);
+  for (auto hop = ways.rbegin(); hop != ways.rend(); ++hop) {
     if (flows[hop->flow].wanted[hop->to]) flows[hop->flow].wanted[hop->from] = true;
   }
-  for (const Hop& hop : hops) {
+  for (const Hop& hop : ways) {
     const Spread& flow = flows[hop.flow];
     if (flow.wanted[hop.to])
       transfer(flow.name, hop.from, hop.to, stream, layer, flow.where(hop.from), flow.where(hop.to));
@@ -91,7 +91,7 @@ void PlanBuilder::send_inputs(int l) {
   const Layer& layer = network_.layers[l];
   if (plan_.content[l] != ExchangeContent::factors) return;
   const int input = root(layer.inputs[0]);
-  const RowTensor& rows = values_[input + 1];
+  const RowTensor& rows = this->input(l, 0);
   std::vector<bool> wanted(options_.devices.size());
   for (int other = 0; other < static_cast<int>(network_.layers.size()); ++other) {
     if (plan_.content[other] != ExchangeContent::factors || root(network_.layers[other].inputs[0]) != input) continue;
@@ -116,7 +116,7 @@ void PlanBuilder::gather(int l) {
       const OwnedRange& owned = plan_.owned[index];
       for (const GradientPart& part : gradients_[l]) {
         const int tensor = owned.parameter == network_.layers[l].weight ? part.weight : part.bias;
-        if (part.device == owned.device) sources_[index] = {{tensor, owned.first, owned.count}};
+        if (part.device == owned.device) sources_[index] = {{tensor, first_in_place(owned), owned.count}};
       }
     }
   } else if (in_last_pass()) {
@@ -138,7 +138,7 @@ void PlanBuilder::gather_gradients(int l) {
     std::vector<std::vector<std::vector<GradientPiece>>> held;  // by flow and device
     for (const int index : indices) held.push_back(parts_of(l, plan_.owned[index]));
     if (!shared()) {
-      for (const Hop& hop : gather_hops(options_.topology, device_count(), owners)) {
+      for (const Hop& hop : hops(true, owners)) {
         const OwnedRange& owned = plan_.owned[indices[hop.flow]];
         const std::string& name = network_.parameters[parameter].name;
         std::vector<GradientPiece>&from = held[hop.flow][hop.from], &to = held[hop.flow][hop.to];
@@ -160,12 +160,15 @@ void PlanBuilder::gather_gradients(int l) {
   }
 }
 
-// The parts of an owned range's gradient, by the device that has them; with one memory the owner has all.
+// The parts of an owned range's gradient, by the device of its partition that has them; with one memory the owner has
+// all.
 std::vector<std::vector<PlanBuilder::GradientPiece>> PlanBuilder::parts_of(int l, const OwnedRange& owned) {
   std::vector<std::vector<GradientPiece>> held(options_.devices.size());
   for (const GradientPart& part : gradients_[l]) {
+    if (!same_partition(part.device, owned.device)) continue;
     const int tensor = owned.parameter == network_.layers[l].weight ? part.weight : part.bias;
-    held[shared() ? owned.device : part.device].push_back({part.rows.first, {tensor, owned.first, owned.count}});
+    held[shared() ? owned.device : part.device].push_back(
+        {part.rows.first, {tensor, first_in_place(owned), owned.count}});
     if (shared() && part.device != owned.device) plan_.remote_read_bytes += bytes_of(held[owned.device].back().range);
   }
   return held;
@@ -196,7 +199,6 @@ void PlanBuilder::add_up(const std::string& name, StreamKind stream, int device,
 void PlanBuilder::gather_factors(int l) {
   const Layer& layer = network_.layers[l];
   const RowTensor& diffs = diffs_[l + 1];
-  const std::int64_t out = diffs.row_elements;
   std::vector<std::vector<std::vector<RowSpan>>> held;  // by owner and device
   std::vector<int> owners;
   for (const OwnerSpan& owner : owners_[l]) {
@@ -204,18 +206,19 @@ void PlanBuilder::gather_factors(int l) {
     held.emplace_back(options_.devices.size());
     for (int d = 0; d < device_count(); ++d) {
       const RowSpan& own = span_of(d);
-      if (!works(d)) continue;
+      if (!works(d) || !same_partition(d, owner.device)) continue;
       if (shared() && d != owner.device)
         plan_.remote_read_bytes += bytes_of({diffs.tensor[d], 0, own.count * owner.count});
       held.back()[d].push_back({own.first, own.count, {}});
     }
   }
   if (shared()) return;
-  for (const Hop& hop : gather_hops(options_.topology, device_count(), owners)) {
+  for (const Hop& hop : hops(true, owners)) {
     const OwnerSpan& owner = owners_[l][hop.flow];
     for (const RowSpan& span : joined(held[hop.flow][hop.from])) {
       transfer_columns(layer.name + ".send_diff", hop.from, hop.to, l, diffs.rows(hop.from, span.first, span.count),
-                       diffs.rows(hop.to, span.first, span.count), out, owner.first, owner.count);
+                       diffs.rows(hop.to, span.first, span.count), diffs.row_elements(hop.to),
+                       owner.first - computed(l, hop.to).first, owner.count);
       held[hop.flow][hop.to].push_back(span);
     }
   }
@@ -238,9 +241,9 @@ void PlanBuilder::update(int l) {
 
 FullyConnectedBackwardWeights PlanBuilder::product_of_factors(int l, const OwnerSpan& owner) const {
   const bool fixed = options_.reproducible_shards > 0;
-  return {values_[root(network_.layers[l].inputs[0]) + 1].row_elements,
-          diffs_[l + 1].row_elements,
-          owner.first,
+  return {input(l, 0).row_elements(owner.device),
+          diffs_[l + 1].row_elements(owner.device),
+          owner.first - computed(l, owner.device).first,
           owner.count,
           fixed ? owner.pieces : std::vector<std::int64_t>{},
           {0, options_.rows, fixed ? std::vector<std::int64_t>{options_.rows} : std::vector<std::int64_t>{}},
@@ -248,8 +251,7 @@ FullyConnectedBackwardWeights PlanBuilder::product_of_factors(int l, const Owner
 }
 
 std::vector<Range> PlanBuilder::factors_on(int l, int device) const {
-  return {values_[root(network_.layers[l].inputs[0]) + 1].rows(device, 0, options_.rows),
-          diffs_[l + 1].rows(device, 0, options_.rows)};
+  return {input(l, 0).rows(device, 0, options_.rows), diffs_[l + 1].rows(device, 0, options_.rows)};
 }
 
 void PlanBuilder::gradient_of_factors(int l, const OwnerSpan& owner) {
@@ -283,8 +285,13 @@ void PlanBuilder::update_by_factors(int l, const OwnerSpan& owner) {
           factors_on(l, owner.device), std::move(writes));
 }
 
+// Where an owned range begins in what the devices of its partition have of the parameter.
+std::int64_t PlanBuilder::first_in_place(const OwnedRange& owned) const {
+  return owned.first - plan_.parameters[owned.parameter].first[owned.device];
+}
+
 Range PlanBuilder::place_of(const OwnedRange& owned, int device) const {
-  return {plan_.parameters[owned.parameter].tensor[device], owned.first, owned.count};
+  return {plan_.parameters[owned.parameter].tensor[device], first_in_place(owned), owned.count};
 }
 
 // The fp32 values of an owned range, which the rule updates.
@@ -326,7 +333,7 @@ void PlanBuilder::update_range(int index, const std::vector<Range>& parts, int s
           std::move(reads), std::move(writes));
   // It waits for what comes from others, and what it writes is sent on: not for the compute stream. Where all gradients
   // are scaled by their norm nothing is left to compute meanwhile.
-  if (!shared() && device_count() > 1 && scale < 0) plan_.steps.back().stream = StreamKind::distribute;
+  if (!shared() && groups() > 1 && scale < 0) plan_.steps.back().stream = StreamKind::distribute;
 }
 
 // Sends a layer's new values to those who hold a copy.

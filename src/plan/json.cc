@@ -51,13 +51,15 @@ ordered_json plan_to_json(const Plan& plan, const Network& network, const Memory
                               {"shape", layer.output},
                               {"parameters", parameters},
                               {"flops", layer.forward_flops},
-                              {"split", 1},
+                              {"split", plan.parts[l]},
+                              {"transfer_bytes_per_step", plan.layer_transfer_bytes[l]},
                               {"exchange", to_string(plan.content[l])},
                               {"exchange_bytes_per_step", plan.layer_exchange_bytes[l]}});
   }
   json["topology"] = to_string(plan.topology);
   json["deferred_layers"] = plan.deferred_layers();
-  json["transfer_bytes_per_step"] = 0;
+  json["split"] = plan.split;
+  json["transfer_bytes_per_step"] = plan.transfer_bytes();
   json["exchange_bytes_per_step"] = plan.exchange_bytes();
   json["remote_read_bytes_per_step"] = plan.remote_read_bytes;
   json["state_bytes_per_step"] = prediction.state_bytes_per_step();
@@ -85,6 +87,14 @@ ordered_json plan_to_json(const Plan& plan, const Network& network, const Memory
          {"content", way.content == ExchangeContent::automatic ? "auto" : to_string(way.content)},
          {"step_seconds", way.step_seconds},
          {"fits", way.fits}});
+  }
+  json["considered_splits"] = ordered_json::array();
+  for (const ConsideredSplit& way : prediction.splits) {
+    json["considered_splits"].push_back({{"split", way.split},
+                                         {"groups", plan.devices.size() / static_cast<std::size_t>(way.split)},
+                                         {"step_seconds", way.step_seconds},
+                                         {"peak_bytes", way.peak_bytes},
+                                         {"fits", way.fits}});
   }
   json["compute_seconds"] = simulation.compute_seconds;
   json["step_seconds"] = prediction.step_seconds();

@@ -13,9 +13,10 @@ namespace hadal {
 // What is known of a plan's step before it runs.
 struct Prediction {
   Machine machine;
-  Simulation simulation;               // on it
-  std::vector<Considered> considered;  // ways to exchange, the fastest first; empty where nothing was left to choose
-  double undeferred_seconds = 0;       // a step's, if it left nothing of its exchange to the next
+  Simulation simulation;                // on it
+  std::vector<Considered> considered;   // ways to exchange, the fastest first; empty where nothing was left to choose
+  std::vector<ConsideredSplit> splits;  // the fastest first; empty where nothing was compared
+  double undeferred_seconds = 0;        // a step's, if it left nothing of its exchange to the next
   // Where devices have states of their own: what averaging them takes, how many bytes are sent or read for it, and
   // after how many steps it is done. Not part of `simulation`.
   double average_seconds = 0;

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <numeric>
+
+#include "plan/order.h"
 
 namespace hadal {
 
@@ -10,36 +13,76 @@ namespace {
 
 struct Lifetime {
   int first = -1, last = -1;  // steps; first < 0: never touched
-  int stream = -1;
+  int stream = -1;            // of the first step
   bool whole_step = false;
+  bool ordered = false;                     // by what steps wait for
+  std::map<int, std::pair<int, int>> uses;  // by stream: first and last step
 
-  void touch(int step, int by_stream) {
-    if (first < 0) first = step, stream = by_stream;
-    last = step;
-    whole_step = whole_step || stream != by_stream;
-  }
-  bool meets(const Lifetime& other) const {
-    return whole_step || other.whole_step || stream != other.stream || (first <= other.last && other.first <= last);
+  bool is_done_before(const Lifetime& other, const StepOrder& order) const {
+    return std::all_of(other.uses.begin(), other.uses.end(), [&](const auto& later) {
+      return std::all_of(uses.begin(), uses.end(), [&](const auto& earlier) {
+        return order.done_before(later.second.first, earlier.second.second);
+      });
+    });
   }
 };
 
-std::vector<Lifetime> lifetimes_of(const Plan& plan, bool share) {
-  std::vector<Lifetime> lifetimes(plan.tensors.size());
-  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
-    const Step& step = plan.steps[i];
-    const int stream = static_cast<int>(step.stream_index());
-    for (const auto* ranges : {&step.reads, &step.writes}) {
-      for (const Range& range : *ranges) lifetimes[range.tensor].touch(static_cast<int>(i), stream);
+// When tensors live. Those of one stream: from their first to their last step there. Where the partitions of a model
+// bring each other much of what they compute, what such copies and kernels touch lives until no step can touch it any
+// more by what it has waited for. Others live as long as the step.
+class Lifetimes {
+ public:
+  Lifetimes(const Plan& plan, bool share) : order_(plan.split > 1 ? std::make_unique<StepOrder>(plan) : nullptr) {
+    std::vector<std::map<int, std::pair<int, int>>> uses(plan.tensors.size());
+    for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+      const int stream = static_cast<int>(plan.steps[i].stream_index()), step = static_cast<int>(i);
+      for (const auto* ranges : {&plan.steps[i].reads, &plan.steps[i].writes}) {
+        for (const Range& range : *ranges)
+          uses[range.tensor].try_emplace(stream, step, step).first->second.second = step;
+      }
+    }
+    for (std::size_t t = 0; t < plan.tensors.size(); ++t) {
+      lifetimes_.push_back(lifetime_of(plan.tensors[t], uses[t], share));
     }
   }
-  for (std::size_t t = 0; t < plan.tensors.size(); ++t) {
-    const PlanTensor& tensor = plan.tensors[t];
-    const bool remote = lifetimes[t].stream >= 0 && lifetimes[t].stream / kStreamKinds != tensor.device;
-    // What the host fills or reads, or another device's stream touches, must not be reused within the step.
-    if (!share || tensor.kind == TensorKind::result || remote) lifetimes[t].whole_step = true;
+
+  const Lifetime& operator[](std::size_t tensor) const { return lifetimes_[tensor]; }
+
+  bool meet(std::size_t one, std::size_t other) const {
+    const Lifetime &a = lifetimes_[one], &b = lifetimes_[other];
+    if (a.whole_step || b.whole_step) return true;
+    if (!a.ordered && !b.ordered) return a.stream != b.stream || (a.first <= b.last && b.first <= a.last);
+    return !(a.is_done_before(b, *order_) || b.is_done_before(a, *order_));
   }
-  return lifetimes;
-}
+
+ private:
+  Lifetime lifetime_of(const PlanTensor& tensor, const std::map<int, std::pair<int, int>>& uses, bool share) const {
+    Lifetime lifetime;
+    for (const auto& [stream, steps] : uses) {
+      if (lifetime.first < 0 || steps.first < lifetime.first) lifetime.first = steps.first, lifetime.stream = stream;
+      lifetime.last = std::max(lifetime.last, steps.second);
+    }
+    if (uses.empty()) return lifetime;
+    const auto kind = [](int stream) { return static_cast<StreamKind>(stream % kStreamKinds); };
+    const bool brought =
+        std::any_of(uses.begin(), uses.end(), [&](const auto& use) { return kind(use.first) == StreamKind::transfer; });
+    const bool exchanged = std::any_of(uses.begin(), uses.end(), [&](const auto& use) {
+      return kind(use.first) != StreamKind::transfer && kind(use.first) != StreamKind::compute;
+    });
+    // What the host fills or reads, or another device's stream touches, must not be reused within the step.
+    const bool remote = lifetime.stream / kStreamKinds != tensor.device;
+    lifetime.ordered = order_ && brought && !exchanged;
+    lifetime.uses = uses;
+    lifetime.whole_step =
+        !share || tensor.kind == TensorKind::result || (!lifetime.ordered && (remote || uses.size() > 1));
+    if (lifetime.ordered)
+      lifetime.stream = tensor.device * kStreamKinds;  // counted with what that device's kernels touch
+    return lifetime;
+  }
+
+  std::unique_ptr<StepOrder> order_;
+  std::vector<Lifetime> lifetimes_;
+};
 
 // What lives at once, of one kind on one device: tensors of one stream by their steps, all others together.
 class HighWater {
@@ -103,7 +146,7 @@ MemoryPlan plan_memory(const Plan& plan, const MemoryOptions& options) {
     shared_from[s / kStreamKinds] = use.peak;
   }
 
-  const std::vector<Lifetime> lifetimes = lifetimes_of(plan, options.share);
+  const Lifetimes lifetimes(plan, options.share);
   std::vector<std::size_t> by_size(plan.tensors.size());
   std::iota(by_size.begin(), by_size.end(), 0);
   std::erase_if(by_size, [&](std::size_t t) {
@@ -118,7 +161,7 @@ MemoryPlan plan_memory(const Plan& plan, const MemoryOptions& options) {
     auto& others = placed[tensor.device];
     std::size_t offset = shared_from[tensor.device];
     for (const std::size_t other : others) {
-      if (!lifetimes[t].meets(lifetimes[other])) continue;
+      if (!lifetimes.meet(t, other)) continue;
       if (offset + align(tensor.bytes()) <= memory.offset[other]) break;
       offset = std::max(offset, memory.offset[other] + align(plan.tensors[other].bytes()));
     }

@@ -39,28 +39,33 @@ std::vector<RowSpan> partition_rows(std::int64_t rows, int devices, std::int64_t
   return spans;
 }
 
-std::vector<std::vector<OwnerSpan>> partition_parameters(const Network& network, int devices, std::int64_t chunks) {
+std::vector<std::vector<OwnerSpan>> partition_parameters(const Network& network, const Division& division, int groups,
+                                                         std::int64_t chunks) {
   std::vector<std::vector<OwnerSpan>> owners(network.layers.size());
-  std::vector<std::int64_t> load(static_cast<std::size_t>(devices));
+  std::vector<std::int64_t> load(static_cast<std::size_t>(groups));
+  const auto shares = even_bounds(chunks, groups);
   for (std::size_t l = 0; l < network.layers.size(); ++l) {
     const Layer& layer = network.layers[l];
     if (layer.weight < 0) continue;
     const Shape& weight = network.parameters[layer.weight].shape;
-    const std::int64_t outputs = weight[0];
-    const std::int64_t per_output = elements(weight) / outputs + 1;
-    const auto bounds = even_bounds(outputs, chunks);
-    const auto give = [&](int device, std::int64_t begin, std::int64_t end) {
-      const OwnerSpan span{device, bounds[begin], bounds[end] - bounds[begin], pieces_between(bounds, begin, end)};
-      if (span.count == 0) return;
-      load[device] += span.count * per_output;
-      owners[l].push_back(span);
-    };
-    if (devices == 1 || outputs * per_output < kWholeLayerElements) {
-      give(static_cast<int>(std::min_element(load.begin(), load.end()) - load.begin()), 0, chunks);
-      continue;
+    const std::int64_t per_output = elements(weight) / weight[0] + 1;
+    const auto lightest = static_cast<int>(std::min_element(load.begin(), load.end()) - load.begin());
+    for (int part = 0; part < division.parts(); ++part) {
+      const Channels outputs = division.computed(static_cast<int>(l), part);
+      const auto bounds = even_bounds(outputs.count, chunks);
+      const auto give = [&](int group, std::int64_t begin, std::int64_t end) {
+        const OwnerSpan span{group * division.parts() + part, outputs.first + bounds[begin],
+                             bounds[end] - bounds[begin], pieces_between(bounds, begin, end)};
+        if (span.count == 0) return;
+        load[group] += span.count * per_output;
+        owners[l].push_back(span);
+      };
+      if (groups == 1 || outputs.count * per_output < kWholeLayerElements) {
+        give(lightest, 0, chunks);
+      } else {
+        for (int g = 0; g < groups; ++g) give(g, shares[g], shares[g + 1]);
+      }
     }
-    const auto shares = even_bounds(chunks, devices);
-    for (int d = 0; d < devices; ++d) give(d, shares[d], shares[d + 1]);
   }
   return owners;
 }

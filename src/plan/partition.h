@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "nn/network.h"
+#include "plan/divide.h"
 
 namespace hadal {
 
@@ -27,9 +28,11 @@ struct OwnerSpan {
   std::vector<std::int64_t> pieces;  // none empty
 };
 
-// Owners of each layer's parameters, by layer (empty where a layer has none). Each layer's outputs are cut in `chunks`
-// pieces and consecutive pieces given to each device; a layer of few parameters goes to the device that owns least so
-// far.
-std::vector<std::vector<OwnerSpan>> partition_parameters(const Network& network, int devices, std::int64_t chunks);
+// Owners of each layer's parameters, by layer (empty where a layer has none), for each partition those of its outputs.
+// A partition's outputs of a layer are cut in `chunks` pieces and consecutive pieces given to its device in each group;
+// a layer of few parameters goes to the group that owns least so far. Where partitions have the same outputs these have
+// owners in the same groups, so that the same sums are formed of them.
+std::vector<std::vector<OwnerSpan>> partition_parameters(const Network& network, const Division& division, int groups,
+                                                         std::int64_t chunks);
 
 }  // namespace hadal

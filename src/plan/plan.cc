@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <set>
 #include <stdexcept>
 
 #include "base/error.h"
 #include "plan/builder.h"
+#include "plan/divide.h"
 #include "plan/verify.h"
 
 namespace hadal {
@@ -17,16 +19,19 @@ namespace {
 void count_traffic(Plan& plan) {
   std::map<std::pair<int, int>, std::size_t> links;
   plan.load_bytes.assign(plan.devices.size(), 0);
-  std::fill(plan.layer_exchange_bytes.begin(), plan.layer_exchange_bytes.end(), 0);
+  plan.layer_exchange_bytes.assign(plan.content.size(), 0);
+  plan.layer_transfer_bytes.assign(plan.content.size(), 0);
   for (const Step& step : plan.steps) {
     if (std::holds_alternative<Load>(step.body)) {
       const Range& to = step.writes[0];
       plan.load_bytes[step.device] += static_cast<std::size_t>(to.count) * size_of(plan.tensors[to.tensor].type);
     }
     const auto* transfer = std::get_if<Transfer>(&step.body);
-    if (!transfer) continue;
+    if (!transfer || transfer->to == step.device) continue;
     links[{step.device, transfer->to}] += transfer->bytes();
-    if (step.layer >= 0) plan.layer_exchange_bytes[step.layer] += transfer->bytes();
+    if (step.layer < 0) continue;
+    auto& of_layer = step.stream == StreamKind::transfer ? plan.layer_transfer_bytes : plan.layer_exchange_bytes;
+    of_layer[step.layer] += transfer->bytes();
   }
   plan.links.clear();
   for (const auto& [ends, bytes] : links) plan.links.push_back({ends.first, ends.second, bytes});
@@ -37,7 +42,11 @@ void count_traffic(Plan& plan) {
 std::size_t Plan::exchange_bytes() const {
   std::size_t sum = 0;
   for (const LinkBytes& link : links) sum += link.bytes;
-  return sum;
+  return sum - transfer_bytes();
+}
+
+std::size_t Plan::transfer_bytes() const {
+  return std::accumulate(layer_transfer_bytes.begin(), layer_transfer_bytes.end(), std::size_t{0});
 }
 
 int Plan::deferred_layers() const {
@@ -52,7 +61,7 @@ std::int64_t Plan::rows_of_a_pass() const {
   std::int64_t most = 0;
   for (const std::vector<RowSpan>& pass : passes) {
     std::int64_t together = 0;
-    for (const RowSpan& span : pass) together += span.count;
+    for (std::size_t d = 0; d < pass.size(); d += static_cast<std::size_t>(split)) together += pass[d].count;
     most = std::max(most, together);
   }
   return most;
@@ -70,13 +79,14 @@ ExchangeContent exchange_content(const Network& network, int l, const PlanOption
   if (std::holds_alternative<BatchNormOptions>(layer.options)) return ExchangeContent::statistics;
   if (!std::holds_alternative<FullyConnectedOptions>(layer.options) || options.device_states)
     return ExchangeContent::gradients;
-  const std::int64_t out = layer.output[0], in = elements(network.shape_of(layer.inputs[0]));
+  const std::int64_t in = elements(network.shape_of(layer.inputs[0]));
+  const std::int64_t out = Division(network, options.split, options.smallest_part).computed(l, 0).count;
   const ExchangeContent fewer =
       options.batch * (in + out) < in * out ? ExchangeContent::factors : ExchangeContent::gradients;
-  // Alone, a device exchanges nothing: it forms and applies the gradient of an output at once, unless it would have to
-  // keep the rows of all passes for that.
-  if (options.content == ExchangeContent::automatic && options.devices.size() == 1 &&
-      options.reproducible_shards == 0) {
+  // Alone in its partition, a device exchanges nothing: it forms and applies the gradient of an output at once, unless
+  // it would have to keep the rows of all passes for that.
+  const bool alone = options.groups() == 1;
+  if (options.content == ExchangeContent::automatic && alone && options.reproducible_shards == 0) {
     return options.pass_rows == 0 ? ExchangeContent::factors : ExchangeContent::gradients;
   }
   if (options.content == ExchangeContent::automatic) return fewer;

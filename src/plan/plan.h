@@ -43,6 +43,12 @@ struct PlanOptions {
   // the last; 0: on all at once. The result is that of all at once.
   std::int64_t pass_rows = 0;
   std::vector<PlanDevice> devices;
+  // Devices of a group, which hold one model together: device d is partition d % split of group d / split. Groups
+  // divide the batch; partitions divide the layers (plan/divide.h), none into less than `smallest_part` outputs. Not
+  // yet with one memory read where it lies, reproducible, clipping, device_states or deferred.
+  int split = 1;
+  std::int64_t smallest_part = 8;
+  int groups() const { return static_cast<int>(devices.size()) / split; }
   ExchangeTopology topology = ExchangeTopology::shared;
   ExchangeContent content = ExchangeContent::automatic;
   std::int64_t reproducible_shards = 0;  // 0: not reproducible
@@ -75,6 +81,9 @@ struct PlanTensor {
   std::int64_t elements = 0;
   Layout layout = Layout::canonical;
   bool carried = false;  // what a step leaves in it is for the next one
+  // Of rows of a value, or of its diff: elements of each line (a row; in channels_last a pixel), and the element of the
+  // whole line that they begin with. 0: no such rows.
+  std::int64_t width = 0, first_column = 0;
 
   bool persistent() const { return kind == TensorKind::parameter || kind == TensorKind::state; }
   std::size_t bytes() const { return static_cast<std::size_t>(elements) * size_of(type); }
@@ -121,13 +130,16 @@ struct Step {
 };
 
 // Where layers read parameter p: one tensor on each device, or the same one where they share a memory. fp32, or a copy
-// of a weight in bf16.
+// of a weight in bf16. Where a layer is divided, a device has the consecutive elements of its outputs.
 struct ParameterPlace {
-  std::vector<int> tensor;   // by device
-  std::vector<int> squares;  // by device: its own state, of the parameter's shape; empty without device_states
+  std::int64_t elements = 0;        // of the whole parameter
+  std::vector<int> tensor;          // by device
+  std::vector<std::int64_t> first;  // by device: the parameter's element that its tensor begins with
+  std::vector<int> squares;         // by device: its own state, of the parameter's shape; empty without device_states
 };
 
-// A range of a parameter and the device that updates it. Ranges of one parameter cover it once, in order.
+// A range of a parameter and the device that updates it, for those of its partition. Of each partition the ranges of
+// one parameter cover once, in order, what its devices have of it.
 struct OwnedRange {
   int parameter = 0;
   int device = 0;
@@ -153,6 +165,7 @@ struct Plan {
   DType precision = DType::f32;
   ExchangeTopology topology = ExchangeTopology::shared;
   std::int64_t rows = 0;
+  int split = 1;  // PlanOptions::split
   std::vector<PlanDevice> devices;
   std::vector<RowSpan> device_rows;          // in several passes without fixed shards only their number says something
   std::vector<std::vector<RowSpan>> passes;  // by pass and device: those that are computed together
@@ -163,13 +176,16 @@ struct Plan {
   Deferral deferral = Deferral::none;
   std::vector<ResultRows> results;
   std::vector<ExchangeContent> content;           // by layer; automatic where nothing is exchanged
+  std::vector<int> parts;                         // by layer: 1, or `split` where it is divided
   std::vector<LinkBytes> links;                   // of one step, sorted
-  std::vector<std::size_t> layer_exchange_bytes;  // by layer: all transfers of one step
+  std::vector<std::size_t> layer_exchange_bytes;  // by layer: what is exchanged in one step
+  std::vector<std::size_t> layer_transfer_bytes;  // by layer: what partitions bring each other for it in one step
   std::vector<std::size_t> load_bytes;            // by device: of one step, from the host
   std::size_t remote_read_bytes = 0;  // of one step: gradients, factors and new parameters read where they lie
   int clip_norm = -1;                 // tensor of the gradient's norm, -1: not clipped
 
-  std::size_t exchange_bytes() const;
+  std::size_t exchange_bytes() const;   // of all links, but the transfers
+  std::size_t transfer_bytes() const;   // between partitions
   int deferred_layers() const;          // that are updated in the next step
   std::int64_t rows_of_a_pass() const;  // at most, of all devices together
   std::size_t waits() const;

@@ -35,6 +35,7 @@ struct Case {
   std::int64_t pass_rows = 0;
   bool device_states = false;
   PlanOptions::Deferred deferred{};
+  int split = 1;
 };
 
 PlanOptions options_of(const Case& c) {
@@ -54,6 +55,8 @@ PlanOptions options_of(const Case& c) {
   options.pass_rows = c.pass_rows;
   options.device_states = c.device_states;
   options.deferred = c.deferred;
+  options.split = c.split;
+  options.smallest_part = 1;
   options.image_layout = Layout::channels_last;
   return options;
 }
@@ -98,6 +101,20 @@ std::vector<Case> cases() {
           all.push_back({base + "_deferred_bf16", network, devices, topology, ExchangeContent::automatic, 12});
           all.back().deferred = {1, 0};
           all.back().precision = DType::bf16;
+        }
+        for (const int split : {2, 3}) {
+          if (topology == ExchangeTopology::shared || devices % split != 0) continue;
+          const auto add = [&](const std::string& kind) -> Case& {
+            all.push_back({fmt::format("{}_split{}{}", base, split, kind), network, devices, topology});
+            all.back().split = split;
+            return all.back();
+          };
+          add("");
+          add("_gradients").content = ExchangeContent::gradients;
+          add("_factors_bf16").content = ExchangeContent::factors;
+          all.back().precision = DType::bf16;
+          add("_short").rows = 5;
+          add("_passes").pass_rows = 10;
         }
         all.push_back({base + "_reproducible", network, devices, topology, ExchangeContent::automatic, 12});
         all.push_back({base + "_clip", network, devices, topology, ExchangeContent::automatic, 12, 0.5});
@@ -193,13 +210,23 @@ TEST_P(PlanTest, every_two_steps_that_conflict_are_ordered_and_no_wait_is_idle) 
 
 TEST_P(PlanTest, owners_cover_each_parameter_once) {
   for (std::size_t p = 0; p < network_.parameters.size(); ++p) {
+    const Parameter& parameter = network_.parameters[p];
     std::int64_t next = 0;
     for (const OwnedRange& owned : plan_.owned) {
       if (owned.parameter != static_cast<int>(p)) continue;
+      const bool again = owned.first == 0 && plan_.parts[parameter.layer] < plan_.split;  // of the next partition
+      if (again && next > 0) {
+        EXPECT_EQ(next, elements(parameter.shape));
+        next = 0;
+      }
       EXPECT_EQ(owned.first, next);
       next += owned.count;
+      // A partition's ranges are of what its devices have.
+      const ParameterPlace& place = plan_.parameters[p];
+      EXPECT_GE(owned.first, place.first[owned.device]);
+      EXPECT_LE(owned.first + owned.count,
+                place.first[owned.device] + plan_.tensors[place.tensor[owned.device]].elements);
     }
-    const Parameter& parameter = network_.parameters[p];
     EXPECT_EQ(next, parameter.learned ? elements(parameter.shape) : 0) << parameter.name;
   }
 }
@@ -302,7 +329,7 @@ TEST_P(PlanTest, simulation_is_bounded_by_its_parts) {
   for (std::size_t port = 0; port < result.port_bytes.size(); ++port) {
     (port % 2 == 0 ? left : arrived) += result.port_bytes[port];
   }
-  std::size_t all = plan_.exchange_bytes();
+  std::size_t all = plan_.exchange_bytes() + plan_.transfer_bytes();
   for (const std::size_t bytes : plan_.load_bytes) all += bytes;
   EXPECT_EQ(left, all);
   EXPECT_EQ(arrived, all);

@@ -127,6 +127,9 @@ class Run {
       const double seconds = kernel_seconds(compute->op, machine_.devices[static_cast<std::size_t>(step.device)].speed);
       stream.timed_until += seconds;
       result_.compute_seconds[static_cast<std::size_t>(step.device)] += seconds;
+    } else if (const auto* transfer = std::get_if<Transfer>(&step.body); transfer && transfer->to == step.device) {
+      const DeviceSpeed& speed = machine_.devices[static_cast<std::size_t>(step.device)].speed;
+      stream.timed_until += copy_seconds(transfer->bytes(), speed);
     } else {
       const bool load = std::holds_alternative<Load>(step.body);
       const Way* way = ways_.of(index);

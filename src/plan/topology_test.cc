@@ -192,6 +192,13 @@ Rows* rows_of(Step& step) {
   return nullptr;
 }
 
+// A sum of parts of a diff from the devices of a group.
+bool is_brought(const Plan& plan, const Step& sum) {
+  return std::any_of(sum.reads.begin(), sum.reads.end(), [&](const Range& range) {
+    return plan.tensors[range.tensor].name.find(".diff_of_") != std::string::npos;
+  });
+}
+
 const Damage kDamages[] = {
     {"a transfer is missing", drop, is_transfer},
     {"an update is missing", drop, is_update},
@@ -222,6 +229,26 @@ const Damage kDamages[] = {
      },
      is_transfer},
     {"a gradient is not computed", drop, is_gradient},
+    {"a part of a diff is added up twice, and another is not",
+     [](Plan& plan, std::size_t step) {
+       auto& reads = plan.steps[step].reads;
+       if (!is_brought(plan, plan.steps[step])) return false;
+       reads[0] = reads[1];
+       return true;
+     },
+     [](const Step& step) { return step.name.ends_with(".sum_diffs"); }},
+    {"a part of a diff is taken for all of it",
+     [](Plan& plan, std::size_t step) {
+       Range& diff = plan.steps[step].reads.back();
+       for (const Step& other : plan.steps) {
+         if (!other.name.ends_with(".sum_diffs") || other.device != plan.steps[step].device) continue;
+         if (other.writes[0].tensor != diff.tensor || !is_brought(plan, other)) continue;
+         diff = other.reads[0];
+         return true;
+       }
+       return false;
+     },
+     is_gradient_of_rows},
     {"a gradient is of fewer rows",
      [](Plan& plan, std::size_t step) {
        --rows_of(plan.steps[step])->count;
@@ -324,6 +351,13 @@ std::vector<PlanOptions> kinds_of_plans(bool all_topologies) {
   for (const int gathers : {0, 1, 2}) {
     kinds.push_back(route_options(ExchangeTopology::line, 4, ExchangeContent::gradients));
     kinds.back().deferred = {2, gathers};
+  }
+  for (const auto content : {ExchangeContent::gradients, ExchangeContent::factors}) {
+    for (const int split : {2, 4}) {
+      kinds.push_back(route_options(ExchangeTopology::direct, 4, content));
+      kinds.back().split = split;
+      kinds.back().smallest_part = 1;
+    }
   }
   PlanOptions states = route_options(ExchangeTopology::line, 4, ExchangeContent::gradients);
   states.rule = {.kind = RuleKind::adagrad, .epsilon = 1e-10};

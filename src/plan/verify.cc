@@ -8,81 +8,20 @@
 #include <tuple>
 #include <type_traits>
 
+#include "plan/contents.h"
+#include "plan/verify_group.h"
+
 namespace hadal {
 
 namespace {
 
-// What wrote some elements: a step, and which of its `writes` they were part of.
-struct Producer {
-  int step = 0, write = 0;
-
-  bool operator==(const Producer&) const = default;
-  bool operator<(const Producer& other) const { return std::tie(step, write) < std::tie(other.step, other.write); }
-};
-
 // Of a plan that continues, the steps of the training step before have numbers from here on.
 constexpr int kBefore = -1'000'000'000;
 
-// Consecutive elements of a tensor with one history. Element e of the tensor is element e + shift of what each producer
-// wrote. Several producers: their sum.
-struct Segment {
-  std::int64_t end = 0;
-  std::vector<Producer> sum_of;  // sorted
-  std::int64_t shift = 0;
-
-  bool operator==(const Segment&) const = default;
-};
-
-// The contents of a tensor: by first element; what is not there was not written.
-class Contents {
- public:
-  void write(std::int64_t first, std::int64_t count, const std::vector<Producer>& sum_of, std::int64_t shift) {
-    if (count == 0) return;
-    cut(first);
-    cut(first + count);
-    segments_.erase(segments_.lower_bound(first), segments_.lower_bound(first + count));
-    segments_[first] = {first + count, sum_of, shift};
-  }
-
-  // The part of each segment inside [first, first + count), with a gap as a segment of no producer.
-  std::vector<std::pair<std::int64_t, Segment>> read(std::int64_t first, std::int64_t count) const {
-    std::vector<std::pair<std::int64_t, Segment>> parts;
-    auto next = segments_.upper_bound(first);
-    if (next != segments_.begin() && std::prev(next)->second.end > first) --next;
-    std::int64_t at = first;
-    while (at < first + count) {
-      Segment part;
-      if (next == segments_.end() || next->first >= first + count) {
-        part.end = first + count;
-      } else if (next->first > at) {
-        part.end = next->first;
-      } else {
-        part = next->second;
-        part.end = std::min(part.end, first + count);
-        ++next;
-      }
-      parts.emplace_back(at, part);
-      at = part.end;
-    }
-    return parts;
-  }
-
- private:
-  void cut(std::int64_t at) {
-    auto after = segments_.upper_bound(at);
-    if (after == segments_.begin()) return;
-    auto& [first, segment] = *std::prev(after);
-    if (first == at || segment.end <= at) return;
-    segments_[at] = segment;
-    segment.end = at;
-  }
-
-  std::map<std::int64_t, Segment> segments_;
-};
-
 class Verifier {
  public:
-  Verifier(const Plan& plan, const Network& network) : plan_(plan), network_(network), contents_(plan.tensors.size()) {
+  Verifier(const Plan& plan, const Network& network)
+      : plan_(plan), network_(network), group_(plan, network), contents_(plan.tensors.size()) {
     for (const std::vector<RowSpan>& pass : plan.passes) {
       for (std::size_t d = 0; d < pass.size(); ++d) spans_.emplace_back(static_cast<int>(d), pass[d]);
     }
@@ -130,9 +69,14 @@ class Verifier {
       }
       if (plan_.mode != PlanMode::train && plan_.mode != PlanMode::average) continue;
       if (const auto* transfer = std::get_if<Transfer>(&step.body)) {
-        move(step, *transfer);
+        if (GroupVerifier::brings(step)) {
+          fail(i, group_.bring(i, contents_));
+        } else {
+          move(step, *transfer);
+        }
         continue;
       }
+      if (plan_.split > 1) fail(i, group_.use(i, contents_));
       if (which == Follow::all && !step.deferred) check_values_read(i);
       std::vector<Producer> sum_of;
       std::int64_t shift = 0;
@@ -232,8 +176,14 @@ class Verifier {
   }
 
   void fail(int step, const std::string& what) {
-    if (!error_.empty()) return;
+    if (!error_.empty() || what.empty()) return;
     error_ = fmt::format("{} on {}: {}", plan_.steps[step].name, plan_.devices[plan_.steps[step].device].name, what);
+  }
+
+  // The device whose memory a step writes.
+  static int written_on(const Step& step) {
+    const auto* transfer = std::get_if<Transfer>(&step.body);
+    return transfer ? transfer->to : step.device;
   }
 
   void move(const Step& step, const Transfer& transfer) {
@@ -338,12 +288,18 @@ class Verifier {
     }
   }
 
+  // Partitions have outputs of their own, and exchange nothing of them.
+  bool same_partition(int a, int b) const { return a % plan_.split == b % plan_.split; }
+
+  std::int64_t first_in_place(const OwnedRange& owned) const {
+    return owned.first - plan_.parameters[owned.parameter].first[owned.device];
+  }
+
   const OwnedRange* owned_by(const Range& written) const {
     for (const OwnedRange& owned : plan_.owned) {
-      const bool master = owned.master >= 0;
-      const Range values =
-          master ? Range{owned.master, 0, owned.count}
-                 : Range{plan_.parameters[owned.parameter].tensor[owned.device], owned.first, owned.count};
+      const ParameterPlace& place = plan_.parameters[owned.parameter];
+      const Range values = owned.master >= 0 ? Range{owned.master, 0, owned.count}
+                                             : Range{place.tensor[owned.device], first_in_place(owned), owned.count};
       if (values.tensor == written.tensor && values.first == written.first && values.count == written.count)
         return &owned;
     }
@@ -375,7 +331,8 @@ class Verifier {
     std::vector<Producer> all;
     const bool deferred = plan_.steps[i].deferred;
     for (const int step : (deferred ? before_ : gradients_)[plan_.steps[i].layer]) {
-      if (alone && plan_.steps[step].device != owned->device) continue;
+      const int device = plan_.steps[step < 0 ? step - kBefore : step].device;
+      if (alone ? device != owned->device : !same_partition(device, owned->device)) continue;
       all.push_back({step, write});
       if (of_factors) check_outputs(i, std::get<FullyConnectedBackwardWeights>(op_of(step)), *owned, write == 0);
     }
@@ -385,23 +342,27 @@ class Verifier {
     } else if (!plan_.parameters[owned->parameter].squares.empty() &&
                !std::includes(scaled_.begin(), scaled_.end(), all.begin(), all.end())) {
       fail(i, "adds up gradients that are not all scaled by their device's squares");
-    } else if (shift != (of_factors ? 0 : owned->first)) {
+    } else if (shift != (of_factors ? 0 : first_in_place(*owned))) {
       fail(i, "updates a range by the gradient of another");
     }
   }
 
   const Op& op_of(int step) const { return std::get<Compute>(plan_.steps[step].body).op; }
 
+  std::vector<std::pair<std::int64_t, std::int64_t>>& parts_of(int step) {
+    return parts_[{plan_.steps[step].layer, plan_.steps[step].device % plan_.split}];
+  }
+
   // A step computes a part of its layer's gradient, from these rows.
   void note_gradient(int i, const Rows& rows) {
     gradients_[plan_.steps[i].layer].insert(i);
-    parts_[plan_.steps[i].layer].emplace_back(rows.first, rows.first + rows.count);
+    parts_of(i).emplace_back(rows.first, rows.first + rows.count);
   }
 
   // A product of factors is the gradient of the range that step `i` updates by it.
   void check_outputs(int i, const FullyConnectedBackwardWeights& op, const OwnedRange& owned, bool weight) {
     const std::int64_t width = weight ? op.in : 1;
-    if (owned.first == op.first_output * width && owned.count == op.outputs * width) return;
+    if (first_in_place(owned) == op.first_output * width && owned.count == op.outputs * width) return;
     fail(i, "updates a range by the gradient of other outputs");
   }
 
@@ -422,6 +383,7 @@ class Verifier {
   void check_rows(int i, const Range& range, std::int64_t width, std::int64_t first, std::int64_t count) {
     std::string name;
     for (const auto& [device, span] : spans_) {
+      if (!same_partition(device, plan_.steps[i].device)) continue;
       for (std::int64_t row = span.first; row < span.first + span.count; ++row) {
         const std::int64_t at = range.first + row * width + first;
         for (const auto& [begin, part] : contents_[range.tensor].read(at, count)) {
@@ -431,7 +393,7 @@ class Verifier {
           if (name.empty()) name = by.name;
           // The producer wrote its device's rows, or those of a pass, from the first one on.
           const std::int64_t element = begin + part.shift + by.first_row * width;
-          if (by.device != device || by.name != name || element != begin - range.first) {
+          if (written_on(by) != device || by.name != name || element != begin - range.first) {
             return fail(i, fmt::format("row {} of a factor is not what {} computed", row, plan_.devices[device].name));
           }
         }
@@ -449,14 +411,15 @@ class Verifier {
       const Step& by = plan_.steps[part.sum_of[0].step];
       const auto* compute = std::get_if<Compute>(&by.body);
       const auto* sums = compute ? std::get_if<Sums>(&compute->op) : nullptr;
-      if (sums == nullptr || by.layer != plan_.steps[i].layer || first + part.shift != 0 ||
-          part.end - first != by.writes[0].count || !spans.emplace(sums->rows.first, sums->rows.count).second) {
+      if (sums == nullptr || !same_partition(by.device, plan_.steps[i].device) || by.layer != plan_.steps[i].layer ||
+          first + part.shift != 0 || part.end - first != by.writes[0].count ||
+          !spans.emplace(sums->rows.first, sums->rows.count).second) {
         return fail(i, "reads something else for the sums of a device");
       }
       rows -= sums->rows.count;
     }
-    if (std::is_same_v<Sums, BatchNormBackwardSums> && plan_.steps[i].device == first_owner(plan_.steps[i].layer)) {
-      for (const auto& [first, count] : spans) parts_[plan_.steps[i].layer].emplace_back(first, first + count);
+    if (std::is_same_v<Sums, BatchNormBackwardSums> && plan_.steps[i].device == first_owner(i)) {
+      for (const auto& [first, count] : spans) parts_of(i).emplace_back(first, first + count);
     }
     for (auto span = spans.begin(); span != spans.end(); ++span) {
       if (std::next(span) != spans.end() && span->first + span->second > std::next(span)->first) rows = -1;
@@ -464,9 +427,11 @@ class Verifier {
     if (rows != 0) fail(i, "reads sums that are not of each row once");
   }
 
-  int first_owner(int layer) const {
+  // Of the weight of a step's layer, in its partition.
+  int first_owner(int step) const {
     for (const OwnedRange& owned : plan_.owned) {
-      if (owned.parameter == network_.layers[layer].weight) return owned.device;
+      const bool of_layer = owned.parameter == network_.layers[plan_.steps[step].layer].weight;
+      if (of_layer && same_partition(owned.device, plan_.steps[step].device)) return owned.device;
     }
     return -1;
   }
@@ -492,7 +457,8 @@ class Verifier {
 
   // The parts of a gradient are of all rows, each once.
   void check_parts() {
-    for (auto& [layer, spans] : parts_) {
+    for (auto& [of, spans] : parts_) {
+      const int layer = of.first;
       if (plan_.content[layer] == ExchangeContent::factors) continue;
       std::sort(spans.begin(), spans.end());
       std::int64_t reached = 0;
@@ -520,9 +486,11 @@ class Verifier {
       const int update = updates_[static_cast<std::ptrdiff_t>(o)];
       const int values = plan_.parameters[owned.parameter].tensor[owned.device];
       for (std::size_t d = 0; d < plan_.devices.size(); ++d) {
+        if (!same_partition(static_cast<int>(d), owned.device)) continue;
         const int tensor = plan_.parameters[owned.parameter].tensor[d];
-        const auto parts = contents_[tensor].read(owned.first, owned.count);
-        if (parts.size() == 1 && parts[0].second.sum_of.size() == 1 && parts[0].second.shift == -owned.first) {
+        const std::int64_t at = first_in_place(owned);
+        const auto parts = contents_[tensor].read(at, owned.count);
+        if (parts.size() == 1 && parts[0].second.sum_of.size() == 1 && parts[0].second.shift == -at) {
           const Producer& by = parts[0].second.sum_of[0];
           if (by.step == update && plan_.steps[update].writes[by.write].tensor == values) continue;
         }
@@ -535,12 +503,14 @@ class Verifier {
 
   const Plan& plan_;
   const Network& network_;
+  GroupVerifier group_;
   std::vector<std::pair<int, RowSpan>> spans_;  // of each pass, with their device
   std::vector<Contents> contents_;              // by tensor
   std::map<int, std::set<int>> gradients_;      // by layer: the steps that compute its gradient's parts
   std::map<int, std::set<int>> before_;         // and those of the training step before
   std::set<int> updated_later_;                 // tensors of parameters that are updated in the next step
-  std::map<int, std::vector<std::pair<std::int64_t, std::int64_t>>> parts_;  // and their rows, from and past
+  // By layer and partition: the rows of its gradient's parts, from and past.
+  std::map<std::pair<int, int>, std::vector<std::pair<std::int64_t, std::int64_t>>> parts_;
   std::set<Producer> scaled_;
   std::set<int> grown_;                    // tensors of squares
   std::map<std::ptrdiff_t, int> updates_;  // by owned range: the step that updates it

@@ -87,7 +87,7 @@ Copy BoundPlan::copy(int index) {
     copy.row_bytes = transfer.row_bytes;
     copy.source_pitch = transfer.source_pitch;
     copy.destination_pitch = transfer.destination_pitch;
-    copy.counter = &copied_[pair(step.device, transfer.to)];
+    if (transfer.to != step.device) copy.counter = &copied_[pair(step.device, transfer.to)];
   }
   return copy;
 }

@@ -286,9 +286,10 @@ void LocalRunner::write_parameter(int parameter, const std::vector<float>& value
   for (std::size_t i = 0; copies && i < values.size(); ++i) rounded.emplace_back(values[i]);
   for (std::size_t d = 0; d < devices_.size(); ++d) {
     if (d > 0 && tensors[d] == tensors[0]) continue;
+    const std::int64_t first = plan.parameters[parameter].first[d];
     devices_[d]->upload(bound.address({tensors[d], 0, 0}),
-                        copies ? static_cast<const void*>(rounded.data()) : values.data(),
-                        values.size() * (copies ? sizeof(Bf16) : sizeof(float)));
+                        copies ? static_cast<const void*>(rounded.data() + first) : values.data() + first,
+                        plan.tensors[tensors[d]].bytes());
   }
   for (const OwnedRange& owned : plan.owned) {
     if (owned.parameter != parameter || owned.master < 0) continue;
@@ -300,15 +301,18 @@ void LocalRunner::write_parameter(int parameter, const std::vector<float>& value
 std::vector<float> LocalRunner::read_parameter(int parameter) const {
   HADAL_CHECK(!unsettled_);
   const Plan& plan = bound_[0]->plan();
-  const int tensor = plan.parameters[parameter].tensor[0];
-  std::vector<float> values(static_cast<std::size_t>(plan.tensors[tensor].elements));
-  const bool copies = plan.tensors[tensor].type != DType::f32;
-  if (!copies) read(0, tensor, values.data(), values.size() * sizeof(float));
+  const ParameterPlace& place = plan.parameters[parameter];
+  std::vector<float> values(static_cast<std::size_t>(place.elements));
+  for (std::size_t d = 0; d < static_cast<std::size_t>(plan.split); ++d) {  // of the first group
+    const std::vector<float> part = read_numbers(0, place.tensor[d]);
+    std::copy(part.begin(), part.end(), values.begin() + place.first[d]);
+  }
   for (const OwnedRange& owned : plan.owned) {
     if (owned.parameter != parameter) continue;
-    if (copies && owned.master < 0) return read_numbers(0, tensor);
-    const Range range = copies ? Range{owned.master, 0, owned.count}
-                               : Range{plan.parameters[parameter].tensor[owned.device], owned.first, owned.count};
+    const int tensor = place.tensor[owned.device];
+    if (owned.master < 0 && plan.tensors[tensor].type != DType::f32) continue;
+    const Range range = owned.master >= 0 ? Range{owned.master, 0, owned.count}
+                                          : Range{tensor, owned.first - place.first[owned.device], owned.count};
     devices_[owned.device]->download(values.data() + owned.first, bound_[0]->address(range), bound_[0]->bytes(range));
   }
   return values;
@@ -336,7 +340,7 @@ std::vector<float> LocalRunner::read_state(int parameter, std::size_t state) con
   std::vector<float> values;
   for (const OwnedRange& owned : bound_[0]->plan().owned) {
     if (owned.parameter != parameter) continue;
-    values.resize(static_cast<std::size_t>(owned.first + owned.count));
+    values.resize(static_cast<std::size_t>(bound_[0]->plan().parameters[parameter].elements));
     read(0, owned.states[state], values.data() + owned.first, static_cast<std::size_t>(owned.count) * sizeof(float));
   }
   return values;

@@ -59,8 +59,8 @@ class LocalRunner {
   const Plan& plan(int index) const { return bound_[index]->plan(); }
   const BoundPlan& bound(int index) const { return *bound_[index]; }
 
-  // A parameter's canonical values: to every copy; from the owners of fp32 values, or where all
-  // hold the same from the first.
+  // A parameter's canonical values: to every copy, or to each device what it has of them; from the owners of fp32
+  // values, or from the first group.
   void write_parameter(int parameter, const std::vector<float>& values);
   std::vector<float> read_parameter(int parameter) const;  // after a round that failed too: what owners have
 

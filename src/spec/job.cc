@@ -2,6 +2,7 @@
 
 #include "spec/job_keys.h"
 #include "spec/override.h"
+#include "spec/scalar.h"
 #include "spec/write_yaml.h"
 
 namespace hadal {
@@ -11,16 +12,46 @@ namespace {
 // What depends on more than one key.
 void check_devices(const JobSpec& job) {
   const auto devices = static_cast<std::int64_t>(job.parallel.devices.size());
-  const std::int64_t groups = job.parallel.groups.value_or(devices / job.parallel.split);
-  if (groups * job.parallel.split != devices) {
-    throw ConfigError(job.parallel.where, "groups: " + std::to_string(groups) +
-                                              " x split: " + std::to_string(job.parallel.split) +
+  const std::int64_t split = job.parallel.split, groups = job.parallel.group_count();
+  if (!job.parallel.groups && devices % split != 0) {
+    std::vector<std::string> fitting;
+    for (std::int64_t n = 1; n <= devices; ++n) {
+      if (devices % n == 0) fitting.push_back(std::to_string(n));
+    }
+    throw ConfigError(job.parallel.split_where, "parallel.split: groups of " + std::to_string(split) +
+                                                    " cannot be made of " + std::to_string(devices) +
+                                                    (devices == 1 ? " device" : " devices") +
+                                                    "; use split: " + join_or(fitting));
+  }
+  if (groups * split != devices) {
+    throw ConfigError(job.parallel.where, "groups: " + std::to_string(groups) + " x split: " + std::to_string(split) +
                                               " must be the number of devices, " + std::to_string(devices));
   }
-  if (job.data.batch < devices) {
+  if (job.data.batch < groups) {
     throw ConfigError(job.data.batch_where, "data.batch " + std::to_string(job.data.batch) + " is smaller than the " +
-                                                std::to_string(devices) + " devices; each needs a sample");
+                                                std::to_string(groups) + (split > 1 ? " groups" : " devices") +
+                                                "; each needs a sample");
   }
+}
+
+// What devices that hold one model together cannot do, or not yet.
+void check_split(const JobSpec& job) {
+  if (job.parallel.split == 1) return;
+  const auto refuse = [&](bool what, const std::string& why) {
+    const std::string key = "parallel.split: " + std::to_string(job.parallel.split);
+    if (what) throw ConfigError(job.parallel.split_where, key + " " + why);
+  };
+  refuse(job.exchange.topology == Topology::shared,
+         "with exchange.topology: shared: groups have copies of their own; use topology: auto, direct, line, tree or "
+         "ring");
+  refuse(job.reproducible.has_value(),
+         "with reproducible is not supported by this version yet; use split: 1, or reproducible: false");
+  refuse(job.solver.clip_norm.has_value(),
+         "with solver.clip_norm is not supported by this version yet; use split: 1, or clip_norm: none");
+  refuse(job.solver.rule.exchange != StateExchange::owner,
+         "with adagrad's exchange: approximate or full is not supported; use exchange: owner");
+  refuse(job.exchange.deferred_layers.value_or(0) > 0,
+         "leaves no exchange to the next step yet; use exchange.deferred_layers: auto");
 }
 
 void check_test_data(const JobSpec& job) {
@@ -120,11 +151,12 @@ JobSpec parse_job(const std::string& text, const std::string& file, const std::v
   if (root.kind == Value::Kind::map) apply_overrides(root, overrides);
   const Position unwritten{file, 0, 0};
   JobSpec job;
-  job.data.batch_where = job.parallel.where = job.parallel.machine_where = unwritten;
+  job.data.batch_where = job.parallel.where = job.parallel.split_where = job.parallel.machine_where = unwritten;
   job.solver.accumulate_where = job.solver.rule.exchange_where = unwritten;
   job.exchange.topology_where = job.exchange.content_where = job.exchange.deferred_where = unwritten;
   read_map(root, "", job_table(), job);
   check_devices(job);
+  check_split(job);
   check_test_data(job);
   check_samples_per_step(job);
   check_passes(job);

@@ -127,12 +127,14 @@ struct CheckpointSpec {
 
 struct ParallelSpec {
   std::vector<std::string> devices{"cpu:0"};
-  std::optional<std::int64_t> groups;  // absent: devices / split
-  std::int64_t split = 1;
+  std::optional<std::int64_t> groups;   // absent: devices / split
+  std::int64_t split = 1;               // devices of a group, which hold one model together
   std::optional<std::string> machine;   // file: device N of it is cpu:N or fake:N
   bool described = false;               // plan --machine: the devices are the machine's own, by name and memory
   std::optional<std::int64_t> threads;  // of each device: --threads, not in job.yaml
-  Position where, machine_where;
+  Position where, split_where, machine_where;
+
+  std::int64_t group_count() const { return groups.value_or(static_cast<std::int64_t>(devices.size()) / split); }
 };
 
 enum class Topology { automatic, shared, direct, line, tree, ring };
@@ -182,7 +184,7 @@ Override parse_override(const std::string& text);
 
 // Reads job.yaml strictly: an unknown or repeated key, a wrong type, a number out of range throw ConfigError at its
 // line and column, with a suggestion where one is near. What the language has and this version does not run yet (a
-// topology, a split) is refused by name at its position. `file` names the text in errors.
+// memory limit) is refused by name at its position. `file` names the text in errors.
 JobSpec parse_job(const std::string& text, const std::string& file, const std::vector<Override>& overrides = {});
 JobSpec load_job(const std::string& path, const std::vector<Override>& overrides = {});
 

@@ -321,10 +321,10 @@ Keys<ParallelSpec> parallel_keys() {
          into.groups = static_cast<std::int64_t>(read_whole(value, path, kParts));
          into.where = value.where;
        },
-       [](const P& from) {
-         return Json(from.groups.value_or(static_cast<std::int64_t>(from.devices.size()) / from.split));
-       }},
-      only_one<P>("split", &P::split, kParts, "devices that share the layers of one group"),
+       [](const P& from) { return Json(from.group_count()); }},
+      at(&P::split_where, whole<P>("split", &P::split, kParts, "1",
+                                   "devices of a group, which hold one model together: each computes a part of its "
+                                   "layers")),
       {"machine", "file, or none", "none",
        "the devices and links that plans are made for, and that fake devices keep to: see machine.md",
        [](const Value& value, const std::string& path, P& into) {

@@ -185,8 +185,26 @@ const BadLine kBadLines[] = {
     // known to the language, not to this version
     {kEnd, "memory: {limit: 4GB}", "11:17: memory.limit 4GB is not supported by this version yet; use none"},
     {kEnd, "memory: {recompute: all}", "11:21: memory.recompute all is not supported by this version yet; use auto"},
-    {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: 2}",
-     "11:44: parallel.split 2 is not supported by this version yet; use 1"},
+    {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: 0}",
+     "11:44: parallel.split must be a whole number from 1 to 1024, not '0'"},
+    {kEnd, "parallel: {devices: [cpu:0, cpu:1, cpu:2, cpu:3], split: 3}",
+     "11:58: parallel.split: groups of 3 cannot be made of 4 devices; use split: 1, 2 or 4"},
+    {kEnd, "parallel: {split: 2}", "11:19: parallel.split: groups of 2 cannot be made of 1 device; use split: 1"},
+    {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: 2}\nexchange: {topology: shared}",
+     "11:44: parallel.split: 2 with exchange.topology: shared: groups have copies of their own; use topology: auto, "
+     "direct, line, tree or ring"},
+    {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: 2}\nreproducible: true",
+     "11:44: parallel.split: 2 with reproducible is not supported by this version yet; use split: 1, or reproducible: "
+     "false"},
+    {kEnd, "  clip_norm: 1\nparallel: {devices: [cpu:0, cpu:1], split: 2}",
+     "12:44: parallel.split: 2 with solver.clip_norm is not supported by this version yet; use split: 1, or "
+     "clip_norm: none"},
+    {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: 2}\nexchange: {deferred_layers: 1}",
+     "11:44: parallel.split: 2 leaves no exchange to the next step yet; use exchange.deferred_layers: auto"},
+    {10, "  rule: {adagrad: {rate: 0.1, exchange: full}}\nparallel: {devices: [cpu:0, cpu:1], split: 2}",
+     "11:44: parallel.split: 2 with adagrad's exchange: approximate or full is not supported; use exchange: owner"},
+    {8, "  batch: 1\nparallel: {devices: [cpu:0, cpu:1, cpu:2, cpu:3], split: 2}",
+     "8:10: data.batch 1 is smaller than the 2 groups; each needs a sample"},
     {kEnd, "exchange: {deferred_layers: all}",
      "11:29: exchange.deferred_layers must be auto or a whole number from 0 to 1024, not 'all'"},
     {kEnd, "  accumulate: 0", "11:15: solver.accumulate must be a whole number from 1 to 1024, not '0'"},
@@ -262,6 +280,8 @@ const BadLine kBadLines[] = {
      "11:29: parallel.devices: fake:1 and cpu:0 are of two kinds; a job runs on one"},
     {kEnd, "parallel: {devices: [cpu:0, cpu:1], groups: 3}",
      "11:45: groups: 3 x split: 1 must be the number of devices, 2"},
+    {kEnd, "parallel: {devices: [cpu:0, cpu:1, cpu:2, cpu:3], groups: 4, split: 2}",
+     "11:59: groups: 4 x split: 2 must be the number of devices, 4"},
     {8, "  batch: 1\nparallel: {devices: [cpu:0, cpu:1]}",
      "8:10: data.batch 1 is smaller than the 2 devices; each needs a sample"},
     // YAML

@@ -17,6 +17,8 @@ namespace hadal::testing {
 struct SmallTraining {
   NetworkSpec network;
   std::vector<std::string> devices{"cpu:0"};
+  int split = 1;
+  std::int64_t smallest_part = 1;
   ExchangeTopology topology = ExchangeTopology::shared;
   ExchangeContent content = ExchangeContent::automatic;
   std::int64_t batch = 24, last_rows = 7;  // the last of each three steps is shorter
@@ -71,6 +73,8 @@ class SmallTrainer {
     options.batch = training_.batch;
     options.rows = rows;
     for (const auto& device : devices_) options.devices.push_back({device->name().to_string(), device->memory()});
+    options.split = training_.split;
+    options.smallest_part = training_.smallest_part;
     options.topology = training_.topology;
     options.content = training_.content;
     options.reproducible_shards = training_.shards;

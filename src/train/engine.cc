@@ -72,7 +72,7 @@ namespace {
 ExchangeTopology topology_of(const JobSpec& job, bool one_memory) {
   switch (job.exchange.topology) {
     case Topology::shared:
-      if (!one_memory) {
+      if (!one_memory || job.parallel.split > 1) {
         throw ConfigError(job.exchange.topology_where,
                           "exchange.topology: shared needs devices that address one memory, and these have one each: "
                           "use another topology, or auto");
@@ -89,7 +89,7 @@ ExchangeTopology topology_of(const JobSpec& job, bool one_memory) {
     case Topology::automatic:
       break;
   }
-  return one_memory ? ExchangeTopology::shared : ExchangeTopology::direct;
+  return one_memory && job.parallel.split == 1 ? ExchangeTopology::shared : ExchangeTopology::direct;
 }
 
 ExchangeContent content_of(const JobSpec& job) {
@@ -111,14 +111,16 @@ bool share_memory(const std::vector<PlanDevice>& devices) {
 
 // Of any plan of the job; where something is left to be chosen, as it is without a machine.
 PlanOptions plan_options(const JobSpec& job, const std::vector<PlanDevice>& devices) {
-  const auto count = static_cast<std::int64_t>(devices.size());
+  const auto count = static_cast<std::int64_t>(devices.size()) / job.parallel.split;
   if (job.data.batch < count) {
     throw ConfigError(job.data.batch_where, "data.batch: " + std::to_string(job.data.batch) +
-                                                " is smaller than the number of devices (" + std::to_string(count) +
-                                                "): use fewer devices or a larger batch");
+                                                " is smaller than the number of " +
+                                                (job.parallel.split > 1 ? "groups" : "devices") + " (" +
+                                                std::to_string(count) + "): use fewer devices or a larger batch");
   }
   PlanOptions options;
   options.devices = devices;
+  options.split = static_cast<int>(job.parallel.split);
   options.topology = topology_of(job, share_memory(devices));
   options.content = content_of(job);
   options.reproducible_shards = job.reproducible ? job.reproducible->shards : 0;
@@ -145,6 +147,13 @@ DeferredChoice deferred_of(const JobSpec& job, const Network& network, const Pla
   if (!updates && ((saves > 0 && saves < kInARow) || (averages > 0 && averages < kInARow))) updates = 0;
   return choose_deferred(network, options, machine, updates ? std::optional(static_cast<int>(*updates)) : std::nullopt,
                          scratch);
+}
+
+// Whether nothing of the job keeps its devices from holding a model together.
+bool may_split(const JobSpec& job) {
+  return job.parallel.devices.size() > 1 && !job.reproducible && !job.solver.clip_norm &&
+         job.solver.rule.exchange == StateExchange::owner && job.exchange.topology != Topology::shared &&
+         job.exchange.deferred_layers.value_or(0) == 0;
 }
 
 }  // namespace
@@ -175,7 +184,10 @@ Engine::Engine(const JobSpec& job, const Network& network, const std::vector<Pla
   std::vector<std::size_t> scratch;
   of_plan.batch = job.samples_per_step();
   of_plan.rows = keys[0].rows;
-  if (of_plan.updates && described.size() > 1 && of_plan.topology != ExchangeTopology::shared &&
+  if (of_plan.updates && options.plan_only && may_split(job)) {
+    prediction_.splits = consider_splits(network, of_plan, prediction_.machine, freedom);
+  }
+  if (of_plan.updates && of_plan.groups() > 1 && of_plan.topology != ExchangeTopology::shared &&
       (freedom.topology || freedom.content)) {
     const auto says_memory = [](const MachineDevice& device) { return device.memory_bytes > 0; };
     if (std::any_of(prediction_.machine.devices.begin(), prediction_.machine.devices.end(), says_memory)) {

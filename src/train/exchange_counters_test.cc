@@ -58,7 +58,7 @@ class Counters : public ::testing::TestWithParam<std::tuple<ExchangeTopology, Ex
         all += bound.copied_bytes(static_cast<int>(from), static_cast<int>(to));
       }
     }
-    EXPECT_EQ(all, kCountedSteps * plan.exchange_bytes());
+    EXPECT_EQ(all, kCountedSteps * (plan.exchange_bytes() + plan.transfer_bytes()));
     for (const LinkBytes& link : plan.links) {
       EXPECT_EQ(bound.copied_bytes(link.from, link.to), kCountedSteps * link.bytes)
           << plan.devices.size() << " devices, " << link.from << " -> " << link.to;
@@ -84,6 +84,71 @@ TEST_P(Counters, equal_the_plan) {
     expect_links(runner.bound(0));
     EXPECT_TRUE(runner.port_bytes().empty());
   }
+}
+
+TEST_P(Counters, equal_the_plan_where_models_are_split) {
+  if (std::get<0>(GetParam()) == ExchangeTopology::shared) GTEST_SKIP() << "groups have copies of their own";
+  for (const auto& [groups, split] : {std::pair{1, 2}, {1, 3}, {2, 2}, {3, 2}, {2, 4}}) {
+    for (const char* kind : {"fake", "cpu"}) {
+      SmallTraining divided = training(kind, groups * split);
+      divided.split = split;
+      SmallTrainer trainer(divided);
+      const LocalRunner& runner = trainer.bind({trainer.plan(29)});
+      for (int step = 0; step < kSteps; ++step) trainer.run(0, step);
+      expect_links(runner.bound(0));
+      EXPECT_GT(runner.plan(0).transfer_bytes(), 0u);
+      EXPECT_EQ(runner.plan(0).exchange_bytes() > 0, groups > 1);
+      if (std::string(kind) == "cpu") continue;
+      std::vector<std::uint64_t> planned;
+      for (const std::size_t bytes : port_bytes(runner.plan(0), pairs(groups * split)))
+        planned.push_back(kSteps * bytes);
+      EXPECT_EQ(runner.port_bytes(), planned) << groups << " groups of " << split;
+    }
+  }
+}
+
+// Two layers on two devices: forward the other half of what a layer reads, for each row, and of the logits; backward
+// the other half of the first layer's diff, in parts of sums. Nothing for the input, whose gradient nobody needs.
+TEST(Transfers, are_the_channels_that_others_have) {
+  SmallTraining training;
+  training.network = {{13},
+                      {testing::fully_connected("wide", 158), testing::activation("s", ActivationKind::sigmoid),
+                       testing::fully_connected("out", 12)},
+                      {}};
+  training.devices = testing::device_list("fake", 2);
+  training.split = 2;
+  training.topology = ExchangeTopology::direct;
+  training.shards = 0;
+  const Plan plan = SmallTrainer(training).plan(24);
+  EXPECT_EQ(plan.exchange_bytes(), 0u);
+  EXPECT_EQ(plan.transfer_bytes(), 24u * 4 * 2 * (79 + 6 + 79));
+  EXPECT_EQ(plan.layer_transfer_bytes, (std::vector<std::size_t>{0, 24u * 4 * 2 * 79, 24u * 4 * 2 * (79 + 6)}));
+}
+
+// Devices exchange with those of their own partition alone, and each has a part of the model.
+TEST(Transfers, leave_the_exchange_to_the_same_partitions) {
+  SmallTraining training;
+  training.network = odd_network();
+  training.devices = testing::device_list("fake", 6);
+  training.split = 2;
+  training.topology = ExchangeTopology::direct;
+  training.content = ExchangeContent::gradients;
+  training.shards = 0;
+  const Plan plan = SmallTrainer(training).plan(24);
+  std::size_t exchanged = 0;
+  for (const Step& step : plan.steps) {
+    const auto* transfer = std::get_if<Transfer>(&step.body);
+    if (transfer == nullptr || transfer->to == step.device) continue;
+    if (step.stream == StreamKind::transfer) {
+      EXPECT_EQ(step.device / 2, transfer->to / 2) << step.name;
+    } else {
+      EXPECT_EQ(step.device % 2, transfer->to % 2) << step.name;
+      exchanged += transfer->bytes();
+    }
+  }
+  // As one model's on three devices: each range from two others to its owner, and back.
+  EXPECT_EQ(exchanged, plan.exchange_bytes());
+  EXPECT_EQ(exchanged, static_cast<std::size_t>(build_network(odd_network()).parameter_elements()) * 4 * 2 * 2);
 }
 
 TEST_P(Counters, equal_the_plan_where_exchange_is_left_to_the_next_step) {

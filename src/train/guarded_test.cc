@@ -39,6 +39,16 @@ TEST(Guarded, whole_steps_touch_only_what_their_plans_list) {
           free.runner.guarded = false;
           EXPECT_EQ(testing::train(training), testing::train(free)) << kind;
         }
+        for (const DType precision : {DType::f32, DType::bf16}) {
+          SmallTraining split = guarded(network, kind, reference);
+          split.topology = ExchangeTopology::direct;
+          split.precision = precision;
+          split.shards = 0;
+          split.split = 3;
+          SmallTraining free = split;
+          free.runner.guarded = false;
+          EXPECT_EQ(testing::train(split), testing::train(free)) << kind << ", split";
+        }
       }
     }
   }

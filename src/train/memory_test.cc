@@ -63,6 +63,7 @@ struct MemoryCase {
   bool reference = false;
   DType precision = DType::f32;
   PlanOptions::Deferred deferred{};
+  int split = 1;
 };
 
 class Memory : public ::testing::TestWithParam<MemoryCase> {};
@@ -75,7 +76,10 @@ TEST_P(Memory, the_plan_is_the_high_water_mark_to_the_byte) {
   training.reference = GetParam().reference;
   training.precision = GetParam().precision;
   training.deferred = GetParam().deferred;
+  training.split = GetParam().split;
+  if (training.split > 1) training.topology = ExchangeTopology::direct;
   for (const std::int64_t shards : {0, 12}) {
+    if (shards > 0 && training.split > 1) continue;
     for (const PlanMode mode : {PlanMode::train, PlanMode::evaluate, PlanMode::predict}) {
       training.shards = shards;
       constexpr std::byte kOne{0x5a}, kOther{0xc3};
@@ -92,18 +96,20 @@ TEST_P(Memory, the_plan_is_the_high_water_mark_to_the_byte) {
 
 INSTANTIATE_TEST_SUITE_P(
     all, Memory,
-    ::testing::Values(MemoryCase{"lenet", testing::small_lenet(), "cpu"},
-                      MemoryCase{"lenet_on_3", testing::small_lenet(), "cpu", 3},
-                      MemoryCase{"lenet_on_3_fake", testing::small_lenet(), "fake", 3},
-                      MemoryCase{"dag", testing::small_dag(), "cpu"},
-                      MemoryCase{"batch_norm_on_2_fake", testing::small_batch_norm(), "fake", 2},
-                      MemoryCase{
-                          "lenet_deferred_on_3_fake", testing::small_lenet(), "fake", 3, false, DType::f32, {2, 1}},
-                      MemoryCase{"dag_on_2_fake", testing::small_dag(), "fake", 2},
-                      MemoryCase{"dag_by_loops", testing::small_dag(), "cpu", 2, true},
-                      MemoryCase{"dag_bf16", testing::small_dag(), "cpu", 1, false, DType::bf16},
-                      MemoryCase{"lenet_bf16_on_2_fake", testing::small_lenet(), "fake", 2, false, DType::bf16},
-                      MemoryCase{"mlp_on_2", testing::small_mlp(), "cpu", 2}),
+    ::testing::Values(
+        MemoryCase{"lenet", testing::small_lenet(), "cpu"}, MemoryCase{"lenet_on_3", testing::small_lenet(), "cpu", 3},
+        MemoryCase{"lenet_on_3_fake", testing::small_lenet(), "fake", 3},
+        MemoryCase{"dag", testing::small_dag(), "cpu"},
+        MemoryCase{"batch_norm_on_2_fake", testing::small_batch_norm(), "fake", 2},
+        MemoryCase{"lenet_deferred_on_3_fake", testing::small_lenet(), "fake", 3, false, DType::f32, {2, 1}},
+        MemoryCase{"dag_on_2_fake", testing::small_dag(), "fake", 2},
+        MemoryCase{"dag_by_loops", testing::small_dag(), "cpu", 2, true},
+        MemoryCase{"dag_bf16", testing::small_dag(), "cpu", 1, false, DType::bf16},
+        MemoryCase{"lenet_bf16_on_2_fake", testing::small_lenet(), "fake", 2, false, DType::bf16},
+        MemoryCase{"dag_split_on_2", testing::small_dag(), "cpu", 2, false, DType::f32, {}, 2},
+        MemoryCase{"lenet_split_on_6_fake", testing::small_lenet(), "fake", 6, false, DType::f32, {}, 3},
+        MemoryCase{"batch_norm_split_on_4", testing::small_batch_norm(), "fake", 4, false, DType::f32, {}, 2},
+        MemoryCase{"mlp_on_2", testing::small_mlp(), "cpu", 2}),
     [](const auto& test) { return test.param.name; });
 
 TEST(Memory, the_arena_of_a_family_is_that_of_its_largest_plan) {

@@ -535,6 +535,7 @@ ordered_json Trainer::summary(const Meter& meter, const std::optional<Evaluation
         {{"from", plan.devices[link.from].name}, {"to", plan.devices[link.to].name}, {"bytes_per_step", link.bytes}});
   }
   json["exchange"] = {{"bytes_per_step", plan.exchange_bytes()},
+                      {"transfer_bytes_per_step", plan.transfer_bytes()},
                       {"copied_bytes", engine_->runner().copied_bytes()},
                       {"remote_read_bytes_per_step", plan.remote_read_bytes},
                       {"state_bytes_per_step", engine_->prediction().state_bytes_per_step()},

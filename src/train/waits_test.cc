@@ -21,6 +21,7 @@ struct WaitsCase {
   ExchangeTopology topology = ExchangeTopology::direct;
   int devices = 2;
   PlanOptions::Deferred deferred{};
+  int split = 1;
 };
 
 SmallTraining training_of(const WaitsCase& c) {
@@ -33,6 +34,7 @@ SmallTraining training_of(const WaitsCase& c) {
   training.shards = c.shards;
   training.precision = c.precision;
   training.deferred = c.deferred;
+  training.split = c.split;
   training.batch = training.last_rows = 6;
   training.steps = 3;
   return training;
@@ -118,6 +120,20 @@ WaitsCase relayed(const char* name, ExchangeTopology topology) {
   return {name, tiny_conv(), ExchangeContent::automatic, 0, 0, DType::f32, topology, 3};
 }
 
+WaitsCase split(const char* name, const NetworkSpec& network, int devices, DType precision = DType::f32) {
+  return {name, network, ExchangeContent::gradients, 0, 0, precision, ExchangeTopology::direct, devices, {}, 2};
+}
+
+// Channels that move: halves of a pooled image, neighbours of a normalisation, two of a sum.
+NetworkSpec tiny_channels() {
+  return {{2, 4, 4},
+          {testing::conv("conv", {.out = 4, .kernel = 3, .pad = 1}),
+           testing::layer("lrn", "lrn", LrnOptions{.size = 3, .alpha = 0.5f}),
+           testing::conv("grouped", {.out = 4, .kernel = 3, .pad = 1, .groups = 2}),
+           testing::layer("add", "sum", AddOptions{}, {"lrn", "grouped"}), testing::fully_connected("out", 3)},
+          {}};
+}
+
 std::vector<WaitsCase> cases() {
   return {{"relayed_factors", two_layers(), ExchangeContent::factors, 0, 0, DType::f32, ExchangeTopology::line, 3},
           {"conv", tiny_conv()},
@@ -132,7 +148,11 @@ std::vector<WaitsCase> cases() {
           {"clipped_factors", two_layers(), ExchangeContent::factors, 0.01},
           relayed("line", ExchangeTopology::line),
           relayed("tree", ExchangeTopology::tree),
-          relayed("ring", ExchangeTopology::ring)};
+          relayed("ring", ExchangeTopology::ring),
+          split("split", two_layers(), 2),
+          split("split_channels", tiny_channels(), 2),
+          split("split_branches_bf16", tiny_dag(), 2, DType::bf16),
+          split("two_groups", tiny_conv(), 4)};
 }
 
 const auto kName = [](const auto& test) { return test.param.name; };

@@ -22,7 +22,7 @@ struct Mask {
   float kept;                           // 1 - p
 };
 
-// numbers[i]: that of element begin + i of a row.
+// numbers[i]: that of element begin + i of the layer, begin being a multiple of 4.
 [[gnu::always_inline]] inline void draw(const Mask& mask, std::uint32_t row, std::int64_t begin,
                                         std::uint32_t (&numbers)[4 * kLanes]) {
   std::uint32_t lanes[4][kLanes];
@@ -40,30 +40,37 @@ struct Mask {
   }
 }
 
-// Elements begin ... begin + count - 1 of a row, at most those of one draw.
-[[gnu::always_inline]] inline void drop(const Mask& mask, std::uint32_t row, std::int64_t begin, std::int64_t count,
+// Elements first ... first + count - 1 of the layer, at most as many as one draw from the multiple of 4 below has.
+[[gnu::always_inline]] inline void drop(const Mask& mask, std::uint32_t row, std::int64_t first, std::int64_t count,
                                         const float* __restrict source, float* __restrict destination) {
-  std::uint32_t numbers[4 * kLanes];
-  draw(mask, row, begin, numbers);
+  std::uint32_t drawn[4 * kLanes];
+  draw(mask, row, first, drawn);
+  const std::uint32_t* __restrict numbers = drawn + first % 4;
   for (std::int64_t i = 0; i < count; ++i) {
     const float value = source[i] / mask.kept;
     destination[i] = numbers[i] >= mask.smallest ? value : 0.0f;
   }
 }
 
-HADAL_CLONES void drop_row(const Mask& mask, std::uint32_t row, std::int64_t elements, const float* source,
-                           float* destination) {
-  for (std::int64_t begin = 0; begin < elements; begin += 4 * kLanes) {
-    drop(mask, row, begin, std::min(4 * kLanes, elements - begin), source + begin, destination + begin);
+// The elements at `begin` of a row that one draw has numbers for; the layer's element there is `first`.
+[[gnu::always_inline]] inline std::int64_t drawn_from(std::int64_t first, std::int64_t begin, std::int64_t elements) {
+  return std::min(4 * kLanes - first % 4, elements - begin);
+}
+
+HADAL_CLONES void drop_row(const Mask& mask, std::uint32_t row, std::int64_t first, std::int64_t elements,
+                           const float* source, float* destination) {
+  for (std::int64_t begin = 0, count = 0; begin < elements; begin += count) {
+    count = drawn_from(first + begin, begin, elements);
+    drop(mask, row, first + begin, count, source + begin, destination + begin);
   }
 }
-HADAL_CLONES void drop_row(const Mask& mask, std::uint32_t row, std::int64_t elements, const Bf16* source,
-                           Bf16* destination) {
+HADAL_CLONES void drop_row(const Mask& mask, std::uint32_t row, std::int64_t first, std::int64_t elements,
+                           const Bf16* source, Bf16* destination) {
   float from[4 * kLanes], to[4 * kLanes];
-  for (std::int64_t begin = 0; begin < elements; begin += 4 * kLanes) {
-    const std::int64_t count = std::min(4 * kLanes, elements - begin);
+  for (std::int64_t begin = 0, count = 0; begin < elements; begin += count) {
+    count = drawn_from(first + begin, begin, elements);
     widen(source + begin, count, from);
-    drop(mask, row, begin, count, from, to);
+    drop(mask, row, first + begin, count, from, to);
     narrow(to, count, destination + begin);
   }
 }
@@ -83,8 +90,8 @@ class DropoutKernel final : public LoopKernel {
     parallel_for(threads_, op_.rows.count, kParallelGrain / std::max<std::int64_t>(op_.row_elements, 1),
                  [&](std::int64_t begin, std::int64_t end) {
                    for (std::int64_t row = begin; row < end; ++row) {
-                     drop_row(mask, static_cast<std::uint32_t>(op_.rows.first + row), op_.row_elements,
-                              source + row * op_.row_elements, destination + row * op_.row_elements);
+                     drop_row(mask, static_cast<std::uint32_t>(op_.rows.first + row), op_.first_element,
+                              op_.row_elements, source + row * op_.row_elements, destination + row * op_.row_elements);
                    }
                  });
   }

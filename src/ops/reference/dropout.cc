@@ -1,6 +1,6 @@
 // Dropout (Srivastava et al. 2014), scaled in training: y = x / (1 - p) where an element is kept, else 0. Which ones
 // are kept follows from (seed, layer, step, row of the global batch, element), so it does not matter who computes which
-// rows.
+// rows, or which elements of them.
 
 #include "base/random.h"
 #include "ops/reference/loops.h"
@@ -20,7 +20,8 @@ void run(const Dropout& op, const Call& call) {
     const auto row = static_cast<std::uint32_t>(op.rows.first + r);
     for (std::int64_t e = 0; e < op.row_elements; ++e) {
       const std::int64_t i = r * op.row_elements + e;
-      const std::uint32_t number = sequence.bits(step, row, static_cast<std::uint32_t>(e / 4))[e % 4];
+      const std::int64_t of_layer = op.first_element + e;
+      const std::uint32_t number = sequence.bits(step, row, static_cast<std::uint32_t>(of_layer / 4))[of_layer % 4];
       destination[i] = number >= threshold ? source[i] / Real{kept} : Real{0};
     }
   }

@@ -174,6 +174,20 @@ TEST(Dropout, does_not_depend_on_how_rows_are_divided) {
   EXPECT_EQ(joined, whole);
 }
 
+TEST(Dropout, does_not_depend_on_how_elements_are_divided) {
+  Dropout op{.p = 0.5f, .row_elements = 37, .rows = all(2), .seed = 8, .layer = 2};
+  const Floats whole = mask(op, 5);
+  for (const auto& [first, count] : {std::pair{0, 3}, std::pair{3, 14}, std::pair{17, 20}}) {
+    op.first_element = first;
+    op.row_elements = count;
+    const Floats part = mask(op, 5);
+    for (std::ptrdiff_t row = 0; row < 2; ++row) {
+      const auto begin = whole.begin() + row * 37 + first;
+      EXPECT_TRUE(std::equal(begin, begin + count, part.begin() + row * count)) << first;
+    }
+  }
+}
+
 TEST(Dropout, changes_with_step_seed_and_layer) {
   const Dropout op{.p = 0.5f, .row_elements = 64, .rows = all(1), .seed = 8, .layer = 2};
   Dropout other_seed = op, other_layer = op;

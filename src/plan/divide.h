@@ -1,0 +1,50 @@
+#pragma once
+// Which part of each layer each device of a group computes: a pure function of the network.
+
+#include <cstdint>
+#include <vector>
+
+#include "nn/network.h"
+
+namespace hadal {
+
+// Channels first ... first + count - 1 of a value: of the first dimension of its shape.
+struct Channels {
+  std::int64_t first = 0, count = 0;
+
+  bool operator==(const Channels&) const = default;
+};
+
+// How the layers of a network are divided among the `parts` devices that hold it together. A fully-connected layer is
+// divided by its outputs, a convolution by its output channels, or groups of them; where each part would have fewer
+// than `smallest` of these it stays whole: each device computes all of it. Layers that take channels one by one follow
+// their input. A concat is whole, since what comes after it mostly needs all channels, which are gathered once so.
+class Division {
+ public:
+  // Keeps a reference to `network`.
+  Division(const Network& network, int parts, std::int64_t smallest);
+
+  int parts() const { return parts_; }
+  bool divides(int layer) const { return layer != kNetworkInput && !bounds_[static_cast<std::size_t>(layer)].empty(); }
+
+  // The channels of a layer's value that `part` computes, and has.
+  Channels computed(int layer, int part) const;
+
+  // The channels of its input that `part` needs for that.
+  Channels needed(int layer, std::size_t input, int part) const;
+
+  // Whether what several parts compute of the data gradient of one channel of the input adds up to it, since each reads
+  // all channels, or all of a group, and computes some.
+  bool adds_up(int layer) const;
+
+ private:
+  std::vector<std::int64_t> bounds_of(const Layer& layer, std::int64_t smallest) const;
+  std::vector<std::int64_t> bounds_of_conv(const Layer& layer, std::int64_t smallest) const;
+  Channels all(int layer) const { return {0, network_.shape_of(layer)[0]}; }
+
+  const Network& network_;
+  int parts_;
+  std::vector<std::vector<std::int64_t>> bounds_;  // by layer: part p has channels bounds[p] ... bounds[p + 1] - 1
+};
+
+}  // namespace hadal

@@ -1,0 +1,128 @@
+// Every kind of layer, split over devices: below it something learns, and above it is something that needs all
+// channels.
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "testing/networks.h"
+#include "testing/small_training.h"
+
+namespace hadal {
+namespace {
+
+using testing::conv;
+using testing::fully_connected;
+using testing::layer;
+using testing::SmallTraining;
+
+struct Row {
+  std::string name;
+  std::vector<LayerSpec> layers;  // between a convolution "stem" of 7 channels and a fully-connected layer
+  std::int64_t stem = 7;          // channels
+};
+
+std::vector<Row> rows() {
+  const auto lrn = [](std::int64_t size) {
+    return layer("lrn", "lrn", LrnOptions{.size = size, .alpha = 0.7f, .beta = 0.75f, .k = 1.5f});
+  };
+  const auto pool = [](PoolKind kind, std::int64_t kernel, std::int64_t stride, std::int64_t pad, bool ceil) {
+    return layer("pool", "pool", PoolOptions{kind, kernel, stride, pad, ceil});
+  };
+  return {
+      {"conv", {conv("conv", {.out = 5, .kernel = 3, .pad = 1})}},
+      {"conv_strided", {conv("conv", {.out = 9, .kernel = 3, .stride = 2})}},
+      {"conv_of_one_pixel", {conv("conv", {.out = 6, .kernel = 6})}},
+      {"conv_in_2_groups", {conv("conv", {.out = 10, .kernel = 3, .groups = 2})}, 6},
+      {"conv_in_4_groups", {conv("conv", {.out = 4, .kernel = 3, .groups = 4})}, 8},
+      {"conv_in_6_groups", {conv("conv", {.out = 12, .kernel = 1, .groups = 6})}, 6},
+      {"convs_in_fewer_groups_than_parts",
+       {conv("a", {.out = 10, .kernel = 3, .groups = 2}), conv("b", {.out = 6, .kernel = 1, .groups = 2})},
+       6},
+      {"conv_by_channel", {conv("conv", {.out = 7, .kernel = 3, .pad = 1, .groups = 7})}},
+      {"two_convs_in_groups",
+       {conv("a", {.out = 6, .kernel = 3, .groups = 2}), conv("b", {.out = 9, .kernel = 1, .groups = 3})},
+       6},
+      {"max_pool", {pool(PoolKind::max, 3, 2, 1, true)}},
+      {"average_pool", {pool(PoolKind::average, 2, 2, 0, false)}},
+      {"relu", {layer("relu", "f", ActivationOptions{ActivationKind::relu})}},
+      {"sigmoid", {layer("sigmoid", "f", ActivationOptions{ActivationKind::sigmoid})}},
+      {"tanh_twice",
+       {layer("tanh", "f", ActivationOptions{ActivationKind::tanh}),
+        layer("tanh", "g", ActivationOptions{ActivationKind::tanh})}},
+      {"dropout", {layer("dropout", "drop", DropoutOptions{0.4f})}},
+      {"dropout_of_nothing", {layer("dropout", "drop", DropoutOptions{0})}},
+      {"dropout_of_a_vector",
+       {layer("flatten", "flat", FlattenOptions{}), layer("dropout", "drop", DropoutOptions{0.3f})}},
+      {"lrn_1", {lrn(1)}},
+      {"lrn_3", {lrn(3)}},
+      {"lrn_4", {lrn(4)}},
+      {"lrn_wider_than_parts", {lrn(9)}},
+      {"lrn_between_groups", {conv("conv", {.out = 8, .kernel = 3, .pad = 1, .groups = 2}), lrn(5)}, 6},
+      {"batch_norm", {layer("batch_norm", "norm", BatchNormOptions{})}},
+      {"batch_norm_of_a_vector",
+       {layer("flatten", "flat", FlattenOptions{}), layer("batch_norm", "norm", BatchNormOptions{})}},
+      {"flatten", {layer("flatten", "flat", FlattenOptions{})}},
+      {"fully_connected", {fully_connected("full", 13)}},
+      {"fully_connected_whole", {fully_connected("narrow", 2), fully_connected("full", 9)}},
+      {"concat", {conv("other", {.out = 4, .kernel = 1}), layer("concat", "join", ConcatOptions{}, {"stem", "other"})}},
+      {"concat_of_one", {layer("concat", "join", ConcatOptions{}, {"stem"})}},
+      {"concat_pooled_and_convolved",
+       {conv("other", {.out = 4, .kernel = 1}), layer("concat", "join", ConcatOptions{}, {"other", "stem"}),
+        pool(PoolKind::max, 3, 1, 1, false), conv("more", {.out = 5, .kernel = 1}),
+        conv("less", {.out = 3, .kernel = 1}, {"join"}), layer("concat", "again", ConcatOptions{}, {"more", "less"})}},
+      {"add", {conv("other", {.out = 7, .kernel = 1}), layer("add", "sum", AddOptions{}, {"stem", "other"})}},
+      {"add_of_other_divisions",
+       {conv("grouped", {.out = 8, .kernel = 1, .groups = 2}), conv("other", {.out = 8, .kernel = 1}, {"stem"}),
+        layer("add", "sum", AddOptions{}, {"grouped", "other", "grouped"})},
+       6},
+      {"add_of_whole_and_divided",
+       {conv("a", {.out = 4, .kernel = 1}), layer("concat", "join", ConcatOptions{}, {"a", "stem"}),
+        conv("b", {.out = 11, .kernel = 1}, {"stem"}), layer("add", "sum", AddOptions{}, {"join", "b"})}},
+      {"four_branches",
+       {conv("a", {.out = 3, .kernel = 1}), conv("b", {.out = 4, .kernel = 3, .pad = 1}, {"stem"}),
+        layer("max_pool", "p", PoolOptions{PoolKind::max, 3, 1, 1, false}, {"stem"}),
+        conv("c", {.out = 2, .kernel = 1}), layer("concat", "join", ConcatOptions{}, {"a", "b", "c", "stem"})}},
+  };
+}
+
+class SplitLayers : public ::testing::TestWithParam<Row> {};
+
+TEST_P(SplitLayers, train_as_whole_ones) {
+  NetworkSpec network{{2, 6, 6}, {conv("stem", {.out = GetParam().stem, .kernel = 3, .pad = 1})}, {}};
+  network.layers.insert(network.layers.end(), GetParam().layers.begin(), GetParam().layers.end());
+  network.layers.push_back(fully_connected("out", 5));
+  for (const bool reference : {false, true}) {
+    SmallTraining single;
+    single.network = network;
+    single.shards = 0;
+    single.batch = 10;
+    single.last_rows = 3;
+    single.reference = reference;
+    const auto one = testing::train(single);
+    for (const int groups : {1, 2}) {
+      for (const int split : {1, 2, 3, 4}) {
+        SmallTraining many = single;
+        many.devices = testing::device_list("fake", groups * split);
+        many.split = split;
+        many.topology = ExchangeTopology::direct;
+        const auto result = testing::train(many);
+        for (std::size_t p = 0; p < one.size(); ++p) {
+          double difference = 0, size = 0;
+          for (std::size_t i = 0; i < one[p].size(); ++i) {
+            difference += std::abs(result[p][i] - one[p][i]);
+            size += std::abs(one[p][i]);
+          }
+          EXPECT_LE(difference, 1e-5 * size + 1e-7)
+              << groups << " x " << split << (reference ? ", reference" : "") << ", parameter " << p;
+        }
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(all, SplitLayers, ::testing::ValuesIn(rows()),
+                         [](const auto& test) { return test.param.name; });
+
+}  // namespace
+}  // namespace hadal
