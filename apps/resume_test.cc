@@ -357,6 +357,63 @@ TEST(Resume, a_finished_run_that_went_on_and_was_killed_is_unfinished) {
   EXPECT_THAT(anew.err, HasSubstr("kept as run.1"));
 }
 
+// What could not start takes nothing from the run that was there.
+TEST(FinishedRun, stays_where_the_next_one_cannot_start) {
+  SmallWorkplace place;
+  ASSERT_EQ(place.hadal(train("run")).exit_code, 0);
+  const std::string sha256 = place.sha256("run"), log = place.read("run/metrics.jsonl");
+  const std::vector<std::vector<std::string>> mistakes{
+      {"--init", "nope"},
+      {"--init-partial", "nope"},
+      {"--init", "run/metrics.jsonl"},
+      {"--init", "run/model.safetensors", "--set", "network.layers.3.fully_connected.out=25"},
+      {"--trace", "nowhere/trace.json"},
+      {"--trace", "."},
+  };
+  for (const std::vector<std::string>& mistake : mistakes) {
+    const CommandResult refused = place.hadal(train("run", mistake));
+    EXPECT_THAT(refused.exit_code, ::testing::AnyOf(2, 3, 4)) << mistake[0] << " " << mistake[1];
+    ASSERT_TRUE(place.has("run/model.safetensors")) << mistake[0] << " " << mistake[1] << ": " << refused.err;
+    EXPECT_EQ(place.sha256("run"), sha256);
+    EXPECT_EQ(place.read("run/metrics.jsonl"), log);
+    EXPECT_FALSE(place.has("run.1"));
+  }
+}
+
+TEST(FinishedRun, is_a_start_for_itself) {
+  SmallWorkplace place;
+  ASSERT_EQ(place.hadal(train("run")).exit_code, 0);
+  const std::string sha256 = place.sha256("run");
+  const CommandResult same = place.hadal(
+      train("run", {"--init", "run/model.safetensors", "--max-steps", "1", "--set", "solver.rule.sgd.rate=0"}));
+  ASSERT_EQ(same.exit_code, 0) << same.err;
+  EXPECT_EQ(place.sha256("run"), sha256);
+}
+
+TEST(FinishedRun, is_kept_where_none_of_its_checkpoints_can_be_resumed) {
+  SmallWorkplace place;
+  ASSERT_EQ(place.hadal(train("run")).exit_code, 0);
+  const std::string model = place.read("run/model.safetensors");
+  for (const auto& file : fs::directory_iterator(place.path() + "/run/checkpoints")) {
+    fs::resize_file(file.path(), fs::file_size(file.path()) / 2);
+  }
+  const CommandResult anew = place.hadal(train("run") + "--resume");
+  ASSERT_EQ(anew.exit_code, 0) << anew.err;
+  EXPECT_THAT(anew.err, HasSubstr("kept as run.1"));
+  EXPECT_EQ(place.read("run.1/model.safetensors"), model);
+}
+
+TEST(Trace, that_cannot_be_written_leaves_the_last_one) {
+  SmallWorkplace place;
+  ASSERT_EQ(place.hadal(train("run", {"--trace", "trace.json"})).exit_code, 0);
+  const std::string trace = place.read("trace.json");
+  EXPECT_NE(place.hadal(train("run", {"--trace", "trace.json", "--init", "nope"})).exit_code, 0);
+  place.write("trace.json", "mine");
+  Command command(place.path(), train("run", {"--trace", "trace.json"}));
+  ASSERT_TRUE(kill_after(command, place, "run", 3, {}));
+  EXPECT_EQ(place.read("trace.json"), "mine");
+}
+
 TEST(MaxSteps, then_resume_with_more_is_one_run) {
   for (const char* reproducible : {"true", "false"}) {
     SmallWorkplace place;

@@ -123,6 +123,12 @@ void AtomicFile::discard() {
   if (std::exchange(exists_, false)) ::unlink(temporary_.c_str());
 }
 
+void check_writable(const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) throw ConfigError(path + ": this is a folder; it must be a file");
+  const AtomicFile file(path);
+}
+
 void write_file(const std::string& path, std::string_view text) {
   AtomicFile file(path);
   file.write(text);

@@ -68,6 +68,10 @@ class AtomicFile {
   bool exists_ = false;  // the temporary
 };
 
+// Throws ConfigError where a folder has that name, StorageError where no file can be written there. What is there stays
+// as it is.
+void check_writable(const std::string& path);
+
 // One piece of text through an AtomicFile.
 void write_file(const std::string& path, std::string_view text);
 

@@ -51,11 +51,11 @@ void RunFolder::lock() {
   }
 }
 
-std::string RunFolder::start_anew() {
-  lock();
+std::string RunFolder::start_anew(bool keep_finished) {
+  if (!lock_) lock();
   std::error_code error;
   std::string kept;
-  if (has_checkpoints(checkpoints()) && !is_finished(*this)) {
+  if (is_finished(*this) ? keep_finished : has_checkpoints(checkpoints())) {
     int number = 1;
     while (fs::exists(path_ + "." + std::to_string(number), error)) ++number;
     kept = path_ + "." + std::to_string(number);

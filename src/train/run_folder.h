@@ -25,9 +25,10 @@ class RunFolder {
   // lives. Throws StorageError, and ConfigError where another one does.
   void lock();
 
-  // Makes the folder, empty of an earlier run, and locks it. One that was finished is replaced; one that was not, but
-  // has checkpoints, is kept beside it as PATH.1, PATH.2, ...: returns that name, or "". Throws as lock() does.
-  std::string start_anew();
+  // Makes the folder, empty of an earlier run, and locks it. One that was finished is replaced, unless `keep_finished`;
+  // one that was not, but has checkpoints, is kept beside it as PATH.1, PATH.2, ...: returns that name, or "". Throws as
+  // lock() does.
+  std::string start_anew(bool keep_finished = false);
 
  private:
   std::string path_;

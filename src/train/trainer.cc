@@ -196,14 +196,10 @@ BatchResult Trainer::run_steps(std::int64_t count) {
   return sum;
 }
 
-void Trainer::resume_from(const TrainOptions& options, RunFolder& folder) {
+// Returns whether there is a checkpoint to go on from.
+bool Trainer::resume_from(const TrainOptions& options, const RunFolder& folder) {
   const auto found = load_newest_checkpoint(folder.checkpoints(), network_, options.notice);
-  if (!found) {
-    const std::string kept = folder.start_anew();
-    options.notice(options.out + " has no checkpoint to resume from: starting anew" +
-                   (kept.empty() ? "" : "; what was there is kept as " + kept));
-    return;
-  }
+  if (!found) return false;
   if (found->identity != identity(job_)) {
     throw ConfigError(options.out +
                       ": its checkpoint is of another job: " + difference(found->identity, identity(job_)) +
@@ -222,22 +218,41 @@ void Trainer::resume_from(const TrainOptions& options, RunFolder& folder) {
   }
   position_ = found->position;
   options.notice("resuming " + options.out + " at step " + std::to_string(position_.step));
+  return true;
 }
 
-void Trainer::begin(const TrainOptions& options, RunFolder& folder) {
-  if (options.resume) {
-    folder.lock();
-    resume_from(options, folder);
+void Trainer::init_from(const TrainOptions& options) {
+  Values values;
+  for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
+    values.push_back(engine_->runner().read_parameter(p));
+  }
+  const int taken = init_from_model(*options.init, network_, options.init_partial, values);
+  for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
+    engine_->runner().write_parameter(p, values[p]);
+  }
+  options.notice("started from " + std::to_string(taken) + " parameters of " + *options.init);
+}
+
+// What an earlier run left in the folder makes room for this one.
+void Trainer::clear(const TrainOptions& options, RunFolder& folder, bool resumes) {
+  if (resumes) {
     std::error_code absent;  // they would call the run done
     std::filesystem::remove(folder.summary(), absent);
     std::filesystem::remove(folder.model(), absent);
-  } else {
-    const std::string kept = folder.start_anew();
-    if (!kept.empty()) {
-      options.notice("an unfinished run was in " + options.out + ": it is kept as " + kept +
-                     " (--resume would continue it)");
-    }
+    return;
   }
+  const std::string kept = folder.start_anew(options.resume);
+  if (options.resume) {
+    options.notice(options.out + " has no checkpoint to resume from: starting anew" +
+                   (kept.empty() ? "" : "; what was there is kept as " + kept));
+  } else if (!kept.empty()) {
+    options.notice("an unfinished run was in " + options.out + ": it is kept as " + kept +
+                   " (--resume would continue it)");
+  }
+}
+
+void Trainer::begin(const TrainOptions& options, RunFolder& folder, bool resumes) {
+  clear(options, folder, resumes);
   for (const SampleSource* source : {train_.get(), test_.get()}) {
     if (source == nullptr) continue;
     for (const std::string& what : source->skipped().shards) options.notice("a file is left out: " + what);
@@ -246,19 +261,6 @@ void Trainer::begin(const TrainOptions& options, RunFolder& folder) {
     const std::string what = job_.solver.accumulate > 1 ? "data.batch x solver.accumulate" : "data.batch";
     options.notice(what + " is " + std::to_string(job_.samples_per_step()) + ", but there are " +
                    std::to_string(train_->size()) + " samples: each step takes them all");
-  }
-  if (options.init && position_.step > 0)
-    options.notice("the run goes on from its checkpoint, not from " + *options.init);
-  if (options.init && position_.step == 0) {
-    Values values;
-    for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
-      values.push_back(engine_->runner().read_parameter(p));
-    }
-    const int taken = init_from_model(*options.init, network_, options.init_partial, values);
-    for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) {
-      engine_->runner().write_parameter(p, values[p]);
-    }
-    options.notice("started from " + std::to_string(taken) + " parameters of " + *options.init);
   }
   const BoundPlan& bound = engine_->runner().bound(0);
   ordered_json plan = plan_to_json(bound.plan(), network_, bound.memory(), engine_->prediction());
@@ -416,22 +418,35 @@ std::optional<Evaluation> Trainer::test() {
 
 ordered_json Trainer::run(const TrainOptions& options) {
   RunFolder folder(options.out);
-  begin(options, folder);
-  if (!options.trace.empty()) write_file(options.trace, "");  // better to fail now than after the training
-  MetricsLog metrics(folder.metrics(), position_.step);
-  Meter meter;
+  folder.lock();
+  const bool resumes = options.resume && resume_from(options, folder);
+  if (options.init && position_.step > 0) {
+    options.notice("the run goes on from its checkpoint, not from " + *options.init);
+  } else if (options.init) {
+    init_from(options);
+  }
+  if (!options.trace.empty()) check_writable(options.trace);  // better to fail now than after the training
   const std::int64_t last = std::min(total_steps(), options.max_steps.value_or(total_steps()));
   std::int64_t saved = position_.step;
   first_step_ = position_.step;
-  if (position_.step < last && !has_stalled()) start_loader(job_.solver.epochs);
+  // An earlier run is not touched before this one has all that it needs for its first step.
+  auto asked = Clock::now();
+  std::optional<StagedBatch> first;
+  if (position_.step < last && !has_stalled()) {
+    start_loader(job_.solver.epochs);
+    first.emplace(*loader_->next());
+  }
+  begin(options, folder, resumes);
+  MetricsLog metrics(folder.metrics(), position_.step);
+  Meter meter;
   try {
     while (position_.step < last && !has_stalled()) {
       if (options.stop && options.stop->load()) {
         settle();
         throw Stopped("");
       }
-      const auto asked = Clock::now();
-      const auto batch = reading(options, [this] { return loader_->next(); });
+      if (meter.steps > 0) asked = Clock::now();
+      const auto batch = meter.steps == 0 ? std::move(first) : reading(options, [this] { return loader_->next(); });
       HADAL_CHECK(batch.has_value());
       const auto start = Clock::now();
       const BatchResult result = step(*batch);

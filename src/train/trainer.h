@@ -61,8 +61,10 @@ class Trainer {
  private:
   struct Meter;
 
-  void begin(const TrainOptions& options, RunFolder& folder);
-  void resume_from(const TrainOptions& options, RunFolder& folder);
+  void begin(const TrainOptions& options, RunFolder& folder, bool resumes);
+  void clear(const TrainOptions& options, RunFolder& folder, bool resumes);
+  bool resume_from(const TrainOptions& options, const RunFolder& folder);
+  void init_from(const TrainOptions& options);
   void start_loader(std::int64_t epochs);
   BatchResult step(const StagedBatch& batch);
   void report(const BatchResult& result, Meter& meter, MetricsLog& metrics, const TrainOptions& options);
