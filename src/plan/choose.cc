@@ -80,7 +80,7 @@ std::vector<ConsideredSplit> consider_splits(const Network& network, const PlanO
       tried.topology = one_memory && split == 1 ? ExchangeTopology::shared : ExchangeTopology::direct;
     if (tried.topology != ExchangeTopology::shared && tried.groups() > 1)
       choose_exchange(network, tried, machine, freedom, scratch);
-    tried.deferred = choose_deferred(network, tried, machine, {}, scratch);
+    tried.deferred = choose_deferred(network, tried, machine, {}, scratch).deferred;
     const Plan plan = build_plan(network, tried);
     std::size_t peak = 0;
     for (const MemoryUse& use : plan_memory(plan, {64, scratch, true}).use) peak = std::max(peak, use.peak);
