@@ -32,10 +32,10 @@ struct Rows {
 };
 
 // Outputs (channels) of a product's layer, in pieces. Under `reproducible` they define its results beside the rows'
-// units: a piece's values, and gradients of its weights, are what a layer of that piece alone gives; the gradient of the
-// source is the sum of the gradients by each piece, added by halves (SumParts), of a convolution in groups by those of a
-// group. Then the bits do not depend on how pieces are divided over devices, as long as each device has one half, or
-// half of a half, ... Empty: free. Of fp32 numbers only.
+// units: a piece's values, and gradients of its weights, are what a layer of that piece alone gives; the gradient of
+// the source is the sum of the gradients by each piece, added by halves (SumParts), of a convolution in groups by those
+// of a group. Then the bits do not depend on how pieces are divided over devices, as long as each device has one half,
+// or half of a half, ... Empty: free. Of fp32 numbers only.
 using OutputUnits = std::vector<std::int64_t>;
 
 struct ConvShape {

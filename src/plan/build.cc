@@ -596,12 +596,12 @@ void PlanBuilder::backward_weights(int l) {
       std::vector<Range> reads{input(l, 0).rows(d, first, count), diffs_[l + 1].rows(d, first, count)};
       Op op;
       if (as<ConvOptions>(layer)) {
-        op = ConvBackwardWeights{
-            conv_shape(l, d), rows, layout_of(layer.inputs[0]), layouts_[l + 1], options_.precision, units_of(l, d)};
+        op = ConvBackwardWeights{conv_shape(l, d),   rows,          layout_of(layer.inputs[0]), layouts_[l + 1],
+                                 options_.precision, units_of(l, d)};
       } else {
         const std::int64_t out = computed(l, d).count;
-        op = FullyConnectedBackwardWeights{
-            input(l, 0).row_elements(d), out, 0, out, units_of(l, d), rows, options_.precision};
+        op = FullyConnectedBackwardWeights{input(l, 0).row_elements(d), out, 0, out, units_of(l, d), rows,
+                                           options_.precision};
       }
       compute(layer.name + ".backward_weights", d, l, std::move(op), std::move(reads),
               {whole(part.weight), whole(part.bias)});

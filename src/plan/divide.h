@@ -22,8 +22,8 @@ struct Channels {
 // their input. A concat is whole, since what comes after it mostly needs all channels, which are gathered once so.
 //
 // With `chunks` above 1 results are defined by as many pieces of each layer's outputs (nn/op.h, OutputUnits), whatever
-// the number of parts. A part has a piece, or a half, or half of a half, ... of all: so sums over pieces, by halves, are
-// the sums over the parts of their own sums. What cannot be divided so is whole.
+// the number of parts. A part has a piece, or a half, or half of a half, ... of all: so sums over pieces, by halves,
+// are the sums over the parts of their own sums. What cannot be divided so is whole.
 class Division {
  public:
   // Keeps a reference to `network`.

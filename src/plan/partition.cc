@@ -28,8 +28,8 @@ std::vector<std::int64_t> even_bounds(std::int64_t total, std::int64_t parts) {
 
 namespace {
 
-// What of a layer one part has is cut in as many pieces as there are groups; with fixed shards each unit of the outputs in
-// its share of these.
+// What of a layer one part has is cut in as many pieces as there are groups; with fixed shards each unit of the outputs
+// in its share of these.
 std::vector<std::int64_t> bounds_of_pieces(const Division& division, int layer, int part, int groups,
                                            std::int64_t shards) {
   const std::int64_t outputs = division.computed(layer, part).count;

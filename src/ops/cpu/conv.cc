@@ -4,12 +4,10 @@
 #include "ops/cpu/conv.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstring>
 #include <optional>
-#include <utility>
 
 #include "base/error.h"
 #include "ops/cpu/kernels.h"
@@ -341,7 +339,7 @@ PieceOperand image_operand(std::int64_t rows, std::int64_t channels, std::int64_
 // The convolution of one unit of the outputs: some of one group's, or whole groups.
 struct OutputUnit {
   ConvShape shape;
-  std::int64_t first_channel = 0;  // of the source
+  std::int64_t first_channel = 0, first_output = 0;
 };
 
 std::vector<OutputUnit> divide(const ConvShape& s, const OutputUnits& units) {
@@ -350,7 +348,7 @@ std::vector<OutputUnit> divide(const ConvShape& s, const OutputUnits& units) {
   std::int64_t first = 0;
   for (const std::int64_t count : units) {
     const std::int64_t group = first / outputs, end = (first + count - 1) / outputs + 1;
-    OutputUnit unit{s, group * channels};
+    OutputUnit unit{s, group * channels, first};
     unit.shape.out = count;
     unit.shape.groups = end - group;
     unit.shape.channels = unit.shape.groups * channels;
@@ -360,29 +358,25 @@ std::vector<OutputUnit> divide(const ConvShape& s, const OutputUnits& units) {
   return parts;
 }
 
-// An image's channels of each unit.
-template <class Count, class First>
-LinesOperand image_lines(std::int64_t rows, std::int64_t pixels, Layout layout, std::int64_t channels,
-                         const std::vector<OutputUnit>& units, const First& first, const Count& count) {
+// An image's channels, of which each unit has some.
+LinesOperand image_lines(const Rows& rows, std::int64_t channels, std::int64_t pixels, Layout layout,
+                         std::vector<LinesOperand::Piece> of_unit) {
   const std::int64_t together = layout == Layout::canonical ? pixels : 1;  // numbers of a channel
-  LinesOperand operand{.lines = rows * pixels / together, .width = channels * together};
-  for (const OutputUnit& unit : units) operand.of_unit.push_back({first(unit) * together, count(unit) * together});
-  return operand;
+  for (LinesOperand::Piece& piece : of_unit) piece = {piece.first * together, piece.count * together};
+  return {.lines = rows.count * pixels / together, .width = channels * together, .of_unit = std::move(of_unit)};
 }
 
 LinesOperand source_lines(const ConvShape& s, const Rows& rows, Layout layout, const std::vector<OutputUnit>& units) {
-  return image_lines(
-      rows.count, s.height * s.width, layout, s.channels, units, [](const OutputUnit& u) { return u.first_channel; },
-      [](const OutputUnit& u) { return u.shape.channels; });
+  std::vector<LinesOperand::Piece> channels;
+  for (const OutputUnit& unit : units) channels.push_back({unit.first_channel, unit.shape.channels});
+  return image_lines(rows, s.channels, s.height * s.width, layout, std::move(channels));
 }
 
 LinesOperand destination_lines(const ConvShape& s, const Rows& rows, Layout layout,
                                const std::vector<OutputUnit>& units) {
-  std::int64_t next = 0;
-  return image_lines(
-      rows.count, s.out_height() * s.out_width(), layout, s.out, units,
-      [next](const OutputUnit& u) mutable { return std::exchange(next, next + u.shape.out); },
-      [](const OutputUnit& u) { return u.shape.out; });
+  std::vector<LinesOperand::Piece> outputs;
+  for (const OutputUnit& unit : units) outputs.push_back({unit.first_output, unit.shape.out});
+  return image_lines(rows, s.out, s.out_height() * s.out_width(), layout, std::move(outputs));
 }
 
 LinesOperand weight_lines(const ConvShape& s, const OutputUnits& units) {
@@ -405,8 +399,8 @@ std::vector<LinesOperand> by_units(const ConvBackwardData& op, const std::vector
 }
 std::vector<LinesOperand> by_units(const ConvBackwardWeights& op, const std::vector<OutputUnit>& units) {
   return {source_lines(op.shape, op.rows, op.source, units),
-          destination_lines(op.shape, op.rows, op.destination, units),
-          written(weight_lines(op.shape, op.output_units)), written(LinesOperand::divided(op.output_units, 1, 1))};
+          destination_lines(op.shape, op.rows, op.destination, units), written(weight_lines(op.shape, op.output_units)),
+          written(LinesOperand::divided(op.output_units, 1, 1))};
 }
 
 // A kernel of all outputs, or where that is the definition one of each unit of them.
@@ -443,8 +437,7 @@ std::unique_ptr<Kernel> bind_rows(const Op& op, const char* name, std::vector<Pi
   };
   const auto no_kernel = [&](std::int64_t size) { return size > 0 && !bind_unit(size); };
   if (op.type == DType::bf16 && std::any_of(op.rows.units.begin(), op.rows.units.end(), no_kernel)) return nullptr;
-  PieceRequest request{.key = key(name, op.shape, op.source, op.destination) +
-                              fmt::format(" in {}", fmt::join(op.output_units, ", ")),
+  PieceRequest request{.key = key(name, op.shape, op.source, op.destination) + key_of(op.output_units),
                        .units = op.rows.units.empty() ? std::vector<std::int64_t>{op.rows.count} : op.rows.units,
                        .operands = std::move(operands),
                        .bind_unit = bind_unit,
@@ -482,7 +475,8 @@ std::unique_ptr<Kernel> bind_kernel(const ConvBackwardData& op, BindContext& con
                      .opposite = true},
                     {.elements = n * x, .piece_elements = x, .type = op.type, .written = true}},
                    context, [&](const ConvBackwardData& part) {
-                     if (part.type == DType::f32 && prefers_patches(part.shape)) return bind_patches(part, context.threads);
+                     if (part.type == DType::f32 && prefers_patches(part.shape))
+                       return bind_patches(part, context.threads);
                      if (auto kernel = BackwardDataAsForward::bind(part, context.threads)) return kernel;
                      return bind_primitive(part, context.threads);
                    });

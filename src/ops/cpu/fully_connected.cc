@@ -6,7 +6,6 @@
 // rows are computed with it. A unit of rows is therefore defined as padded with zeros to full blocks.
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -294,15 +293,14 @@ std::unique_ptr<Kernel> bind_rows_with(const Op& op, const char* name, std::vect
   if (op.rows.units.empty() && op.output_units.empty()) {
     return std::make_unique<RowKernel>(op, Blocks::large(rows), context.threads);
   }
-  PieceRequest request{
-      .key = fmt::format("{} {} to {} in {}", name, op.in, op.out, fmt::join(op.output_units, ", ")),
-      .units = op.rows.units.empty() ? std::vector<std::int64_t>{rows} : op.rows.units,
-      .operands = std::move(operands),
-      .bind_unit = [&op](std::int64_t size) {
-        Op unit = op;
-        unit.rows.count = size;
-        return bind_outputs<RowKernel>(unit, Blocks::whole_padded(size));
-      }};
+  PieceRequest request{.key = fmt::format("{} {} to {}", name, op.in, op.out) + key_of(op.output_units),
+                       .units = op.rows.units.empty() ? std::vector<std::int64_t>{rows} : op.rows.units,
+                       .operands = std::move(operands),
+                       .bind_unit = [&op](std::int64_t size) {
+                         Op unit = op;
+                         unit.rows.count = size;
+                         return bind_outputs<RowKernel>(unit, Blocks::whole_padded(size));
+                       }};
   const Blocks ways[] = {Blocks::whole(rows), Blocks::whole_padded(rows), Blocks::small(rows)};
   if (op.output_units.size() <= 1 || std::is_same_v<Op, FullyConnectedForward>) {
     for (const Blocks& blocks : ways) {

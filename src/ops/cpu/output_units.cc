@@ -154,6 +154,12 @@ class ByOutputUnits final : public Kernel {
 
 }  // namespace
 
+std::string key_of(const OutputUnits& units) {
+  std::string key = units.empty() ? "" : " in";
+  for (const std::int64_t outputs : units) key += ' ' + std::to_string(outputs);
+  return key;
+}
+
 LinesOperand LinesOperand::shared(const OutputUnits& units, std::int64_t lines, std::int64_t width) {
   return {.lines = lines, .width = width, .of_unit = std::vector<Piece>(units.size(), {0, width})};
 }

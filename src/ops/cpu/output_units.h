@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "nn/op.h"
@@ -29,6 +30,9 @@ struct LinesOperand {
   static LinesOperand shared(const OutputUnits& units, std::int64_t lines, std::int64_t width);
   static LinesOperand divided(const OutputUnits& units, std::int64_t lines, std::int64_t per_output);
 };
+
+// What a self-test's key says of them.
+std::string key_of(const OutputUnits& units);
 
 // Runs the kernel of each unit, `bind_unit(u)`, on its pieces, copied together where they do not lie so. Units of one
 // size and the same counts share a kernel. One operand at most is a sum.

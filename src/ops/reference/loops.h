@@ -105,7 +105,8 @@ void run_any(const Op& op, const Call& call) {
 template <class Real>
 Real sum_by_halves(std::span<std::byte* const> parts, std::int64_t i);
 
-// The sum of term(o) over outputs first ... first + sum of units - 1: of each unit in double precision, these by halves.
+// The sum of term(o) over outputs first ... first + sum of units - 1: of each unit in double precision, these by
+// halves.
 template <class Real, class Term>
 Real sum_by_units(std::span<const std::int64_t> units, std::int64_t first, const Term& term) {
   if (units.size() == 1) {
