@@ -31,6 +31,13 @@ struct Rows {
   std::int64_t unit(std::int64_t i) const { return units.empty() ? count : units[static_cast<std::size_t>(i)]; }
 };
 
+// Outputs (channels) of a product's layer, in pieces. Under `reproducible` they define its results beside the rows'
+// units: a piece's values, and gradients of its weights, are what a layer of that piece alone gives; the gradient of
+// the source is the sum of the gradients by each piece, added by halves (SumParts), of a convolution in groups by those
+// of a group. Then the bits do not depend on how pieces are divided over devices, as long as each device has one half,
+// or half of a half, ... Empty: free. Of fp32 numbers only.
+using OutputUnits = std::vector<std::int64_t>;
+
 struct ConvShape {
   std::int64_t channels = 0, height = 0, width = 0;  // of the source
   std::int64_t out = 0, kernel = 0, stride = 1, pad = 0, groups = 1;
@@ -46,6 +53,7 @@ struct ConvForward {
   Rows rows;
   Layout source = Layout::canonical, destination = Layout::canonical;
   DType type = DType::f32, destination_type = DType::f32;
+  OutputUnits output_units{};
 };
 
 // reads diff_destination, weight; writes diff_source.
@@ -54,6 +62,7 @@ struct ConvBackwardData {
   Rows rows;
   Layout source = Layout::canonical, destination = Layout::canonical;
   DType type = DType::f32;
+  OutputUnits output_units{};
 };
 
 // reads source, diff_destination; writes diff_weight, diff_bias: sums over the rows. Its rows are always one unit.
@@ -62,6 +71,7 @@ struct ConvBackwardWeights {
   Rows rows;
   Layout source = Layout::canonical, destination = Layout::canonical;
   DType type = DType::f32;
+  OutputUnits output_units{};
 };
 
 struct PoolShape {
@@ -210,6 +220,7 @@ struct FullyConnectedForward {
   std::int64_t in = 0, out = 0;
   Rows rows;
   DType type = DType::f32, destination_type = DType::f32;
+  OutputUnits output_units{};
 };
 
 // reads diff_destination [N, out], weight; writes diff_source [N, in].
@@ -217,14 +228,15 @@ struct FullyConnectedBackwardData {
   std::int64_t in = 0, out = 0;
   Rows rows;
   DType type = DType::f32;
+  OutputUnits output_units{};
 };
 
 // reads source [N, in], diff_destination [N, out]; writes diff_weight [outputs, in] and diff_bias [outputs] of the
-// outputs first_output ... first_output + outputs - 1: sums over the rows in their order. `output_units`: pieces of the
-// outputs that define the result under `reproducible`, as Rows::units; the rows are one unit.
+// outputs first_output ... first_output + outputs - 1: sums over the rows in their order. `output_units`: of
+// those; the rows are one unit.
 struct FullyConnectedBackwardWeights {
   std::int64_t in = 0, out = 0, first_output = 0, outputs = 0;
-  std::vector<std::int64_t> output_units;
+  OutputUnits output_units;
   Rows rows;
   DType type = DType::f32;
 };
@@ -253,7 +265,7 @@ struct ConcatBackward {
   DType type = DType::f32;
 };
 
-// reads `inputs` arrays of [N, row_elements]; writes their sum, added from left to right.
+// reads `inputs` arrays of [N, row_elements]; writes their sum, added by halves as SumParts does.
 struct Add {
   int inputs = 2;
   std::int64_t row_elements = 0;

@@ -65,7 +65,12 @@ void PlanBuilder::check_options() const {
     if (what && split() > 1) throw ConfigError("parallel.split: " + std::to_string(split()) + " " + why);
   };
   refuse(shared(), "needs an exchange that sends: use exchange.topology: direct, line, tree or ring");
-  refuse(options_.reproducible_shards > 0, "with reproducible is not supported by this version yet: use split: 1");
+  const bool reproducible = options_.reproducible_shards > 0;
+  refuse(reproducible && options_.precision != DType::f32,
+         "with reproducible is supported for precision: fp32 only: use split: 1");
+  refuse(reproducible && split() > options_.reproducible_chunks,
+         "is more than reproducible.chunks, the parts that results are made of then: use at most split: " +
+             std::to_string(options_.reproducible_chunks) + ", or more chunks (which is another result)");
   refuse(options_.clip_norm > 0, "with solver.clip_norm is not supported by this version yet: use one of the two");
   refuse(options_.device_states, "with adagrad's exchange: approximate or full is not supported: use exchange: owner");
   refuse(options_.deferred.updates > 0, "leaves no exchange to the next step yet: use exchange.deferred_layers: 0");
@@ -78,7 +83,9 @@ void PlanBuilder::check_options() const {
 }
 
 PlanBuilder::PlanBuilder(const Network& network, const PlanOptions& options)
-    : network_(network), options_(options), division_(network, options.split, options.smallest_part) {
+    : network_(network),
+      options_(options),
+      division_(network, options.split, options.smallest_part, options.output_chunks()) {
   check_options();
   plan_.mode = options.mode;
   plan_.precision = options.precision;
@@ -90,8 +97,7 @@ PlanBuilder::PlanBuilder(const Network& network, const PlanOptions& options)
   for (int d = 0; d < device_count(); ++d) plan_.device_rows.push_back(of_groups[d / split()]);
   HADAL_CHECK(!options.device_states || (options.rule.kind == RuleKind::adagrad && options.clip_norm == 0 &&
                                          options.reproducible_shards == 0 && options.precision == DType::f32));
-  const std::int64_t chunks = options.reproducible_shards > 0 ? options.reproducible_shards : groups();
-  owners_ = partition_parameters(network, division_, groups(), chunks);
+  owners_ = partition_parameters(network, division_, groups(), options.reproducible_shards);
 
   const std::size_t layers = network.layers.size();
   owned_of_layer_.resize(layers);
@@ -399,7 +405,7 @@ void PlanBuilder::forward(int l) {
     const DType type = options_.precision;
     Op op;
     if (as<ConvOptions>(layer)) {
-      op = ConvForward{conv_shape(l, d), rows, source, destination, type, type_of(l)};
+      op = ConvForward{conv_shape(l, d), rows, source, destination, type, type_of(l), units_of(l, d)};
     } else if (as<PoolOptions>(layer)) {
       op = PoolForward{pool_shape(l, d), rows, source, destination, training(), type};
       if (training() && has_max_workspace(layer)) {
@@ -412,7 +418,7 @@ void PlanBuilder::forward(int l) {
     } else if (as<BatchNormOptions>(layer)) {
       op = BatchNormForward{batch_norm_shape(l, d), rows, source, type};
     } else if (as<FullyConnectedOptions>(layer)) {
-      op = FullyConnectedForward{in_elements, out, rows, type, type_of(l)};
+      op = FullyConnectedForward{in_elements, out, rows, type, type_of(l), units_of(l, d)};
     } else if (const auto* activation = as<ActivationOptions>(layer)) {
       op = ActivationForward{activation->kind, in_elements, rows, in_place, type};
     } else if (const auto* dropout = as<DropoutOptions>(layer)) {
@@ -534,7 +540,7 @@ void PlanBuilder::backward(int l) {
     const DType type = options_.precision;
     Op op;
     if (as<ConvOptions>(layer)) {
-      op = ConvBackwardData{conv_shape(l, d), rows, source, destination, type};
+      op = ConvBackwardData{conv_shape(l, d), rows, source, destination, type, units_of(l, d)};
       reads.push_back(whole(plan_.parameters[layer.weight].tensor[d]));
     } else if (as<PoolOptions>(layer)) {
       op = PoolBackward{pool_shape(l, d), rows, source, destination, type};
@@ -549,7 +555,7 @@ void PlanBuilder::backward(int l) {
       for (const Range& range : statistics_of(l, d)) reads.push_back(range);
       for (const Range& range : {whole(plan_.parameters[layer.weight].tensor[d]), weight, bias}) reads.push_back(range);
     } else if (as<FullyConnectedOptions>(layer)) {
-      op = FullyConnectedBackwardData{in_elements, computed(l, d).count, rows, type};
+      op = FullyConnectedBackwardData{in_elements, computed(l, d).count, rows, type, units_of(l, d)};
       reads.push_back(whole(plan_.parameters[layer.weight].tensor[d]));
     } else if (const auto* activation = as<ActivationOptions>(layer)) {
       op = ActivationBackward{activation->kind, in_elements, rows, in_place, type};
@@ -590,11 +596,12 @@ void PlanBuilder::backward_weights(int l) {
       std::vector<Range> reads{input(l, 0).rows(d, first, count), diffs_[l + 1].rows(d, first, count)};
       Op op;
       if (as<ConvOptions>(layer)) {
-        op = ConvBackwardWeights{conv_shape(l, d), rows, layout_of(layer.inputs[0]), layouts_[l + 1],
-                                 options_.precision};
+        op = ConvBackwardWeights{conv_shape(l, d),   rows,          layout_of(layer.inputs[0]), layouts_[l + 1],
+                                 options_.precision, units_of(l, d)};
       } else {
         const std::int64_t out = computed(l, d).count;
-        op = FullyConnectedBackwardWeights{input(l, 0).row_elements(d), out, 0, out, {}, rows, options_.precision};
+        op = FullyConnectedBackwardWeights{input(l, 0).row_elements(d), out, 0, out, units_of(l, d), rows,
+                                           options_.precision};
       }
       compute(layer.name + ".backward_weights", d, l, std::move(op), std::move(reads),
               {whole(part.weight), whole(part.bias)});

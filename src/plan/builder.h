@@ -106,6 +106,7 @@ class PlanBuilder {
   int partition_of(int device) const { return device % split(); }
   bool same_partition(int a, int b) const { return partition_of(a) == partition_of(b); }
   Channels computed(int layer, int device) const { return division_.computed(layer, partition_of(device)); }
+  OutputUnits units_of(int layer, int device) const { return division_.units(layer, partition_of(device)); }
   std::int64_t pixels(int layer) const;      // of its value: elements of a channel
   RowShape shape_of(int layer) const;        // of its value
   RowShape whole_shape_of(int layer) const;  // ... where all channels lie on each device

@@ -13,54 +13,137 @@ const Options* as(const Layer& layer) {
   return std::get_if<Options>(&layer.options);
 }
 
-std::vector<std::int64_t> times(std::vector<std::int64_t> bounds, std::int64_t factor) {
+using Bounds = std::vector<std::int64_t>;
+
+Bounds times(Bounds bounds, std::int64_t factor) {
   for (std::int64_t& bound : bounds) bound *= factor;
   return bounds;
 }
 
 // `total` outputs in steps of `unit`, or nothing where a part would have too few.
-std::vector<std::int64_t> cut(std::int64_t total, std::int64_t unit, std::int64_t parts, std::int64_t smallest) {
+Bounds cut(std::int64_t total, std::int64_t unit, std::int64_t parts, std::int64_t smallest) {
   if (total / unit < parts || total / parts < smallest) return {};
   return times(even_bounds(total / unit, parts), unit);
 }
 
-}  // namespace
-
-Division::Division(const Network& network, int parts, std::int64_t smallest) : network_(network), parts_(parts) {
-  for (const Layer& layer : network.layers)
-    bounds_.push_back(parts == 1 ? std::vector<std::int64_t>{} : bounds_of(layer, smallest));
+// The same in steps of the channels that kernels take at a time, where there are enough; the last part has the rest.
+Bounds cut_aligned(std::int64_t total, std::int64_t parts, std::int64_t smallest) {
+  constexpr std::int64_t kTogether = 16;
+  Bounds bounds = cut(total, total >= kTogether * parts ? kTogether : 1, parts, smallest);
+  if (!bounds.empty()) bounds.back() = total;
+  return bounds;
 }
 
-std::vector<std::int64_t> Division::bounds_of(const Layer& layer, std::int64_t smallest) const {
+// Each of `groups` by the same bounds.
+Bounds repeated(const Bounds& bounds, std::int64_t groups) {
+  Bounds all;
+  for (std::int64_t g = 0; g < groups && !bounds.empty(); ++g) {
+    for (std::size_t i = 0; i + 1 < bounds.size(); ++i) all.push_back(g * bounds.back() + bounds[i]);
+  }
+  if (!all.empty()) all.push_back(groups * bounds.back());
+  return all;
+}
+
+// `pieces` halved, and the halves again, until there are `parts`: the first half has one more of either where they are
+// odd, as in sums by halves.
+Bounds cut_by_halves(std::int64_t pieces, std::int64_t parts) {
+  if (parts == 1) return {0, pieces};
+  const std::int64_t middle = (pieces + 1) / 2;
+  Bounds bounds = cut_by_halves(middle, (parts + 1) / 2);
+  for (const std::int64_t bound : cut_by_halves(pieces - middle, parts / 2)) {
+    if (bound > 0) bounds.push_back(middle + bound);
+  }
+  return bounds;
+}
+
+// Whether sums over the pieces of each group, by halves, are those over the parts of their own sums: a group is in one
+// part, or in parts of its own that are its halves, or halves of these, ...
+bool halves_groups(const Bounds& bounds, std::int64_t pieces_of_group) {
+  for (std::int64_t begin = 0; begin < bounds.back(); begin += pieces_of_group) {
+    Bounds inside;
+    for (const std::int64_t bound : bounds) {
+      if (bound >= begin && bound <= begin + pieces_of_group) inside.push_back(bound - begin);
+    }
+    const bool cut = std::any_of(inside.begin(), inside.end(),
+                                 [&](std::int64_t bound) { return bound > 0 && bound < pieces_of_group; });
+    if (cut && inside != cut_by_halves(pieces_of_group, static_cast<std::int64_t>(inside.size()) - 1)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Division::Division(const Network& network, int parts, std::int64_t smallest, std::int64_t chunks)
+    : network_(network), parts_(parts), smallest_(smallest), chunks_(chunks) {
+  for (std::size_t l = 0; l < network.layers.size(); ++l) {
+    chunk_bounds_.push_back(chunks == 1 ? Bounds{} : cut_layer(static_cast<int>(l), chunks, chunk_bounds_));
+    bounds_.push_back(parts == 1 ? Bounds{} : bounds_of(static_cast<int>(l)));
+  }
+}
+
+// A layer's channels in `parts`, where those before it are cut as `before` says.
+Division::Bounds Division::cut_layer(int l, std::int64_t parts, const std::vector<Bounds>& before) const {
+  const Layer& layer = network_.layers[static_cast<std::size_t>(l)];
   const auto of_input = [&](std::size_t i) {
-    const int input = layer.inputs[i];
-    return divides(input) ? bounds_[static_cast<std::size_t>(input)] : std::vector<std::int64_t>{};
+    return layer.inputs[i] == kNetworkInput ? Bounds{} : before[static_cast<std::size_t>(layer.inputs[i])];
   };
-  if (const auto* o = as<FullyConnectedOptions>(layer)) return cut(o->out, 1, parts_, smallest);
-  if (as<ConvOptions>(layer)) return bounds_of_conv(layer, smallest);
+  const auto cut_outputs = [&](std::int64_t outputs, std::int64_t count) {
+    return chunks_ == 1 ? cut(outputs, 1, count, smallest_) : cut_aligned(outputs, count, smallest_);
+  };
+  if (const auto* o = as<FullyConnectedOptions>(layer)) return cut_outputs(o->out, parts);
+  if (const auto* o = as<ConvOptions>(layer)) {  // whole groups, or each group alike
+    if (o->groups >= parts && o->groups > 1) return cut(o->out, o->out / o->groups, parts, smallest_);
+    if (parts % o->groups != 0) return {};
+    return repeated(cut_outputs(o->out / o->groups, parts / o->groups), o->groups);
+  }
   if (as<FlattenOptions>(layer)) return times(of_input(0), layer.output[0] / network_.shape_of(layer.inputs[0])[0]);
   if (as<ConcatOptions>(layer) && layer.inputs.size() > 1) return {};
   for (std::size_t i = 0; i < layer.inputs.size(); ++i) {
-    if (divides(layer.inputs[i])) return of_input(i);
+    if (Bounds bounds = of_input(i); !bounds.empty()) return bounds;
   }
   return {};
 }
 
-// Whole groups, or where there are fewer groups than parts as many parts of each: if each part has input channels of
-// one group, so that it gets all of their gradient from the parts of that group.
-std::vector<std::int64_t> Division::bounds_of_conv(const Layer& layer, std::int64_t smallest) const {
-  const auto& o = *as<ConvOptions>(layer);
-  if (o.groups == 1) return cut(o.out, 1, parts_, smallest);
-  if (o.groups >= parts_) return cut(o.out, o.out / o.groups, parts_, smallest);
-  if (parts_ % o.groups != 0) return {};
-  const int input = layer.inputs[0];
-  if (input != kNetworkInput && !divides(input)) return {};
-  for (std::int64_t g = 0; g < o.groups && input != kNetworkInput; ++g) {
-    const std::int64_t first =
-        bounds_[static_cast<std::size_t>(input)][static_cast<std::size_t>(g * parts_ / o.groups)];
-    if (first != g * all(input).count / o.groups) return {};
+Division::Bounds Division::bounds_of(int l) const {
+  const Layer& layer = network_.layers[static_cast<std::size_t>(l)];
+  const auto* conv = as<ConvOptions>(layer);
+  Bounds bounds;
+  if (chunks_ == 1 || !(conv || as<FullyConnectedOptions>(layer))) {
+    bounds = cut_layer(l, parts_, bounds_);
+  } else if (const Bounds& chunks = chunk_bounds_[static_cast<std::size_t>(l)]; !chunks.empty() && parts_ <= chunks_) {
+    const Bounds halves = cut_by_halves(chunks_, parts_);
+    if (conv && conv->groups < chunks_ && !halves_groups(halves, chunks_ / conv->groups)) return {};
+    for (const std::int64_t chunk : halves) bounds.push_back(chunks[static_cast<std::size_t>(chunk)]);
   }
-  return cut(o.out, 1, parts_, smallest);
+  return conv && conv->groups > 1 && !bounds.empty() && !gathers_gradients(layer, bounds) ? Bounds{} : bounds;
+}
+
+// Where parts have less than a group, whether each part has input channels of one group: so it gets all of their
+// gradient from the parts of that group.
+bool Division::gathers_gradients(const Layer& layer, const Bounds& bounds) const {
+  const std::int64_t groups = as<ConvOptions>(layer)->groups, outputs = bounds.back() / groups;
+  const bool less = std::any_of(bounds.begin(), bounds.end(), [&](std::int64_t bound) { return bound % outputs != 0; });
+  const int input = layer.inputs[0];
+  if (!less || input == kNetworkInput) return true;
+  if (!divides(input)) return false;
+  const Bounds& of_input = bounds_[static_cast<std::size_t>(input)];
+  const auto has = [](const Bounds& all, std::int64_t bound) {
+    return std::find(all.begin(), all.end(), bound) != all.end();
+  };
+  for (std::int64_t g = 0; g < groups; ++g) {
+    if (!has(bounds, g * outputs) || !has(of_input, g * of_input.back() / groups)) return false;
+  }
+  return true;
+}
+
+OutputUnits Division::units(int l, int part) const {
+  const Bounds& chunks = chunk_bounds_[static_cast<std::size_t>(l)];
+  const Channels own = computed(l, part);
+  OutputUnits units;
+  for (std::size_t i = 0; i + 1 < chunks.size(); ++i) {
+    if (chunks[i] >= own.first && chunks[i] < own.first + own.count) units.push_back(chunks[i + 1] - chunks[i]);
+  }
+  return units;
 }
 
 Channels Division::computed(int layer, int part) const {

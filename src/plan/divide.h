@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "nn/network.h"
+#include "nn/op.h"
 
 namespace hadal {
 
@@ -19,16 +20,24 @@ struct Channels {
 // divided by its outputs, a convolution by its output channels, or groups of them; where each part would have fewer
 // than `smallest` of these it stays whole: each device computes all of it. Layers that take channels one by one follow
 // their input. A concat is whole, since what comes after it mostly needs all channels, which are gathered once so.
+//
+// With `chunks` above 1 results are defined by as many pieces of each layer's outputs (nn/op.h, OutputUnits), whatever
+// the number of parts. A part has a piece, or a half, or half of a half, ... of all: so sums over pieces, by halves,
+// are the sums over the parts of their own sums. What cannot be divided so is whole.
 class Division {
  public:
   // Keeps a reference to `network`.
-  Division(const Network& network, int parts, std::int64_t smallest);
+  Division(const Network& network, int parts, std::int64_t smallest, std::int64_t chunks = 1);
 
   int parts() const { return parts_; }
+  std::int64_t chunks() const { return chunks_; }
   bool divides(int layer) const { return layer != kNetworkInput && !bounds_[static_cast<std::size_t>(layer)].empty(); }
 
   // The channels of a layer's value that `part` computes, and has.
   Channels computed(int layer, int part) const;
+
+  // The pieces of those, which are `chunks` in all; none where results are free, or of the whole layer.
+  OutputUnits units(int layer, int part) const;
 
   // The channels of its input that `part` needs for that.
   Channels needed(int layer, std::size_t input, int part) const;
@@ -38,13 +47,18 @@ class Division {
   bool adds_up(int layer) const;
 
  private:
-  std::vector<std::int64_t> bounds_of(const Layer& layer, std::int64_t smallest) const;
-  std::vector<std::int64_t> bounds_of_conv(const Layer& layer, std::int64_t smallest) const;
+  using Bounds = std::vector<std::int64_t>;
+
+  Bounds cut_layer(int layer, std::int64_t parts, const std::vector<Bounds>& before) const;
+  Bounds bounds_of(int layer) const;
+  bool gathers_gradients(const Layer& layer, const Bounds& bounds) const;
   Channels all(int layer) const { return {0, network_.shape_of(layer)[0]}; }
 
   const Network& network_;
   int parts_;
-  std::vector<std::vector<std::int64_t>> bounds_;  // by layer: part p has channels bounds[p] ... bounds[p + 1] - 1
+  std::int64_t smallest_, chunks_;
+  std::vector<Bounds> chunk_bounds_;  // by layer: of its pieces
+  std::vector<Bounds> bounds_;        // by layer: part p has channels bounds[p] ... bounds[p + 1] - 1
 };
 
 }  // namespace hadal

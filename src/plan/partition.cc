@@ -26,6 +26,29 @@ std::vector<std::int64_t> even_bounds(std::int64_t total, std::int64_t parts) {
   return bounds;
 }
 
+namespace {
+
+// What of a layer one part has is cut in as many pieces as there are groups; with fixed shards each unit of the outputs
+// in its share of these.
+std::vector<std::int64_t> bounds_of_pieces(const Division& division, int layer, int part, int groups,
+                                           std::int64_t shards) {
+  const std::int64_t outputs = division.computed(layer, part).count;
+  if (shards == 0) return even_bounds(outputs, groups);
+  const OutputUnits units = division.units(layer, part);
+  if (units.empty()) return even_bounds(outputs, shards);
+  const std::int64_t of_unit = (shards + division.chunks() - 1) / division.chunks();
+  std::vector<std::int64_t> bounds{0};
+  for (const std::int64_t unit : units) {
+    const std::int64_t first = bounds.back();
+    for (const std::int64_t bound : even_bounds(unit, of_unit)) {
+      if (first + bound > bounds.back()) bounds.push_back(first + bound);
+    }
+  }
+  return bounds;
+}
+
+}  // namespace
+
 std::vector<RowSpan> partition_rows(std::int64_t rows, int devices, std::int64_t shards) {
   const std::int64_t parts = shards > 0 ? shards : devices;
   const auto bounds = even_bounds(rows, parts);
@@ -40,10 +63,9 @@ std::vector<RowSpan> partition_rows(std::int64_t rows, int devices, std::int64_t
 }
 
 std::vector<std::vector<OwnerSpan>> partition_parameters(const Network& network, const Division& division, int groups,
-                                                         std::int64_t chunks) {
+                                                         std::int64_t shards) {
   std::vector<std::vector<OwnerSpan>> owners(network.layers.size());
   std::vector<std::int64_t> load(static_cast<std::size_t>(groups));
-  const auto shares = even_bounds(chunks, groups);
   for (std::size_t l = 0; l < network.layers.size(); ++l) {
     const Layer& layer = network.layers[l];
     if (layer.weight < 0) continue;
@@ -52,7 +74,8 @@ std::vector<std::vector<OwnerSpan>> partition_parameters(const Network& network,
     const auto lightest = static_cast<int>(std::min_element(load.begin(), load.end()) - load.begin());
     for (int part = 0; part < division.parts(); ++part) {
       const Channels outputs = division.computed(static_cast<int>(l), part);
-      const auto bounds = even_bounds(outputs.count, chunks);
+      const auto bounds = bounds_of_pieces(division, static_cast<int>(l), part, groups, shards);
+      const auto pieces = static_cast<std::int64_t>(bounds.size()) - 1;
       const auto give = [&](int group, std::int64_t begin, std::int64_t end) {
         const OwnerSpan span{group * division.parts() + part, outputs.first + bounds[begin],
                              bounds[end] - bounds[begin], pieces_between(bounds, begin, end)};
@@ -61,8 +84,9 @@ std::vector<std::vector<OwnerSpan>> partition_parameters(const Network& network,
         owners[l].push_back(span);
       };
       if (groups == 1 || outputs.count * per_output < kWholeLayerElements) {
-        give(lightest, 0, chunks);
+        give(lightest, 0, pieces);
       } else {
+        const auto shares = even_bounds(pieces, groups);
         for (int g = 0; g < groups; ++g) give(g, shares[g], shares[g + 1]);
       }
     }

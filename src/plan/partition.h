@@ -29,10 +29,11 @@ struct OwnerSpan {
 };
 
 // Owners of each layer's parameters, by layer (empty where a layer has none), for each partition those of its outputs.
-// A partition's outputs of a layer are cut in `chunks` pieces and consecutive pieces given to its device in each group;
-// a layer of few parameters goes to the group that owns least so far. Where partitions have the same outputs these have
+// A partition's outputs of a layer are cut in as many pieces as there are groups, or with fixed `shards` (not 0) in
+// about so many of all outputs, whatever the division; its device in each group gets consecutive ones. A layer of few
+// parameters goes to the group that owns least so far. Where partitions have the same outputs these have
 // owners in the same groups, so that the same sums are formed of them.
 std::vector<std::vector<OwnerSpan>> partition_parameters(const Network& network, const Division& division, int groups,
-                                                         std::int64_t chunks);
+                                                         std::int64_t shards);
 
 }  // namespace hadal

@@ -80,17 +80,20 @@ ExchangeContent exchange_content(const Network& network, int l, const PlanOption
   if (!std::holds_alternative<FullyConnectedOptions>(layer.options) || options.device_states)
     return ExchangeContent::gradients;
   const std::int64_t in = elements(network.shape_of(layer.inputs[0]));
-  const std::int64_t out = Division(network, options.split, options.smallest_part).computed(l, 0).count;
+  // Under reproducible this choice is part of the result, which no division may change.
+  const bool fixed = options.reproducible_shards > 0;
+  const std::int64_t out =
+      fixed ? layer.output[0] : Division(network, options.split, options.smallest_part).computed(l, 0).count;
   const ExchangeContent fewer =
       options.batch * (in + out) < in * out ? ExchangeContent::factors : ExchangeContent::gradients;
   // Alone in its partition, a device exchanges nothing: it forms and applies the gradient of an output at once, unless
   // it would have to keep the rows of all passes for that.
   const bool alone = options.groups() == 1;
-  if (options.content == ExchangeContent::automatic && alone && options.reproducible_shards == 0) {
+  if (options.content == ExchangeContent::automatic && alone && !fixed) {
     return options.pass_rows == 0 ? ExchangeContent::factors : ExchangeContent::gradients;
   }
   if (options.content == ExchangeContent::automatic) return fewer;
-  if (options.reproducible_shards > 0 && options.content != fewer) {
+  if (fixed && options.content != fewer) {
     const bool factors = fewer == ExchangeContent::factors;
     throw ConfigError("exchange.content: " + std::string(factors ? "gradients" : "factors") + " goes against " +
                       "reproducible: true, under which '" + layer.name + "' exchanges " +

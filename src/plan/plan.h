@@ -45,13 +45,18 @@ struct PlanOptions {
   std::vector<PlanDevice> devices;
   // Devices of a group, which hold one model together: device d is partition d % split of group d / split. Groups
   // divide the batch; partitions divide the layers (plan/divide.h), none into less than `smallest_part` outputs. Not
-  // yet with one memory read where it lies, reproducible, clipping, device_states or deferred.
+  // yet with one memory read where it lies, clipping, device_states or deferred.
   int split = 1;
   std::int64_t smallest_part = 8;
   int groups() const { return static_cast<int>(devices.size()) / split; }
   ExchangeTopology topology = ExchangeTopology::shared;
   ExchangeContent content = ExchangeContent::automatic;
-  std::int64_t reproducible_shards = 0;  // 0: not reproducible
+  // Of the rows: 0 if not reproducible; and the parts of a layer's outputs that its results are made of then
+  // (nn/op.h, OutputUnits), of which each partition has some. Both are part of the result.
+  std::int64_t reproducible_shards = 0, reproducible_chunks = 4;
+  std::int64_t output_chunks() const {  // 1: results are free, or of all outputs at once
+    return reproducible_shards > 0 && precision == DType::f32 ? reproducible_chunks : 1;
+  }
   Layout image_layout = Layout::canonical;
   std::uint64_t seed = 0;
   bool updates = true;  // false in a family without training: no states, and no fp32 beside bf16 weights

@@ -166,16 +166,19 @@ RowTensor PlanBuilder::sum_of(int l, const std::string& name, const std::vector<
   return sum;
 }
 
-// The diff of a layer's output, from what its consumers gave: those of one kind are added up before they are sent.
+// The diff of a layer's output, from what its consumers gave: those of one kind are added up before they are sent,
+// unless the order of sums is part of the result.
 RowTensor PlanBuilder::combine_diffs(int l) {
   const Layer& layer = network_.layers[l];
   const RowShape wanted = shape_of(l);
   const std::string name = layer.name + ".diff";
   const std::vector<bool> none(options_.devices.size());
+  const std::vector<RowTensor>& parts = diff_parts_[l + 1];
+  const bool fixed = split() > 1 && options_.reproducible_shards > 0;
   std::vector<std::vector<RowTensor>> kinds;
-  for (const RowTensor& part : diff_parts_[l + 1]) {
+  for (const RowTensor& part : parts) {
     const auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const std::vector<RowTensor>& other) {
-      return other[0].shape.columns == part.shape.columns && other[0].addends == part.addends;
+      return !fixed && other[0].shape.columns == part.shape.columns && other[0].addends == part.addends;
     });
     kind == kinds.end() ? kinds.push_back({part}) : kind->push_back(part);
   }
@@ -190,7 +193,12 @@ RowTensor PlanBuilder::combine_diffs(int l) {
     const std::string of_kind = name + "_" + std::to_string(k);
     const RowTensor sum = sum_of(l, of_kind, kinds[k], kinds[k][0].shape, none);
     if (sum.addends) {
-      for (const RowTensor& term : addends_of(l, sum)) terms.push_back(term);
+      const std::vector<RowTensor> addends = addends_of(l, sum);
+      if (fixed && kinds.size() > 1) {
+        terms.push_back(sum_of(l, of_kind + ".sum", addends, wanted, none));
+      } else {
+        terms.insert(terms.end(), addends.begin(), addends.end());
+      }
     } else if (sum.shape.columns == wanted.columns) {
       terms.push_back(sum);
     } else {

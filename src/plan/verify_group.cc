@@ -141,7 +141,8 @@ bool GroupVerifier::covers(int addend, int sum) const {
   return has.first_column <= wants.first_column && wants.first_column + wants.width <= has.first_column + has.width;
 }
 
-// A sum of a device's own parts is such a part; else each must be there from every device of the group once.
+// A sum has a part from every device of the group that has one, once; what a device adds up of its own parts alone is
+// such a part again.
 std::string GroupVerifier::add_up(int i, const std::vector<std::pair<Origin, bool>>& terms) {
   std::map<std::string, std::multiset<int>> from;  // by step
   bool any_brought = false, all_addends = true;
@@ -149,10 +150,6 @@ std::string GroupVerifier::add_up(int i, const std::vector<std::pair<Origin, boo
     all_addends = all_addends && origin.addend;
     any_brought = any_brought || (brought && origin.addend);
     if (origin.addend) from[origin.name].insert(origin.devices.begin(), origin.devices.end());
-  }
-  if (!any_brought) {
-    note_addend(i);
-    return all_addends ? "" : "adds parts of a diff to all of another";
   }
   const int first = plan_.steps[i].device / plan_.split * plan_.split;
   for (const auto& [name, devices] : from) {
@@ -162,7 +159,10 @@ std::string GroupVerifier::add_up(int i, const std::vector<std::pair<Origin, boo
       if (addend != addend_tensors_.end() && covers(addend->second, plan_.steps[i].writes[0].tensor))
         expected.insert(d);
     }
-    if (devices != expected) return fmt::format("does not add up {} of each device of its group once", name);
+    if (devices == expected) continue;
+    if (any_brought) return fmt::format("does not add up {} of each device of its group once", name);
+    note_addend(i);
+    return all_addends ? "" : "adds parts of a diff to all of another";
   }
   return "";
 }

@@ -44,8 +44,11 @@ void check_split(const JobSpec& job) {
   refuse(job.exchange.topology == Topology::shared,
          "with exchange.topology: shared: groups have copies of their own; use topology: auto, direct, line, tree or "
          "ring");
-  refuse(job.reproducible.has_value(),
-         "with reproducible is not supported by this version yet; use split: 1, or reproducible: false");
+  refuse(job.reproducible && job.precision != Precision::fp32,
+         "with reproducible is supported for precision: fp32 only; use split: 1, or reproducible: false");
+  refuse(job.reproducible && job.parallel.split > job.reproducible->chunks,
+         "is more than reproducible.chunks, the parts that results are made of then; use a smaller split, or more "
+         "chunks (which is another result)");
   refuse(job.solver.clip_norm.has_value(),
          "with solver.clip_norm is not supported by this version yet; use split: 1, or clip_norm: none");
   refuse(job.solver.rule.exchange != StateExchange::owner,

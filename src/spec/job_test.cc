@@ -193,9 +193,13 @@ const BadLine kBadLines[] = {
     {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: 2}\nexchange: {topology: shared}",
      "11:44: parallel.split: 2 with exchange.topology: shared: groups have copies of their own; use topology: auto, "
      "direct, line, tree or ring"},
-    {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: 2}\nreproducible: true",
-     "11:44: parallel.split: 2 with reproducible is not supported by this version yet; use split: 1, or reproducible: "
+    {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: 2}\nreproducible: true\nprecision: bf16",
+     "11:44: parallel.split: 2 with reproducible is supported for precision: fp32 only; use split: 1, or reproducible: "
      "false"},
+    {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: 2}\nreproducible: {chunks: 1}",
+     "11:44: parallel.split: 2 is more than reproducible.chunks, the parts that results are made of then; use a "
+     "smaller "
+     "split, or more chunks (which is another result)"},
     {kEnd, "  clip_norm: 1\nparallel: {devices: [cpu:0, cpu:1], split: 2}",
      "12:44: parallel.split: 2 with solver.clip_norm is not supported by this version yet; use split: 1, or "
      "clip_norm: none"},

@@ -22,7 +22,7 @@ struct SmallTraining {
   ExchangeTopology topology = ExchangeTopology::shared;
   ExchangeContent content = ExchangeContent::automatic;
   std::int64_t batch = 24, last_rows = 7;  // the last of each three steps is shorter
-  std::int64_t shards = 12;                // 0: not reproducible
+  std::int64_t shards = 12, chunks = 4;    // 0 shards: not reproducible
   std::int64_t pass_rows = 0;
   PlanOptions::Deferred deferred{};
   bool device_states = false;
@@ -78,6 +78,7 @@ class SmallTrainer {
     options.topology = training_.topology;
     options.content = training_.content;
     options.reproducible_shards = training_.shards;
+    options.reproducible_chunks = training_.chunks;
     options.image_layout = backend_->image_layout();
     options.seed = 7;
     options.rule = training_.rule;

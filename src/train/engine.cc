@@ -124,6 +124,7 @@ PlanOptions plan_options(const JobSpec& job, const std::vector<PlanDevice>& devi
   options.topology = topology_of(job, share_memory(devices));
   options.content = content_of(job);
   options.reproducible_shards = job.reproducible ? job.reproducible->shards : 0;
+  if (job.reproducible) options.reproducible_chunks = job.reproducible->chunks;
   options.seed = job.seed;
   options.rule = job.solver.rule.update;
   options.device_states = job.solver.rule.exchange != StateExchange::owner && count > 1;

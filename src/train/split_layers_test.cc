@@ -86,19 +86,25 @@ std::vector<Row> rows() {
   };
 }
 
-class SplitLayers : public ::testing::TestWithParam<Row> {};
-
-TEST_P(SplitLayers, train_as_whole_ones) {
-  NetworkSpec network{{2, 6, 6}, {conv("stem", {.out = GetParam().stem, .kernel = 3, .pad = 1})}, {}};
-  network.layers.insert(network.layers.end(), GetParam().layers.begin(), GetParam().layers.end());
-  network.layers.push_back(fully_connected("out", 5));
-  for (const bool reference : {false, true}) {
+class SplitLayers : public ::testing::TestWithParam<Row> {
+ protected:
+  static SmallTraining training(bool reference) {
+    NetworkSpec network{{2, 6, 6}, {conv("stem", {.out = GetParam().stem, .kernel = 3, .pad = 1})}, {}};
+    network.layers.insert(network.layers.end(), GetParam().layers.begin(), GetParam().layers.end());
+    network.layers.push_back(fully_connected("out", 5));
     SmallTraining single;
     single.network = network;
-    single.shards = 0;
     single.batch = 10;
     single.last_rows = 3;
     single.reference = reference;
+    return single;
+  }
+};
+
+TEST_P(SplitLayers, train_as_whole_ones) {
+  for (const bool reference : {false, true}) {
+    SmallTraining single = training(reference);
+    single.shards = 0;
     const auto one = testing::train(single);
     for (const int groups : {1, 2}) {
       for (const int split : {1, 2, 3, 4}) {
@@ -115,6 +121,27 @@ TEST_P(SplitLayers, train_as_whole_ones) {
           }
           EXPECT_LE(difference, 1e-5 * size + 1e-7)
               << groups << " x " << split << (reference ? ", reference" : "") << ", parameter " << p;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(SplitLayers, give_the_bits_of_one_device_under_reproducible) {
+  for (const bool reference : {false, true}) {
+    for (const std::int64_t chunks : {4, 5}) {
+      SmallTraining single = training(reference);
+      single.shards = 3;
+      single.chunks = chunks;
+      const auto one = testing::train(single);
+      for (const int groups : {1, 2}) {
+        for (int split = 1; split <= chunks; ++split) {
+          SmallTraining many = single;
+          many.devices = testing::device_list("fake", groups * split);
+          many.split = split;
+          many.topology = ExchangeTopology::direct;
+          EXPECT_EQ(testing::train(many), one)
+              << groups << " x " << split << ", " << chunks << " chunks" << (reference ? ", reference" : "");
         }
       }
     }

@@ -106,6 +106,31 @@ TEST_P(Split, models_train_as_whole_ones_in_every_topology_and_in_passes) {
   }
 }
 
+TEST_P(Split, models_give_the_bits_of_one_device_under_reproducible) {
+  if (GetParam().precision == DType::bf16) GTEST_SKIP() << "refused";
+  SmallTraining single = training(1, 1);
+  single.shards = 12;
+  const auto one = testing::train(single);
+  for (const char* kind : {"cpu", "fake"}) {
+    for (const int groups : {1, 2, 3}) {
+      for (const int split : {1, 2, 3, 4}) {
+        SmallTraining many = training(groups, split, kind);
+        many.shards = 12;
+        EXPECT_EQ(testing::train(many), one) << groups << " groups of " << split << " " << kind << " devices";
+      }
+    }
+  }
+  for (const ExchangeTopology topology : {ExchangeTopology::line, ExchangeTopology::tree, ExchangeTopology::ring}) {
+    SmallTraining many = training(3, 2);
+    many.shards = 12;
+    many.topology = topology;
+    EXPECT_EQ(testing::train(many), one) << to_string(topology);
+    if (normalises()) continue;  // pass by pass
+    many.pass_rows = 7;
+    EXPECT_EQ(testing::train(many), one) << to_string(topology) << " in passes";
+  }
+}
+
 // Layers that are not divided lie on each device of a group, and must stay the same there: nothing brings them
 // together.
 TEST_P(Split, replicas_within_a_group_stay_the_same_bits) {

@@ -1,4 +1,4 @@
-// The sum of several arrays, element by element, from left to right.
+// The sum of several arrays, element by element, by halves.
 
 #include <algorithm>
 
@@ -14,26 +14,41 @@ namespace {
 constexpr std::int64_t kBlock = 1024;
 
 template <class T>
+[[gnu::always_inline]] inline void convert(const T* numbers, std::int64_t count, float* floats) {
+  for (std::int64_t i = 0; i < count; ++i) floats[i] = static_cast<float>(numbers[i]);
+}
+template <class T>
 [[gnu::always_inline]] inline void add_to(float* sum, const T* numbers, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) sum[i] += static_cast<float>(numbers[i]);
 }
-
-// sum[i] = inputs[0][i] + inputs[1][i] + ... from `first` on.
 template <class T>
-[[gnu::always_inline]] inline void add_block(std::span<std::byte* const> inputs, std::int64_t first, std::int64_t count,
-                                             T* sum) {
-  float block[kBlock];
-  const T* begin = argument<T>(inputs, 0) + first;
-  for (std::int64_t i = 0; i < count; ++i) block[i] = static_cast<float>(begin[i]);
-  for (std::size_t input = 1; input < inputs.size(); ++input) add_to(block, argument<T>(inputs, input) + first, count);
-  for (std::int64_t i = 0; i < count; ++i) sum[first + i] = static_cast<T>(block[i]);
+[[gnu::always_inline]] inline void round(const float* sum, std::int64_t count, T* rounded) {
+  for (std::int64_t i = 0; i < count; ++i) rounded[i] = static_cast<T>(sum[i]);
 }
 
-HADAL_CLONES void add(std::span<std::byte* const> inputs, std::int64_t first, std::int64_t count, float* sum) {
-  add_block(inputs, first, count, sum);
-}
-HADAL_CLONES void add(std::span<std::byte* const> inputs, std::int64_t first, std::int64_t count, Bf16* sum) {
-  add_block(inputs, first, count, sum);
+HADAL_CLONES void read(const float* numbers, std::int64_t count, float* floats) { convert(numbers, count, floats); }
+HADAL_CLONES void read(const Bf16* numbers, std::int64_t count, float* floats) { convert(numbers, count, floats); }
+HADAL_CLONES void add(float* sum, const float* numbers, std::int64_t count) { add_to(sum, numbers, count); }
+HADAL_CLONES void add(float* sum, const Bf16* numbers, std::int64_t count) { add_to(sum, numbers, count); }
+HADAL_CLONES void write(const float* sum, std::int64_t count, float* to) { round(sum, count, to); }
+HADAL_CLONES void write(const float* sum, std::int64_t count, Bf16* to) { round(sum, count, to); }
+
+// sum[i] = the inputs' elements first + i, added up by halves.
+template <class T>
+void sum_inputs(std::span<std::byte* const> inputs, std::int64_t first, std::int64_t count, float* sum) {
+  if (inputs.size() == 1) {
+    read(argument<T>(inputs, 0) + first, count, sum);
+    return;
+  }
+  const std::size_t half = (inputs.size() + 1) / 2;
+  sum_inputs<T>(inputs.first(half), first, count, sum);
+  if (inputs.size() - half == 1) {
+    add(sum, argument<T>(inputs, half) + first, count);
+    return;
+  }
+  float others[kBlock];
+  sum_inputs<T>(inputs.subspan(half), first, count, others);
+  add(sum, others, count);
 }
 
 template <class T>
@@ -46,7 +61,10 @@ class AddKernel final : public LoopKernel {
     T* sum = argument<T>(arguments, inputs_);
     parallel_for(threads_, count_, kParallelGrain, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t first = begin; first < end; first += kBlock) {
-        add(arguments.first(inputs_), first, std::min(kBlock, end - first), sum);
+        float block[kBlock];
+        const std::int64_t elements = std::min(kBlock, end - first);
+        sum_inputs<T>(arguments.first(inputs_), first, elements, block);
+        write(block, elements, sum + first);
       }
     });
   }

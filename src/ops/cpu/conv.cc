@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/onednn.h"
+#include "ops/cpu/output_units.h"
 #include "ops/cpu/threads.h"
 
 namespace hadal {
@@ -335,25 +336,113 @@ PieceOperand image_operand(std::int64_t rows, std::int64_t channels, std::int64_
           .inner = layout == Layout::canonical ? pixels : 1};
 }
 
+// The convolution of one unit of the outputs: some of one group's, or whole groups.
+struct OutputUnit {
+  ConvShape shape;
+  std::int64_t first_channel = 0, first_output = 0;
+};
+
+std::vector<OutputUnit> divide(const ConvShape& s, const OutputUnits& units) {
+  const std::int64_t outputs = s.out / s.groups, channels = s.channels / s.groups;  // of a group
+  std::vector<OutputUnit> parts;
+  std::int64_t first = 0;
+  for (const std::int64_t count : units) {
+    const std::int64_t group = first / outputs, end = (first + count - 1) / outputs + 1;
+    OutputUnit unit{s, group * channels, first};
+    unit.shape.out = count;
+    unit.shape.groups = end - group;
+    unit.shape.channels = unit.shape.groups * channels;
+    parts.push_back(unit);
+    first += count;
+  }
+  return parts;
+}
+
+// An image's channels, of which each unit has some.
+LinesOperand image_lines(const Rows& rows, std::int64_t channels, std::int64_t pixels, Layout layout,
+                         std::vector<LinesOperand::Piece> of_unit) {
+  const std::int64_t together = layout == Layout::canonical ? pixels : 1;  // numbers of a channel
+  for (LinesOperand::Piece& piece : of_unit) piece = {piece.first * together, piece.count * together};
+  return {.lines = rows.count * pixels / together, .width = channels * together, .of_unit = std::move(of_unit)};
+}
+
+LinesOperand source_lines(const ConvShape& s, const Rows& rows, Layout layout, const std::vector<OutputUnit>& units) {
+  std::vector<LinesOperand::Piece> channels;
+  for (const OutputUnit& unit : units) channels.push_back({unit.first_channel, unit.shape.channels});
+  return image_lines(rows, s.channels, s.height * s.width, layout, std::move(channels));
+}
+
+LinesOperand destination_lines(const ConvShape& s, const Rows& rows, Layout layout,
+                               const std::vector<OutputUnit>& units) {
+  std::vector<LinesOperand::Piece> outputs;
+  for (const OutputUnit& unit : units) outputs.push_back({unit.first_output, unit.shape.out});
+  return image_lines(rows, s.out, s.out_height() * s.out_width(), layout, std::move(outputs));
+}
+
+LinesOperand weight_lines(const ConvShape& s, const OutputUnits& units) {
+  return LinesOperand::divided(units, 1, weight_floats(s) / s.out);
+}
+
+LinesOperand written(LinesOperand operand) {
+  operand.written = true;
+  return operand;
+}
+
+std::vector<LinesOperand> by_units(const ConvForward& op, const std::vector<OutputUnit>& units) {
+  return {source_lines(op.shape, op.rows, op.source, units), weight_lines(op.shape, op.output_units),
+          LinesOperand::divided(op.output_units, 1, 1),
+          written(destination_lines(op.shape, op.rows, op.destination, units))};
+}
+std::vector<LinesOperand> by_units(const ConvBackwardData& op, const std::vector<OutputUnit>& units) {
+  return {destination_lines(op.shape, op.rows, op.destination, units), weight_lines(op.shape, op.output_units),
+          written(source_lines(op.shape, op.rows, op.source, units))};
+}
+std::vector<LinesOperand> by_units(const ConvBackwardWeights& op, const std::vector<OutputUnit>& units) {
+  return {source_lines(op.shape, op.rows, op.source, units),
+          destination_lines(op.shape, op.rows, op.destination, units), written(weight_lines(op.shape, op.output_units)),
+          written(LinesOperand::divided(op.output_units, 1, 1))};
+}
+
+// A kernel of all outputs, or where that is the definition one of each unit of them.
+template <class Op, class Bind>
+std::unique_ptr<Kernel> bind_outputs(const Op& op, const Bind& bind) {
+  if (op.output_units.size() <= 1) return bind(op);
+  const std::vector<OutputUnit> units = divide(op.shape, op.output_units);
+  return bind_by_output_units(op.output_units, by_units(op, units), [&](std::size_t u) {
+    Op unit = op;
+    unit.shape = units[u].shape;
+    return bind(unit);
+  });
+}
+
+// Whether the units of the outputs share no channels of the source, so that nothing is a sum over them.
+bool sums_over_units(const ConvBackwardData& op) {
+  return static_cast<std::int64_t>(op.output_units.size()) > op.shape.groups;
+}
+template <class Op>
+bool sums_over_units(const Op&) {
+  return false;
+}
+
 // Rows of samples: the definition is the kernel of a unit's rows; the one way is the kernel of all rows. Which type of
 // number is computed with follows from the units alone.
 template <class Op, class Bind>
 std::unique_ptr<Kernel> bind_rows(const Op& op, const char* name, std::vector<PieceOperand> operands,
                                   BindContext& context, const Bind& bind) {
-  if (op.rows.units.size() <= 1) return bind(op);
+  if (op.rows.units.size() <= 1 && op.output_units.size() <= 1) return bind(op);
   const auto bind_unit = [&](std::int64_t size) {
     Op unit = op;
     unit.rows.count = size;
-    return bind(unit);
+    return bind_outputs(unit, bind);
   };
   const auto no_kernel = [&](std::int64_t size) { return size > 0 && !bind_unit(size); };
   if (op.type == DType::bf16 && std::any_of(op.rows.units.begin(), op.rows.units.end(), no_kernel)) return nullptr;
-  PieceRequest request{.key = key(name, op.shape, op.source, op.destination),
-                       .units = op.rows.units,
+  PieceRequest request{.key = key(name, op.shape, op.source, op.destination) + key_of(op.output_units),
+                       .units = op.rows.units.empty() ? std::vector<std::int64_t>{op.rows.count} : op.rows.units,
                        .operands = std::move(operands),
                        .bind_unit = bind_unit,
                        .ways = {[&] { return bind(op); }}};
-  if (op.type == DType::bf16 && !bind(op)) request.ways.clear();
+  if (sums_over_units(op) || (op.type == DType::bf16 && !bind(op))) request.ways.clear();
   return context.self_tests.bind(request);
 }
 
@@ -386,19 +475,32 @@ std::unique_ptr<Kernel> bind_kernel(const ConvBackwardData& op, BindContext& con
                      .opposite = true},
                     {.elements = n * x, .piece_elements = x, .type = op.type, .written = true}},
                    context, [&](const ConvBackwardData& part) {
-                     if (op.type == DType::f32 && prefers_patches(op.shape)) return bind_patches(part, context.threads);
+                     if (part.type == DType::f32 && prefers_patches(part.shape))
+                       return bind_patches(part, context.threads);
                      if (auto kernel = BackwardDataAsForward::bind(part, context.threads)) return kernel;
                      return bind_primitive(part, context.threads);
                    });
 }
 
 std::unique_ptr<Kernel> bind_kernel(const ConvBackwardWeights& op, BindContext& context) {
-  // For 1x1 kernels the patches are the image.
-  const bool pointwise = op.shape.kernel == 1 && op.shape.groups == 1;
-  const bool patches = op.type == DType::f32 && (pointwise || prefers_patches(op.shape));
-  if (patches) return bind_patches(op, context.threads);
-  if (auto kernel = bind_pairs(op, context.threads)) return kernel;
-  return bind_primitive(op, context.threads);
+  const ConvShape& s = op.shape;
+  const std::int64_t n = op.rows.count, x = source_floats(s), y = destination_floats(s);
+  // Its rows are one unit, whatever their number.
+  ConvBackwardWeights one = op;
+  one.rows.units = {n};
+  return bind_rows(one, "backward weights",
+                   {{.elements = n * x},
+                    {.elements = n * y},
+                    {.elements = weight_floats(s), .written = true},
+                    {.elements = s.out, .written = true}},
+                   context, [&](const ConvBackwardWeights& part) {
+                     // For 1x1 kernels the patches are the image.
+                     const bool pointwise = part.shape.kernel == 1 && part.shape.groups == 1;
+                     const bool patches = part.type == DType::f32 && (pointwise || prefers_patches(part.shape));
+                     if (patches) return bind_patches(part, context.threads);
+                     if (auto kernel = bind_pairs(part, context.threads)) return kernel;
+                     return bind_primitive(part, context.threads);
+                   });
 }
 
 }  // namespace hadal

@@ -11,6 +11,7 @@
 
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/onednn.h"
+#include "ops/cpu/output_units.h"
 #include "ops/cpu/pitch.h"
 #include "ops/cpu/threads.h"
 #include "ops/cpu/transpose.h"
@@ -255,26 +256,63 @@ class Bf16RowsKernel final : public Kernel {
   std::size_t from_at_ = 0, to_at_ = 0;
 };
 
-// Rows by a kernel of either direction.
+std::vector<LinesOperand> by_units(const FullyConnectedForward& op) {
+  const OutputUnits& units = op.output_units;
+  return {LinesOperand::shared(units, op.rows.count, op.in), LinesOperand::divided(units, 1, op.in),
+          LinesOperand::divided(units, 1, 1), LinesOperand::divided(units, op.rows.count, 1)};
+}
+std::vector<LinesOperand> by_units(const FullyConnectedBackwardData& op) {
+  const OutputUnits& units = op.output_units;
+  return {LinesOperand::divided(units, op.rows.count, 1), LinesOperand::divided(units, 1, op.in),
+          LinesOperand::shared(units, op.rows.count, op.in)};
+}
+
+// A kernel of all outputs, or one of each unit of them.
+template <class RowKernel, class Op>
+std::unique_ptr<Kernel> bind_all_outputs(const Op& op, const Blocks& blocks) {
+  return std::make_unique<RowKernel>(op, blocks, 1);
+}
+template <class RowKernel, class Op>
+std::unique_ptr<Kernel> bind_outputs(const Op& op, const Blocks& blocks) {
+  if (op.output_units.size() <= 1) return bind_all_outputs<RowKernel>(op, blocks);
+  std::vector<LinesOperand> operands = by_units(op);
+  operands.back().written = true;
+  return bind_by_output_units(op.output_units, std::move(operands), [&](std::size_t u) {
+    Op unit = op;
+    unit.out = op.output_units[u];
+    return bind_all_outputs<RowKernel>(unit, blocks);
+  });
+}
+
+// Rows by a kernel of either direction. Where there are units of the outputs, the data gradient is a sum over them, but
+// the values of all outputs may well be those of each unit.
 template <class RowKernel, class Op>
 std::unique_ptr<Kernel> bind_rows_with(const Op& op, const char* name, std::vector<PieceOperand> operands,
                                        BindContext& context) {
   const std::int64_t rows = op.rows.count;
-  if (op.rows.units.empty()) return std::make_unique<RowKernel>(op, Blocks::large(rows), context.threads);
-  const auto way = [&op](const Blocks& blocks) {
-    return [&op, blocks]() -> std::unique_ptr<Kernel> { return std::make_unique<RowKernel>(op, blocks, 1); };
-  };
-  return context.self_tests.bind(
-      {.key = fmt::format("{} {} to {}", name, op.in, op.out),
-       .units = op.rows.units,
-       .operands = std::move(operands),
-       .bind_unit =
-           [&op](std::int64_t size) {
-             Op unit = op;
-             unit.rows.count = size;
-             return std::make_unique<RowKernel>(unit, Blocks::whole_padded(size), 1);
-           },
-       .ways = {way(Blocks::whole(rows)), way(Blocks::whole_padded(rows)), way(Blocks::small(rows))}});
+  if (op.rows.units.empty() && op.output_units.empty()) {
+    return std::make_unique<RowKernel>(op, Blocks::large(rows), context.threads);
+  }
+  PieceRequest request{.key = fmt::format("{} {} to {}", name, op.in, op.out) + key_of(op.output_units),
+                       .units = op.rows.units.empty() ? std::vector<std::int64_t>{rows} : op.rows.units,
+                       .operands = std::move(operands),
+                       .bind_unit = [&op](std::int64_t size) {
+                         Op unit = op;
+                         unit.rows.count = size;
+                         return bind_outputs<RowKernel>(unit, Blocks::whole_padded(size));
+                       }};
+  const Blocks ways[] = {Blocks::whole(rows), Blocks::whole_padded(rows), Blocks::small(rows)};
+  if (op.output_units.size() <= 1 || std::is_same_v<Op, FullyConnectedForward>) {
+    for (const Blocks& blocks : ways) {
+      request.ways.emplace_back([&op, blocks] { return bind_all_outputs<RowKernel>(op, blocks); });
+    }
+  }
+  if (op.output_units.size() > 1) {
+    for (const Blocks& blocks : ways) {
+      request.ways.emplace_back([&op, blocks] { return bind_outputs<RowKernel>(op, blocks); });
+    }
+  }
+  return context.self_tests.bind(request);
 }
 
 template <class Fp32Kernel, class Op>

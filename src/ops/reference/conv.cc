@@ -33,6 +33,12 @@ std::int64_t output_meeting(const ConvShape& s, std::int64_t y, std::int64_t p, 
   return offset >= 0 && output * s.stride == offset && output < outputs ? output : -1;
 }
 
+// Those of each group, which are alike; none where a unit has whole groups.
+OutputUnits units_of_a_group(const OutputUnits& units, std::int64_t groups) {
+  const auto count = static_cast<std::int64_t>(units.size()) / groups;
+  return {units.begin(), units.begin() + count};
+}
+
 }  // namespace
 
 template <class Real>
@@ -78,22 +84,25 @@ void run(const ConvBackwardData& op, const Call& call) {
   const Real* weight = call.read<Real>(1);
   Real* diff_source = call.written<Real>(2);
 
+  const OutputUnits units = units_of_a_group(op.output_units, s.groups);
   const auto diff = [&](std::int64_t n, std::int64_t channel, std::int64_t row, std::int64_t column) {
     const std::int64_t c = channel % group.channels;
     const std::int64_t first = channel / group.channels * group.outputs;
-    double sum = 0;
-    for (std::int64_t o = first; o < first + group.outputs; ++o) {
+    const auto by_output = [&](std::int64_t output) {
+      double sum = 0;
       for (std::int64_t p = 0; p < s.kernel; ++p) {
         const std::int64_t i = output_meeting(s, row, p, y.height);
         if (i < 0) continue;
         for (std::int64_t q = 0; q < s.kernel; ++q) {
           const std::int64_t j = output_meeting(s, column, q, y.width);
           if (j < 0) continue;
+          const std::int64_t o = first + output;
           sum += double{weight[group.weight_at(o, c, p, q)]} * diff_destination[y.at(n, o, i, j)];
         }
       }
-    }
-    return static_cast<Real>(sum);
+      return sum;
+    };
+    return sum_over_outputs<Real>(units, group.outputs, by_output);
   };
 
   for (std::int64_t n = 0; n < op.rows.count; ++n) {

@@ -28,11 +28,9 @@ void run(const FullyConnectedBackwardData& op, const Call& call) {
   Real* diff_source = call.written<Real>(2);
   for (std::int64_t n = 0; n < op.rows.count; ++n) {
     for (std::int64_t i = 0; i < op.in; ++i) {
-      double sum = 0;
-      for (std::int64_t o = 0; o < op.out; ++o) {
-        sum += double{weight[o * op.in + i]} * diff_destination[n * op.out + o];
-      }
-      diff_source[n * op.in + i] = static_cast<Real>(sum);
+      diff_source[n * op.in + i] = sum_over_outputs<Real>(op.output_units, op.out, [&](std::int64_t o) {
+        return double{weight[o * op.in + i]} * diff_destination[n * op.out + o];
+      });
     }
   }
 }

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <variant>
 
@@ -103,5 +104,25 @@ void run_any(const Op& op, const Call& call) {
 // The sum of element i of all arrays of `parts`, by halves (nn/op.h, SumParts).
 template <class Real>
 Real sum_by_halves(std::span<std::byte* const> parts, std::int64_t i);
+
+// The sum of term(o) over outputs first ... first + sum of units - 1: of each unit in double precision, these by
+// halves.
+template <class Real, class Term>
+Real sum_by_units(std::span<const std::int64_t> units, std::int64_t first, const Term& term) {
+  if (units.size() == 1) {
+    double sum = 0;
+    for (std::int64_t o = first; o < first + units[0]; ++o) sum += term(o);
+    return static_cast<Real>(sum);
+  }
+  const auto left = units.first((units.size() + 1) / 2);
+  const std::int64_t middle = std::accumulate(left.begin(), left.end(), first);
+  return sum_by_units<Real>(left, first, term) + sum_by_units<Real>(units.subspan(left.size()), middle, term);
+}
+
+// The same of all `outputs` of a product: one unit where there are none.
+template <class Real, class Term>
+Real sum_over_outputs(const OutputUnits& units, std::int64_t outputs, const Term& term) {
+  return sum_by_units<Real>(units.empty() ? std::span(&outputs, 1) : std::span<const std::int64_t>(units), 0, term);
+}
 
 }  // namespace hadal::reference
