@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <string>
 
 #include "apps/verbs.h"
@@ -17,16 +18,21 @@ namespace {
 
 // What the user typed wrong, in one line.
 int usage_error(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
-  std::string message = error.what();
-  std::vector<std::string> verbs;
-  for (const CLI::App* verb : app.get_subcommands({})) verbs.push_back(verb->get_name());
-  if (argc > 1 && argv[1][0] != '-' && app.get_subcommands().empty()) {
-    const std::string near = hadal::nearest(argv[1], verbs);
-    message =
-        "there is no verb '" + std::string(argv[1]) + "'" + (near.empty() ? "" : "; did you mean '" + near + "'?");
+  std::string message = error.what(), path;
+  const CLI::App* verb = &app;
+  int words = 1;
+  for (; !verb->get_subcommands().empty(); ++words) {
+    verb = verb->get_subcommands()[0];
+    path += verb->get_name() + " ";
   }
-  std::fprintf(stderr, "hadal: %s; see 'hadal %s--help'\n", message.c_str(),
-               app.get_subcommands().empty() ? "" : (app.get_subcommands()[0]->get_name() + " ").c_str());
+  std::vector<std::string> names;
+  for (const CLI::App* below : verb->get_subcommands({})) names.push_back(below->get_name());
+  if (!names.empty() && argc > words && argv[words][0] != '-') {
+    const std::string near = hadal::nearest(argv[words], names);
+    message = "there is no verb '" + path + argv[words] + "'" +
+              (near.empty() ? "" : "; did you mean '" + path + near + "'?");
+  }
+  std::fprintf(stderr, "hadal: %s; see 'hadal %s--help'\n", message.c_str(), path.c_str());
   return 2;
 }
 
@@ -36,7 +42,9 @@ int usage_error(const CLI::App& app, const CLI::ParseError& error, int argc, cha
 void spin_briefly(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
   setenv("GOMP_SPINCOUNT", "1000", 0);
-  execv("/proc/self/exe", argv);  // where that fails, it is as slow as it was
+  // By its name, which lists of processes show. Where that fails, it is as slow as it was.
+  std::error_code error;
+  execv(std::filesystem::read_symlink("/proc/self/exe", error).c_str(), argv);
 }
 
 // Whether standard output is a pipe that nobody reads any more: they have seen what they wanted.
@@ -52,6 +60,7 @@ int main(int argc, char** argv) {
   // A reader of our output that leaves, and a limit on file sizes, are errors of a write: they must not end a training.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
+  std::signal(SIGUSR1, SIG_IGN);  // until there is something to tell
   CLI::App app("Hadal trains neural networks on many devices. One job.yaml, one command.", "hadal");
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("hadal ") + HADAL_VERSION);

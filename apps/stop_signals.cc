@@ -12,6 +12,8 @@ StopSignals::StopSignals() {
   sigaddset(&signals_, SIGINT);
   sigaddset(&signals_, SIGTERM);
   sigaddset(&signals_, SIGUSR1);
+  struct sigaction hang_up;
+  if (sigaction(SIGHUP, nullptr, &hang_up) == 0 && hang_up.sa_handler != SIG_IGN) sigaddset(&signals_, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals_, &before_);
   thread_ = std::thread([this] { take_signals(); });
 }
@@ -27,6 +29,10 @@ void StopSignals::take_signals() {
   for (int signal = 0; sigwait(&signals_, &signal) == 0 && !quit_;) {
     if (signal == SIGUSR1) {
       tell_ = true;
+      continue;
+    }
+    if (signal == SIGHUP) {  // the terminal is gone; it comes more than once
+      stop_ = true;
       continue;
     }
     if (!stop_.exchange(true)) {
