@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 HADAL = sys.argv[1] if len(sys.argv) > 1 else str(ROOT / "build/release/hadal")
 ACOUSTIC = ROOT / "examples/acoustic_mlp.yaml"
 SERVER = ROOT / "examples/machines/reference_server.yaml"
+ALEXNET = ROOT / "examples/alexnet.yaml"
 
 CARDS = 6
 FLOPS, PORT, MEMORY = 2.1e12, 6e9, 150e9
@@ -23,6 +24,10 @@ FRAMES = (2048, 1024, 512, 256)
 INSTANT = 1e18
 PUBLISHED = 4.6
 EQUAL = (24, 48)  # layers of the models of small pieces; the last must be near the formulas
+
+# AlexNet on four cards: images a second of one card, and of a batch; groups x split, and the published speed-up.
+IMAGES, IMAGE_BATCH, IMAGE_IOH = 170, 128, 3e9
+DIVISIONS = ((1, 2, 1.71), (2, 1, 1.85), (2, 2, 2.52), (4, 1, 2.67))
 
 
 def link(a, b, speed):
@@ -46,11 +51,23 @@ def machine(links, ioh, flops=FLOPS, memory=INSTANT, kernel=0.0):
     return text + link("root0", "root1", ioh)
 
 
-def plan(folder, job, description, frames, *keys, cards=CARDS):
+def four_cards(flops, memory=INSTANT, kernel=0.0):
+    """Pairs on a switch each, on two sockets."""
+    text = "name: four-cards\ndevices:\n"
+    for card in range(4):
+        text += (f"  - {{name: card{card}, flops_per_second: {flops:g}, memory_bytes_per_second: {memory:g}, "
+                 f"kernel_seconds: {kernel:g}}}\n")
+    text += "switches: [switch0, switch1]\nlinks:\n"
+    for card in range(4):
+        text += link(f"card{card}", f"switch{card // 2}", PORT)
+    return text + link("switch0", "switch1", IMAGE_IOH)
+
+
+def plan(folder, job, description, frames, *keys, cards=CARDS, split=1):
     path = folder / "machine.yaml"
     path.write_text(description)
     settings = [f"data.batch={frames * cards}", f"data.train.synthetic.samples={frames * cards}", *keys]
-    command = [HADAL, "plan", str(job), "--json", "--machine", str(path), "--devices",
+    command = [HADAL, "plan", str(job), "--json", "--machine", str(path), "--split", str(split), "--devices",
                ",".join(f"card{card}" for card in range(cards))]
     for setting in settings:
         command += ["--set", setting]
@@ -76,6 +93,56 @@ def exchange_seconds(folder, job, links, ioh, topology):
     """Of a step whose kernels take no time."""
     return plan(folder, job, machine(links, ioh, flops=INSTANT), 1, f"exchange.topology={topology}",
                 "exchange.content=gradients", "exchange.deferred_layers=0")["step_seconds"]
+
+
+def alexnet(folder):
+    """The four rows of AlexNet, on a machine as the reference's."""
+    def images(description, cards, split, *keys):
+        return plan(folder, ALEXNET, description, IMAGE_BATCH // cards, *keys, cards=cards, split=split)
+
+    # A card's rate that gives its images a second; bytes and small kernels are not counted apart.
+    one = images(four_cards(FLOPS), 1, 1)
+    alone = IMAGE_BATCH / IMAGES
+    flops = one["compute_seconds"][0] * FLOPS / alone
+    size = size_of(one)
+    sent = {}
+    for groups, split, _ in DIVISIONS:
+        ways = [images(four_cards(INSTANT), groups * split, split, f"exchange.topology={topology}",
+                       "exchange.content=gradients", "exchange.deferred_layers=0")["step_seconds"]
+                for topology in ("direct", "tree", "ring")]
+        sent[groups, split] = min(ways)
+    groups, split, published = DIVISIONS[0]
+    efficiency = alone / split / (alone / published - sent[groups, split])
+    print(f"""
+## AlexNet on four cards
+
+The reference's second framework trained AlexNet on one to four K20c cards, two on a socket: groups of cards that hold one model together,
+data parallelism between groups. Assumed: {IMAGES} images a second on one card (published), {IMAGE_BATCH} images a step whatever the number of cards,
+{size / 1e6:.0f} MB of parameters, ports of {PORT / 1e9:g} GB/s, {IMAGE_IOH / 1e9:g} GB/s each way between the sockets, transfers and exchange after the kernels (the faster of direct,
+tree and ring), and that kernels of half a layer reach {100 * efficiency:.1f} % of the whole one's rate, **calibrated** on the first row. The others are predictions.
+
+| groups x split | kernels | transfers and exchange | speed-up | published | |
+| --- | --- | --- | --- | --- | --- |""")
+    for groups, split, published in DIVISIONS:
+        kernels = alone / groups / split / (efficiency if split > 1 else 1)
+        speed_up = alone / (kernels + sent[groups, split])
+        print(f"| {groups} x {split} | {kernels * 1e3:.0f} ms | {sent[groups, split] * 1e3:.0f} ms | {speed_up:.2f} | {published} | "
+              f"{'calibrated' if (groups, split) == (1, 2) else f'{100 * (speed_up / published - 1):+.0f} %'} |")
+    print("""
+Ours on the same cards, which overlaps transfers and exchange with the kernels:
+
+| groups x split | speed-up | a step | its kernels | topology | memory of a card | bound by |
+| --- | --- | --- | --- | --- | --- | --- |""")
+    for groups, split, _ in DIVISIONS:
+        ours = images(four_cards(flops * (efficiency if split > 1 else 1), memory=MEMORY, kernel=1e-6), groups * split, split)
+        step = ours["step_seconds"]
+        memory = max(device["peak_bytes"] for device in ours["devices"])
+        single = images(four_cards(flops, memory=MEMORY, kernel=1e-6), 1, 1)["step_seconds"]
+        print(f"| {groups} x {split} | {single / step:.2f} | {step * 1e3:.0f} ms | {max(ours['compute_seconds']) * 1e3:.0f} ms | "
+              f"{ours['topology']} | {memory / 1e6:.0f} MB | {ours['bound_by']} |")
+    print(f"""
+A split saves memory; with cards that are large enough data parallelism is faster, as it was then.
+`hadal plan {ALEXNET.relative_to(ROOT)} --machine MACHINE.yaml --devices ... --split 2` shows one of these rows.""")
 
 
 def main():
@@ -204,6 +271,7 @@ factors), which are smaller than the gradient where the batch is.
             print(f"| {topology} | {sent[0] / 1e6:.0f} MB | {sent[1] / 1e6:.0f} MB | {sent[0] / sent[1]:.2f} |")
         print(f"""
 `hadal plan {ACOUSTIC.relative_to(ROOT)} --machine {SERVER.relative_to(ROOT)}` shows all this of one step, `--svg FILE` draws it.""")
+        alexnet(folder)
         return failed
 
 
