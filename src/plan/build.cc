@@ -66,9 +66,12 @@ void PlanBuilder::check_options() const {
   };
   refuse(shared(), "needs an exchange that sends: use exchange.topology: direct, line, tree or ring");
   refuse(options_.reproducible_shards > 0, "with reproducible is not supported by this version yet: use split: 1");
-  refuse(options_.clip_norm > 0, "with solver.clip_norm is not supported by this version yet: use one of the two");
   refuse(options_.device_states, "with adagrad's exchange: approximate or full is not supported: use exchange: owner");
   refuse(options_.deferred.updates > 0, "leaves no exchange to the next step yet: use exchange.deferred_layers: 0");
+  for (std::size_t l = 0; l < network_.layers.size(); ++l) {
+    const std::string why = division_.why_not(static_cast<int>(l));
+    refuse(!why.empty(), "divides '" + network_.layers[l].name + "' as its split: divide says, but " + why);
+  }
   for (const PlanDevice& device : options_.devices) {
     if (shared() && device.memory != options_.devices[0].memory) {
       throw ConfigError("exchange.topology: shared needs devices that address one memory; " + device.name + " and " +
@@ -78,13 +81,14 @@ void PlanBuilder::check_options() const {
 }
 
 PlanBuilder::PlanBuilder(const Network& network, const PlanOptions& options)
-    : network_(network), options_(options), division_(network, options.split, options.smallest_part) {
+    : network_(network), options_(options), division_(network, options.split, options.smallest_part, options.whole) {
   check_options();
   plan_.mode = options.mode;
   plan_.precision = options.precision;
   plan_.topology = options.topology;
   plan_.rows = options.rows;
   plan_.split = options.split;
+  plan_.whole = options.whole;
   plan_.devices = options.devices;
   const std::vector<RowSpan> of_groups = partition_rows(options.rows, groups(), options.reproducible_shards);
   for (int d = 0; d < device_count(); ++d) plan_.device_rows.push_back(of_groups[d / split()]);

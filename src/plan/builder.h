@@ -176,6 +176,7 @@ class PlanBuilder {
   Range place_of(const OwnedRange& owned, int device) const;
   Range master_of(const OwnedRange& owned) const;
   std::size_t bytes_of(const Range& range) const;
+  std::vector<std::int64_t> number_norms();
   void clip_and_update();
   void average_states();
   void share_norms(const std::vector<int>& slots, std::int64_t first, std::int64_t count, int owner);

@@ -26,9 +26,15 @@ std::vector<std::int64_t> cut(std::int64_t total, std::int64_t unit, std::int64_
 
 }  // namespace
 
-Division::Division(const Network& network, int parts, std::int64_t smallest) : network_(network), parts_(parts) {
-  for (const Layer& layer : network.layers)
-    bounds_.push_back(parts == 1 ? std::vector<std::int64_t>{} : bounds_of(layer, smallest));
+Division::Division(const Network& network, int parts, std::int64_t smallest, const std::vector<int>& whole)
+    : network_(network), parts_(parts) {
+  for (const Layer& layer : network.layers) {
+    const auto l = static_cast<int>(bounds_.size());
+    const bool divided = parts > 1 && layer.split != LayerSplit::whole &&
+                         (layer.split == LayerSplit::divide || std::find(whole.begin(), whole.end(), l) == whole.end());
+    bounds_.push_back(divided ? bounds_of(layer, layer.split == LayerSplit::divide ? 1 : smallest)
+                              : std::vector<std::int64_t>{});
+  }
 }
 
 std::vector<std::int64_t> Division::bounds_of(const Layer& layer, std::int64_t smallest) const {
@@ -61,6 +67,19 @@ std::vector<std::int64_t> Division::bounds_of_conv(const Layer& layer, std::int6
     if (first != g * all(input).count / o.groups) return {};
   }
   return cut(o.out, 1, parts_, smallest);
+}
+
+std::string Division::why_not(int l) const {
+  const Layer& layer = network_.layers[static_cast<std::size_t>(l)];
+  if (parts_ == 1 || layer.split != LayerSplit::divide || divides(l)) return "";
+  const auto* conv = as<ConvOptions>(layer);
+  const std::string parts = std::to_string(parts_), outputs = std::to_string(layer.output[0]);
+  if (layer.output[0] < parts_) return "it has only " + outputs + " outputs for " + parts + " parts";
+  if (conv && conv->groups > 1) {
+    return "its " + std::to_string(conv->groups) + " groups cannot be shared evenly by " + parts +
+           " parts, each with the input channels of one group";
+  }
+  return "it takes its channels as they come";
 }
 
 Channels Division::computed(int layer, int part) const {

@@ -2,6 +2,7 @@
 // Which part of each layer each device of a group computes: a pure function of the network.
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "nn/network.h"
@@ -19,13 +20,18 @@ struct Channels {
 // divided by its outputs, a convolution by its output channels, or groups of them; where each part would have fewer
 // than `smallest` of these it stays whole: each device computes all of it. Layers that take channels one by one follow
 // their input. A concat is whole, since what comes after it mostly needs all channels, which are gathered once so.
+// What the network says of a layer (LayerSplit) goes before `smallest`.
 class Division {
  public:
-  // Keeps a reference to `network`.
-  Division(const Network& network, int parts, std::int64_t smallest);
+  // Keeps a reference to `network`. whole: further layers that stay whole.
+  Division(const Network& network, int parts, std::int64_t smallest, const std::vector<int>& whole = {});
 
   int parts() const { return parts_; }
   bool divides(int layer) const { return layer != kNetworkInput && !bounds_[static_cast<std::size_t>(layer)].empty(); }
+
+  // Why a fully-connected layer or a convolution of which the network says `divide` is not divided; empty where it is,
+  // and of all others.
+  std::string why_not(int layer) const;
 
   // The channels of a layer's value that `part` computes, and has.
   Channels computed(int layer, int part) const;

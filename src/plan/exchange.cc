@@ -349,10 +349,36 @@ void PlanBuilder::distribute(int l, int parameter) {
   spread(StreamKind::distribute, l, std::move(flows));
 }
 
+// Where the norms of owned ranges stand on each device: first those of layers that are not divided, of which each
+// partition has the same ones, counted once; then those of each partition's own, of which the bounds are returned.
+std::vector<std::int64_t> PlanBuilder::number_norms() {
+  std::int64_t slot = 0;
+  const auto number = [&](int partition, bool divided) {
+    for (std::size_t l = 0; l < network_.layers.size(); ++l) {
+      if ((plan_.parts[l] > 1) != divided) continue;
+      for (const int index : owned_of_layer_[l]) {
+        if (partition_of(plan_.owned[index].device) != partition) continue;
+        owned_pieces_[index] = slot;
+        slot += static_cast<std::int64_t>(owned_piece_elements_[index].size());
+      }
+    }
+  };
+  for (int p = 0; p < split(); ++p) {
+    slot = 0;
+    number(p, false);
+  }
+  std::vector<std::int64_t> bounds{slot};
+  for (int p = 0; p < split(); ++p) {
+    number(p, true);
+    bounds.push_back(slot);
+  }
+  return bounds;
+}
+
 // Clipping by the global norm: owners hold their gradients until the sums of squares of all are known to all.
 void PlanBuilder::clip_and_update() {
-  std::int64_t slot_count = 0;
-  for (const auto& pieces : owned_piece_elements_) slot_count += static_cast<std::int64_t>(pieces.size());
+  const std::vector<std::int64_t> own_slots = number_norms();
+  const std::int64_t slot_count = own_slots.back();
   std::vector<int> slots(options_.devices.size());
   for (int d = 0; d < device_count(); ++d) {
     slots[d] = d == 0 || !shared() ? add_tensor("norms", d, TensorKind::workspace, slot_count, DType::f64) : slots[0];
@@ -374,6 +400,15 @@ void PlanBuilder::clip_and_update() {
       compute(name + ".norms", owned.device, l, SquaredNorms{owned_piece_elements_[index]}, sources_[index],
               {Range{slots[owned.device], owned_pieces_[index], count}});
       share_norms(slots, owned_pieces_[index], count, owned.device);
+    }
+  }
+  for (int shift = 1; shift < split(); ++shift) {  // what a partition's devices know of each other, to their groups
+    for (int d = 0; d < device_count(); ++d) {
+      const int partition = partition_of(d), receiver = d - partition + (partition + shift) % split();
+      const std::int64_t first = own_slots[partition], count = own_slots[partition + 1] - first;
+      if (count == 0) continue;
+      transfer("norms.send_to_group", d, receiver, StreamKind::gather, -1, {slots[d], first, count},
+               {slots[receiver], first, count});
     }
   }
   const std::vector<int> scales = scales_from(slots, slot_count);

@@ -80,7 +80,7 @@ ExchangeContent exchange_content(const Network& network, int l, const PlanOption
   if (!std::holds_alternative<FullyConnectedOptions>(layer.options) || options.device_states)
     return ExchangeContent::gradients;
   const std::int64_t in = elements(network.shape_of(layer.inputs[0]));
-  const std::int64_t out = Division(network, options.split, options.smallest_part).computed(l, 0).count;
+  const std::int64_t out = Division(network, options.split, options.smallest_part, options.whole).computed(l, 0).count;
   const ExchangeContent fewer =
       options.batch * (in + out) < in * out ? ExchangeContent::factors : ExchangeContent::gradients;
   // Alone in its partition, a device exchanges nothing: it forms and applies the gradient of an output at once, unless

@@ -5,7 +5,10 @@
 #include <fstream>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
+
+#include "spec/job.h"
 
 namespace hadal {
 
@@ -33,6 +36,10 @@ class RunFolder {
   std::string path_;
   std::shared_ptr<void> lock_;
 };
+
+// What an earlier process chose for `parallel.split: auto`, from plan.json. None where there is none, the job does not
+// ask for it, or its devices or groups are others.
+std::optional<SplitChoice> stored_split(const RunFolder& folder, const JobSpec& job);
 
 // metrics.jsonl: one JSON object a line, whole lines only even after a crash.
 class MetricsLog {
