@@ -67,7 +67,6 @@ void PlanBuilder::check_options() const {
   refuse(shared(), "needs an exchange that sends: use exchange.topology: direct, line, tree or ring");
   refuse(options_.reproducible_shards > 0, "with reproducible is not supported by this version yet: use split: 1");
   refuse(options_.device_states, "with adagrad's exchange: approximate or full is not supported: use exchange: owner");
-  refuse(options_.deferred.updates > 0, "leaves no exchange to the next step yet: use exchange.deferred_layers: 0");
   for (std::size_t l = 0; l < network_.layers.size(); ++l) {
     const std::string why = division_.why_not(static_cast<int>(l));
     refuse(!why.empty(), "divides '" + network_.layers[l].name + "' as its split: divide says, but " + why);
@@ -115,7 +114,7 @@ PlanBuilder::PlanBuilder(const Network& network, const PlanOptions& options)
   }
   divide_into_passes();
   HADAL_CHECK(options.deferred.updates == 0 ||
-              (training() && !shared() && device_count() > 1 && options.pass_rows == 0 && options.clip_norm == 0));
+              (training() && !shared() && groups() > 1 && options.pass_rows == 0 && options.clip_norm == 0));
 }
 
 Plan PlanBuilder::build() {
@@ -173,7 +172,7 @@ void PlanBuilder::defer_exchange() {
   for (Step& step : plan_.steps) {
     const int at = step.layer < 0 ? -1 : rank[static_cast<std::size_t>(step.layer)];
     const bool gathers = step.stream == StreamKind::gather || step.stream == StreamKind::gather_down;
-    const bool exchanges = step.stream != StreamKind::compute;
+    const bool exchanges = step.stream != StreamKind::compute && step.stream != StreamKind::transfer;
     const int limit =
         gathers ? std::min(options_.deferred.gathers, options_.deferred.updates) : options_.deferred.updates;
     step.deferred = exchanges && at >= 0 && at < limit;

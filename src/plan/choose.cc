@@ -198,8 +198,8 @@ const char* to_string(Gain gain) {
 }
 
 bool may_defer(const PlanOptions& options) {
-  return options.devices.size() > 1 && options.split == 1 && options.topology != ExchangeTopology::shared &&
-         options.clip_norm == 0 && options.pass_rows == 0;
+  return options.groups() > 1 && options.topology != ExchangeTopology::shared && options.clip_norm == 0 &&
+         options.pass_rows == 0;
 }
 
 DeferredChoice choose_deferred(const Network& network, const PlanOptions& options, const Machine& machine,

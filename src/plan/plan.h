@@ -45,7 +45,7 @@ struct PlanOptions {
   std::vector<PlanDevice> devices;
   // Devices of a group, which hold one model together: device d is partition d % split of group d / split. Groups
   // divide the batch; partitions divide the layers (plan/divide.h), none into less than `smallest_part` outputs. Not
-  // yet with one memory read where it lies, reproducible, device_states or deferred.
+  // yet with one memory read where it lies, reproducible or device_states.
   int split = 1;
   std::int64_t smallest_part = 8;
   std::vector<int> whole{};  // layers that are not divided, unless the network says that they must be

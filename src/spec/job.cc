@@ -64,8 +64,6 @@ void check_split(const JobSpec& job) {
          "with reproducible is not supported by this version yet; use split: 1, or reproducible: false");
   refuse(job.solver.rule.exchange != StateExchange::owner,
          "with adagrad's exchange: approximate or full is not supported; use exchange: owner");
-  refuse(job.exchange.deferred_layers.value_or(0) > 0,
-         "leaves no exchange to the next step yet; use exchange.deferred_layers: auto");
 }
 
 void check_test_data(const JobSpec& job) {

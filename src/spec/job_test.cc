@@ -221,8 +221,6 @@ const BadLine kBadLines[] = {
     {5, "    - concat: {from: [input, input], split: divide}\n    - fully_connected: {out: 2}",
      "5:45: concat.split: divide: concat cannot be divided: what comes after it mostly needs all channels, so each "
      "device has all of it; use auto or whole"},
-    {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: 2}\nexchange: {deferred_layers: 1}",
-     "11:44: parallel.split: 2 leaves no exchange to the next step yet; use exchange.deferred_layers: auto"},
     {10, "  rule: {adagrad: {rate: 0.1, exchange: full}}\nparallel: {devices: [cpu:0, cpu:1], split: 2}",
      "11:44: parallel.split: 2 with adagrad's exchange: approximate or full is not supported; use exchange: owner"},
     {8, "  batch: 1\nparallel: {devices: [cpu:0, cpu:1, cpu:2, cpu:3], split: 2}",

@@ -160,7 +160,7 @@ DeferredChoice deferred_of(const JobSpec& job, const Network& network, const Pla
 // Whether nothing of the job keeps its devices from holding a model together.
 bool may_split(const JobSpec& job) {
   return job.parallel.devices.size() > 1 && !job.reproducible && job.solver.rule.exchange == StateExchange::owner &&
-         job.exchange.topology != Topology::shared && job.exchange.deferred_layers.value_or(0) == 0;
+         job.exchange.topology != Topology::shared;
 }
 
 Freedom freedom_of(const JobSpec& job) {

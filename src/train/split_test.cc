@@ -108,6 +108,19 @@ TEST_P(Split, models_train_as_whole_ones_in_every_topology_and_in_passes) {
   }
 }
 
+TEST_P(Split, models_train_as_whole_ones_where_a_step_leaves_its_exchange_to_the_next) {
+  for (const ExchangeTopology topology : {ExchangeTopology::direct, ExchangeTopology::line}) {
+    for (const PlanOptions::Deferred deferred : {PlanOptions::Deferred{1, 1}, {2, 0}, {3, 2}}) {
+      SmallTraining many = training(3, 2);
+      many.topology = topology;
+      many.content = ExchangeContent::gradients;
+      many.deferred = GetParam().clip_norm > 0 ? PlanOptions::Deferred{} : deferred;
+      expect_near(testing::train(many), std::string(to_string(topology)) + ", " + std::to_string(deferred.updates) +
+                                            " and " + std::to_string(deferred.gathers));
+    }
+  }
+}
+
 // Layers that are not divided lie on each device of a group, and must stay the same there: nothing brings them
 // together.
 TEST_P(Split, replicas_within_a_group_stay_the_same_bits) {
