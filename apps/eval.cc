@@ -94,6 +94,7 @@ struct EvalCommand {
     job.parallel.devices = {"cpu:0"};
     job.parallel.groups.reset();
     job.parallel.split = 1;
+    job.parallel.automatic_split = false;
     TrainedModel alone = trained;
     alone.job = job;
     const std::int64_t batch = std::min<std::int64_t>(source.size(), job.data.batch);

@@ -28,11 +28,25 @@ CLI::Validator whole_from_one() {
       "");
 }
 
+namespace {
+
+CLI::Validator auto_or_whole_from_one() {
+  return CLI::Validator(
+      [](std::string& text) {
+        const bool fits = text == "auto" || whole_from_one()(text).empty();
+        return fits ? std::string() : "must be auto or a whole number from 1 on, not '" + text + "'";
+      },
+      "");
+}
+
+}  // namespace
+
 void JobFlags::add_to(CLI::App& verb) {
   verb.add_option("--devices", devices_, "Devices instead of the job's, for example cpu:0,cpu:1")->check(not_empty());
   verb.add_option("--threads", threads_, "Cores of each CPU device")->check(CLI::Range(1, 1024));
   verb.add_option("--groups", groups_, "Worker groups (devices / split)")->check(CLI::Range(1, 1024));
-  verb.add_option("--split", split_, "Devices that share one model")->check(CLI::Range(1, 1024));
+  verb.add_option("--split", split_, "Devices that hold one model together, or auto: what is predicted to be fastest")
+      ->check(auto_or_whole_from_one());
   verb.add_option("--set", sets_, "Override a key of the job, for example --set solver.epochs=1")
       ->take_all()
       ->expected(1);
@@ -108,7 +122,7 @@ std::vector<Override> JobFlags::overrides() const {
         devices_.empty() ? "--machine " + machine_ : "--devices " + devices_);
   }
   if (groups_ > 0) add("groups", std::to_string(groups_), "--groups " + std::to_string(groups_));
-  if (split_ > 0) add("split", std::to_string(split_), "--split " + std::to_string(split_));
+  if (!split_.empty()) add("split", split_, "--split " + split_);
   return overrides;
 }
 

@@ -30,8 +30,8 @@ class JobFlags {
 
   std::vector<std::string> named_devices() const;
 
-  std::string devices_, machine_;
-  int threads_ = 0, groups_ = 0, split_ = 0;
+  std::string devices_, machine_, split_;
+  int threads_ = 0, groups_ = 0;
   std::vector<std::string> sets_;
 };
 

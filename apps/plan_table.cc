@@ -5,17 +5,28 @@
 #include <algorithm>
 
 #include "apps/terminal.h"
+#include "plan/fit.h"
 
 namespace hadal {
 
 namespace {
 
+// "2", "whole (narrow)".
+std::string parts_of(const PlanView& view, std::size_t l) {
+  const std::string why = why_so(view.plan, view.network, static_cast<int>(l));
+  return (view.plan.parts[l] > 1 ? std::to_string(view.plan.parts[l]) : "whole") +
+         (why.empty() ? "" : " (" + why + ")");
+}
+
 std::string layer_rows(const PlanView& view) {
-  std::size_t name_width = 5;
+  std::size_t name_width = 5, parts_width = 5;
   for (const Layer& layer : view.network.layers) name_width = std::max(name_width, layer.name.size());
+  for (std::size_t l = 0; l < view.network.layers.size(); ++l)
+    parts_width = std::max(parts_width, parts_of(view, l).size());
   const bool split = view.plan.split > 1;
   std::string text = fmt::format("  {:<{}}  {:<15}  {:<14}  {:>12}  {:>12}  {}{}\n", "layer", name_width, "type",
-                                 "output", "parameters", "MFLOP", split ? "parts  transfers  " : "", "exchange");
+                                 "output", "parameters", "MFLOP",
+                                 split ? fmt::format("{:<{}}  transfers  ", "parts", parts_width) : "", "exchange");
   for (std::size_t l = 0; l < view.network.layers.size(); ++l) {
     const Layer& layer = view.network.layers[l];
     std::int64_t parameters = 0;
@@ -23,9 +34,8 @@ std::string layer_rows(const PlanView& view) {
       if (p >= 0) parameters += elements(view.network.parameters[p].shape);
     }
     const std::size_t bytes = view.plan.layer_transfer_bytes[l];
-    const std::string parts =
-        fmt::format("{:>5}  {:>9}  ", view.plan.parts[l] > 1 ? std::to_string(view.plan.parts[l]) : "whole",
-                    bytes > 0 ? format_bytes(static_cast<double>(bytes)) : "-");
+    const std::string parts = fmt::format("{:<{}}  {:>9}  ", parts_of(view, l), parts_width,
+                                          bytes > 0 ? format_bytes(static_cast<double>(bytes)) : "-");
     const bool exchanges = static_cast<int>(view.plan.devices.size()) > view.plan.split;
     text += fmt::format("  {:<{}}  {:<15}  {:<14}  {:>12}  {:>12.3f}  {}{}\n", layer.name, name_width, layer.type,
                         to_string(layer.output), parameters > 0 ? format_count(static_cast<double>(parameters)) : "-",
@@ -35,23 +45,74 @@ std::string layer_rows(const PlanView& view) {
   return text;
 }
 
+// What a division costs beside pure data parallelism, and what that buys.
+std::string beside_data(const ConsideredSplit& way, const std::vector<ConsideredSplit>& all) {
+  const auto data = std::find_if(all.begin(), all.end(), [](const ConsideredSplit& other) { return other.split == 1; });
+  if (!way.fits) return "does not fit";
+  if (way.split == 1 || data == all.end()) return "";
+  const auto change = [](double now, double before) { return fmt::format("{:+.1f} %", 100 * (now / before - 1)); };
+  const std::string text =
+      fmt::format("time {}, memory {}", change(way.step_seconds, data->step_seconds),
+                  change(static_cast<double>(way.peak_bytes), static_cast<double>(data->peak_bytes)));
+  switch (what_it_buys(way, all)) {
+    case Gain::none:
+      return text + ": buys nothing";
+    case Gain::time:
+      return text + ": buys only time";
+    case Gain::memory:
+      return text + ": buys only memory";
+    case Gain::both:
+      return text + ": buys time and memory";
+    case Gain::fits:
+      return text + ": fits, which data parallelism does not";
+  }
+  return text;
+}
+
+// What pure data parallelism, one model on all devices, and what lies between them would cost.
+std::string split_rows(const PlanView& view) {
+  const std::vector<ConsideredSplit>& ways = view.prediction.splits;
+  if (ways.empty()) return "";
+  const bool scratch = ways[0].with_scratch;
+  std::string text = fmt::format("  groups x split: a step, and the largest device's memory{}\n",
+                                 scratch ? "" : " without the kernels' scratch");
+  for (const ConsideredSplit& way : ways) {
+    const int groups = static_cast<int>(view.plan.devices.size()) / way.split;
+    const std::string beside = beside_data(way, ways);
+    text += fmt::format("  {} {:>3} x {:<3} {:<14} {:>9.2f} ms  {:>8}{}{}\n", way.split == view.plan.split ? ">" : " ",
+                        groups, way.split,
+                        way.split == 1 ? "data parallel"
+                        : groups == 1  ? "one model"
+                                       : "hybrid",
+                        way.step_seconds * 1e3, format_bytes(static_cast<double>(way.peak_bytes)),
+                        beside.empty() ? "" : "  ", beside);
+  }
+  return text;
+}
+
+// How the devices divide the model, where that was chosen.
+std::string choice_rows(const PlanView& view) {
+  if (!view.prediction.automatic_split) return "";
+  std::string text =
+      fmt::format("  split: auto is {}{}\n", view.plan.split,
+                  view.prediction.splits.empty() ? "" : ", the fastest of what fits on this machine as predicted");
+  std::string kept;
+  for (const int layer : view.plan.whole) kept += (kept.empty() ? "" : ", ") + view.network.layers[layer].name;
+  const bool all_alike = view.plan.split > 1 && std::all_of(view.plan.parts.begin(), view.plan.parts.end(),
+                                                            [](int parts) { return parts == 1; });
+  if (all_alike) text += "  no layer is divided: the devices of a group do the same; fewer would be as fast\n";
+  if (!kept.empty()) text += "  not divided, since a step is shorter so, or only so fits: " + kept + "\n";
+  return text;
+}
+
 // The ways to exchange that were considered, and the links that are busy for the longest part of a step.
 std::string machine_rows(const PlanView& view) {
   constexpr std::size_t kShown = 6;
   const Machine& machine = view.prediction.machine;
   const Simulation& simulation = view.prediction.simulation;
   std::string text = fmt::format("  machine: {}\n", machine.name);
-  for (std::size_t d = 0; d < machine.devices.size(); ++d) {
-    const double has = machine.devices[d].memory_bytes;
-    double needs = 0;  // of all devices with this one's memory
-    for (std::size_t other = 0; other < machine.devices.size(); ++other) {
-      const bool same = view.plan.devices[other].memory == view.plan.devices[d].memory;
-      needs += same ? static_cast<double>(view.memory.use[other].peak) : 0;
-    }
-    if (has > 0 && needs > has) {
-      text += fmt::format("  {} has only {} of memory, and needs {}\n", view.plan.devices[d].name, format_bytes(has),
-                          format_bytes(needs));
-    }
+  for (const Misfit& misfit : misfits(view.plan, view.network, view.memory, machine)) {
+    text += "  does not fit: " + describe(misfit, view.plan) + "\n";
   }
   std::string ways;
   for (const Considered& way : view.prediction.considered) {
@@ -60,14 +121,8 @@ std::string machine_rows(const PlanView& view) {
     if (!way.fits) ways += " (does not fit)";
   }
   if (!ways.empty()) text += fmt::format("  exchange as {}, the first is taken\n", ways);
-  std::string divisions;
-  for (const ConsideredSplit& way : view.prediction.splits) {
-    const int devices = static_cast<int>(view.plan.devices.size());
-    divisions += fmt::format("{}{} x {} {:.2f} ms and {}{}", divisions.empty() ? "" : ", ", devices / way.split,
-                             way.split, way.step_seconds * 1e3, format_bytes(static_cast<double>(way.peak_bytes)),
-                             way.fits ? "" : " (does not fit)");
-  }
-  if (!divisions.empty()) text += fmt::format("  groups x split, with the largest device's memory: {}\n", divisions);
+  text += choice_rows(view);
+  text += split_rows(view);
   std::vector<std::size_t> ports;
   for (std::size_t port = 0; port < simulation.port_seconds.size(); ++port) {
     if (simulation.port_bytes[port] > 0) ports.push_back(port);

@@ -96,12 +96,14 @@ struct TrainCommand {
   JobFlags flags;
 
   void run() const {
-    const JobSpec spec = flags.load(job);
+    JobSpec spec = flags.load(job);
+    const std::string folder = out.empty() ? "runs/" + spec.name : out;
+    if (resume) spec.parallel.chosen = stored_split(RunFolder(folder), spec);
     StopSignals signals;
     Reporter reporter(json);
     Trainer trainer(spec, !trace.empty());
     TrainOptions options;
-    options.out = out.empty() ? "runs/" + spec.name : out;
+    options.out = folder;
     options.resume = resume;
     options.init_partial = !init_partial.empty();
     const std::string& start = options.init_partial ? init_partial : init;

@@ -93,12 +93,22 @@ struct AddOptions {};
 using LayerOptions = std::variant<ConvOptions, PoolOptions, FullyConnectedOptions, ActivationOptions, DropoutOptions,
                                   LrnOptions, BatchNormOptions, FlattenOptions, ConcatOptions, AddOptions>;
 
+// Whether the devices that hold one model together divide a layer among them (plan/divide.h). Layers that take channels
+// one by one follow their input.
+enum class LayerSplit {
+  automatic,  // where its parts are not too narrow, and as parallel.split says
+  whole,      // never
+  divide,     // in any case
+};
+
 struct LayerSpec {
   std::string type;               // as in job.yaml: "conv", "max_pool", ...
   std::string name;               // unique; "conv1" where the user gave none
   std::vector<std::string> from;  // names of layers, or "input"; empty: the layer above
   LayerOptions options;
   Position where;  // of the layer's type in the job file
+  LayerSplit split = LayerSplit::automatic;
+  Position split_where;
 };
 
 struct NetworkSpec {

@@ -37,7 +37,7 @@ class Builder {
  private:
   void add(const LayerSpec& spec) {
     spec_layer_ = &spec;
-    layer_ = Layer{.name = spec.name, .type = spec.type, .options = spec.options};
+    layer_ = Layer{.name = spec.name, .type = spec.type, .options = spec.options, .split = spec.split};
     find_inputs(spec);
     std::visit([this](const auto& options) { infer(options); }, spec.options);
     if (count(layer_.output) > kMostElements)

@@ -30,6 +30,7 @@ struct Layer {
   int running_mean = -1, running_variance = -1;
   std::int64_t forward_flops = 0;  // of one sample: 2 for each multiply-add
   bool learns = false;             // something at or below it has parameters: a gradient must reach its output
+  LayerSplit split = LayerSplit::automatic;
 };
 
 // Layers stand in an order in which each comes after its inputs. The last layer gives the logits.

@@ -71,9 +71,11 @@ void PlanBuilder::check_options() const {
   refuse(reproducible && split() > options_.reproducible_chunks,
          "is more than reproducible.chunks, the parts that results are made of then: use at most split: " +
              std::to_string(options_.reproducible_chunks) + ", or more chunks (which is another result)");
-  refuse(options_.clip_norm > 0, "with solver.clip_norm is not supported by this version yet: use one of the two");
   refuse(options_.device_states, "with adagrad's exchange: approximate or full is not supported: use exchange: owner");
-  refuse(options_.deferred.updates > 0, "leaves no exchange to the next step yet: use exchange.deferred_layers: 0");
+  for (std::size_t l = 0; l < network_.layers.size(); ++l) {
+    const std::string why = division_.why_not(static_cast<int>(l));
+    refuse(!why.empty(), "divides '" + network_.layers[l].name + "' as its split: divide says, but " + why);
+  }
   for (const PlanDevice& device : options_.devices) {
     if (shared() && device.memory != options_.devices[0].memory) {
       throw ConfigError("exchange.topology: shared needs devices that address one memory; " + device.name + " and " +
@@ -85,13 +87,14 @@ void PlanBuilder::check_options() const {
 PlanBuilder::PlanBuilder(const Network& network, const PlanOptions& options)
     : network_(network),
       options_(options),
-      division_(network, options.split, options.smallest_part, options.output_chunks()) {
+      division_(network, options.split, options.smallest_part, options.output_chunks(), options.whole) {
   check_options();
   plan_.mode = options.mode;
   plan_.precision = options.precision;
   plan_.topology = options.topology;
   plan_.rows = options.rows;
   plan_.split = options.split;
+  plan_.whole = options.whole;
   plan_.devices = options.devices;
   const std::vector<RowSpan> of_groups = partition_rows(options.rows, groups(), options.reproducible_shards);
   for (int d = 0; d < device_count(); ++d) plan_.device_rows.push_back(of_groups[d / split()]);
@@ -117,7 +120,7 @@ PlanBuilder::PlanBuilder(const Network& network, const PlanOptions& options)
   }
   divide_into_passes();
   HADAL_CHECK(options.deferred.updates == 0 ||
-              (training() && !shared() && device_count() > 1 && options.pass_rows == 0 && options.clip_norm == 0));
+              (training() && !shared() && groups() > 1 && options.pass_rows == 0 && options.clip_norm == 0));
 }
 
 Plan PlanBuilder::build() {
@@ -175,7 +178,7 @@ void PlanBuilder::defer_exchange() {
   for (Step& step : plan_.steps) {
     const int at = step.layer < 0 ? -1 : rank[static_cast<std::size_t>(step.layer)];
     const bool gathers = step.stream == StreamKind::gather || step.stream == StreamKind::gather_down;
-    const bool exchanges = step.stream != StreamKind::compute;
+    const bool exchanges = step.stream != StreamKind::compute && step.stream != StreamKind::transfer;
     const int limit =
         gathers ? std::min(options_.deferred.gathers, options_.deferred.updates) : options_.deferred.updates;
     step.deferred = exchanges && at >= 0 && at < limit;

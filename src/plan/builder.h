@@ -177,6 +177,7 @@ class PlanBuilder {
   Range place_of(const OwnedRange& owned, int device) const;
   Range master_of(const OwnedRange& owned) const;
   std::size_t bytes_of(const Range& range) const;
+  std::vector<std::map<std::int64_t, std::int64_t>> number_norms(std::int64_t& count);
   void clip_and_update();
   void average_states();
   void share_norms(const std::vector<int>& slots, std::int64_t first, std::int64_t count, int owner);

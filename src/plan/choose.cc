@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/error.h"
+#include "plan/fit.h"
 #include "plan/memory.h"
 #include "plan/simulate.h"
 
@@ -14,14 +16,15 @@ bool sends_factors(const Plan& plan) {
   return std::find(plan.content.begin(), plan.content.end(), ExchangeContent::factors) != plan.content.end();
 }
 
-bool fits(const Plan& plan, const Machine& machine, std::vector<std::size_t> scratch) {
+MemoryPlan memory_of(const Plan& plan, std::vector<std::size_t> scratch) {
   scratch.resize(plan.devices.size() * kStreamKinds);
-  const MemoryPlan memory = plan_memory(plan, {64, std::move(scratch), true});
-  for (std::size_t d = 0; d < machine.devices.size(); ++d) {
-    const double has = machine.devices[d].memory_bytes;
-    if (has > 0 && static_cast<double>(memory.use[d].peak) > has) return false;
-  }
-  return true;
+  return plan_memory(plan, {64, std::move(scratch), true});
+}
+
+bool fits(const Plan& plan, const Machine& machine, const std::vector<std::size_t>& scratch) {
+  const auto says = [](const MachineDevice& device) { return device.memory_bytes > 0; };
+  if (std::none_of(machine.devices.begin(), machine.devices.end(), says)) return true;
+  return fits(memory_of(plan, scratch), machine);
 }
 
 }  // namespace
@@ -65,43 +68,143 @@ std::vector<Considered> choose_exchange(const Network& network, PlanOptions& opt
   return ways;
 }
 
-std::vector<ConsideredSplit> consider_splits(const Network& network, const PlanOptions& options, const Machine& machine,
-                                             const Freedom& freedom, const std::vector<std::size_t>& scratch) {
-  std::vector<ConsideredSplit> splits;
+namespace {
+
+constexpr std::size_t kLarge = 20'000;  // steps: each try takes a second
+constexpr double kWorthIt = 0.99;       // what must be gained to leave the plain way
+
+// The layers that are better not divided, of those that may be and are with `options`.
+std::vector<int> better_whole(const Network& network, PlanOptions options, const Machine& machine,
+                              const std::vector<std::size_t>& scratch) {
+  constexpr std::size_t kTries = 32, kTriesOfLarge = 3;
+  const Plan divided = build_unchecked(network, options);
+  double least = step_seconds(divided, machine);
+  bool fit = fits(divided, machine, scratch);
+  std::vector<int> candidates;
+  for (int l = 0; l < static_cast<int>(network.layers.size()); ++l) {
+    const Layer& layer = network.layers[static_cast<std::size_t>(l)];
+    const bool by_outputs = std::holds_alternative<FullyConnectedOptions>(layer.options) ||
+                            std::holds_alternative<ConvOptions>(layer.options);
+    if (by_outputs && layer.split == LayerSplit::automatic && divided.parts[static_cast<std::size_t>(l)] > 1)
+      candidates.push_back(l);
+  }
+  std::stable_sort(candidates.begin(), candidates.end(), [&](int a, int b) {
+    return network.layers[static_cast<std::size_t>(a)].forward_flops <
+           network.layers[static_cast<std::size_t>(b)].forward_flops;
+  });
+  candidates.resize(std::min(candidates.size(), divided.steps.size() > kLarge ? kTriesOfLarge : kTries));
+  for (const int layer : candidates) {
+    options.whole.push_back(layer);
+    try {
+      const Plan plan = build_unchecked(network, options);
+      const bool fits_so = fits(plan, machine, scratch);
+      const double seconds = step_seconds(plan, machine);
+      if (fits_so != fit ? fits_so : seconds < least * kWorthIt) {
+        least = seconds;
+        fit = fits_so;
+        continue;
+      }
+    } catch (const ConfigError&) {  // a layer that must be divided needs this one so
+    }
+    options.whole.pop_back();
+  }
+  std::sort(options.whole.begin(), options.whole.end());
+  return options.whole;
+}
+
+ConsideredSplit consider(const Network& network, PlanOptions options, const Machine& machine,
+                         const SplitFreedom& freedom) {
   const bool one_memory = std::all_of(options.devices.begin(), options.devices.end(), [&](const PlanDevice& device) {
     return device.memory == options.devices[0].memory;
   });
+  if (freedom.exchange.topology) {
+    options.topology = one_memory && options.split == 1 ? ExchangeTopology::shared : ExchangeTopology::direct;
+  }
+  std::vector<std::size_t> scratch;
+  if (freedom.scratch) scratch = freedom.scratch(build_unchecked(network, options));
+  const auto choose = [&] {
+    if (options.topology != ExchangeTopology::shared && options.groups() > 1)
+      choose_exchange(network, options, machine, freedom.exchange, scratch);
+  };
+  const ExchangeContent content = options.content;
+  choose();
+  if (freedom.layers && options.split > 1) {
+    options.whole = better_whole(network, options, machine, scratch);
+    if (!options.whole.empty()) {
+      options.content = content;
+      choose();
+    }
+  }
+  options.deferred = choose_deferred(network, options, machine, freedom.deferred, scratch).deferred;
+  const Plan plan = build_unchecked(network, options);
+  const MemoryPlan memory = memory_of(plan, scratch);
+  std::size_t peak = 0;
+  for (const MemoryUse& use : memory.use) peak = std::max(peak, use.peak);
+  return {options.split,        options.whole, step_seconds(plan, machine), peak, freedom.scratch != nullptr,
+          fits(memory, machine)};
+}
+
+}  // namespace
+
+std::vector<ConsideredSplit> consider_splits(const Network& network, const PlanOptions& options, const Machine& machine,
+                                             const SplitFreedom& freedom) {
+  std::vector<ConsideredSplit> splits;
   for (int split = 1; split <= static_cast<int>(options.devices.size()); ++split) {
     if (options.devices.size() % static_cast<std::size_t>(split) != 0) continue;
     PlanOptions tried = options;
     tried.split = split;
-    if (tried.rows < tried.groups()) continue;
-    if (freedom.topology)
-      tried.topology = one_memory && split == 1 ? ExchangeTopology::shared : ExchangeTopology::direct;
-    if (tried.topology != ExchangeTopology::shared && tried.groups() > 1)
-      choose_exchange(network, tried, machine, freedom, scratch);
-    tried.deferred = choose_deferred(network, tried, machine, {}, scratch).deferred;
-    const Plan plan = build_plan(network, tried);
-    std::size_t peak = 0;
-    for (const MemoryUse& use : plan_memory(plan, {64, scratch, true}).use) peak = std::max(peak, use.peak);
-    splits.push_back({split, step_seconds(plan, machine), peak, fits(plan, machine, scratch)});
+    const std::int64_t together = tried.pass_rows > 0 ? std::min(tried.rows, tried.pass_rows) : tried.rows;
+    if (together < tried.groups()) continue;
+    try {
+      splits.push_back(consider(network, tried, machine, freedom));
+    } catch (const ConfigError&) {  // what a layer must be does not go with it
+    }
   }
   std::stable_sort(splits.begin(), splits.end(), [](const ConsideredSplit& a, const ConsideredSplit& b) {
     return a.fits != b.fits ? a.fits : a.step_seconds < b.step_seconds;
   });
+  // Rounding does not decide.
+  const auto ties = std::find_if(splits.begin(), splits.end(), [&](const ConsideredSplit& other) {
+    return other.fits != splits[0].fits || other.step_seconds > splits[0].step_seconds * (1 + 1e-9);
+  });
+  std::sort(splits.begin(), ties, [](const auto& a, const auto& b) { return a.split < b.split; });
   return splits;
 }
 
+Gain what_it_buys(const ConsideredSplit& way, const std::vector<ConsideredSplit>& all) {
+  constexpr double kMuch = 0.99;
+  const auto data = std::find_if(all.begin(), all.end(), [](const ConsideredSplit& other) { return other.split == 1; });
+  if (data == all.end() || way.split == 1) return Gain::none;
+  if (way.fits && !data->fits) return Gain::fits;
+  const bool time = way.step_seconds < kMuch * data->step_seconds;
+  const bool memory = static_cast<double>(way.peak_bytes) < kMuch * static_cast<double>(data->peak_bytes);
+  return time && memory ? Gain::both : time ? Gain::time : memory ? Gain::memory : Gain::none;
+}
+
+const char* to_string(Gain gain) {
+  switch (gain) {
+    case Gain::none:
+      return "nothing";
+    case Gain::time:
+      return "time";
+    case Gain::memory:
+      return "memory";
+    case Gain::both:
+      return "time and memory";
+    case Gain::fits:
+      return "that it fits";
+  }
+  return "";
+}
+
 bool may_defer(const PlanOptions& options) {
-  return options.devices.size() > 1 && options.split == 1 && options.topology != ExchangeTopology::shared &&
-         options.clip_norm == 0 && options.pass_rows == 0;
+  return options.groups() > 1 && options.topology != ExchangeTopology::shared && options.clip_norm == 0 &&
+         options.pass_rows == 0;
 }
 
 DeferredChoice choose_deferred(const Network& network, const PlanOptions& options, const Machine& machine,
                                std::optional<int> updates, const std::vector<std::size_t>& scratch) {
   constexpr int kTries = 8, kTriesOfLarge = 3;
-  constexpr std::size_t kLarge = 20'000;  // steps: each try takes a second
-  constexpr double kWorthIt = 0.99;       // it costs a round of its own wherever parameters are looked at
   const Plan plain = build_unchecked(network, options);
   const Simulation now = simulate(plain, machine);
   DeferredChoice choice{{}, now.step_seconds};

@@ -1,6 +1,8 @@
 #pragma once
 // Which way of exchanging, and of splitting a model, is the fastest on a described machine.
 
+#include <cstddef>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -39,15 +41,37 @@ struct DeferredChoice {
 // or both.
 struct ConsideredSplit {
   int split = 1;
+  std::vector<int> whole;  // layers that stay whole since that is better (SplitFreedom::layers)
   double step_seconds = 0;
-  std::size_t peak_bytes = 0;  // of the device that needs the most, without scratch where that is not known
-  bool fits = true;
+  std::size_t peak_bytes = 0;  // of the device that needs the most
+  bool with_scratch = false;   // ... with what its kernels need
+  bool fits = true;            // into the memory of the machine's devices, as far as that is known
 };
 
-// Simulates the training plan of `options` with each `split` that divides its devices, with the fastest exchange that
-// `freedom` leaves. The fastest first, those that fit before others.
+// What a division has over pure data parallelism: time or memory, by a hundredth at least, both or neither; or that it
+// fits at all.
+enum class Gain { none, time, memory, both, fits };
+
+// `all`: with that of split 1, else nothing is known to be gained.
+Gain what_it_buys(const ConsideredSplit& way, const std::vector<ConsideredSplit>& all);
+
+const char* to_string(Gain gain);  // "nothing", "time", "memory", "time and memory", "that it fits"
+
+// What is open where divisions are compared.
+struct SplitFreedom {
+  Freedom exchange{};
+  std::optional<int> deferred{};  // layers whose exchange is left to the next step, where that is given
+  bool layers = false;            // which layers stay whole
+  // Bytes by stream that the kernels of a plan need. Absent: not known.
+  std::function<std::vector<std::size_t>(const Plan&)> scratch{};
+};
+
+// Simulates the training plan of `options` with each `split` that divides its devices and is possible, with the fastest
+// exchange that is open. Where `layers` are open too, each layer that would be divided is tried whole, those first that
+// take the fewest operations, and stays so where a step gets shorter by a hundredth, or only so fits; of many layers
+// only the first are tried. The fastest first, those that fit before others, of equals the smaller split.
 std::vector<ConsideredSplit> consider_splits(const Network& network, const PlanOptions& options, const Machine& machine,
-                                             const Freedom& freedom, const std::vector<std::size_t>& scratch = {});
+                                             const SplitFreedom& freedom);
 
 // How much of a step's exchange is best left to the next step, as far as it fits: nothing unless a step gets shorter by
 // a hundredth. Of many layers only some numbers are tried. `updates`: given; only `gathers` is then chosen.

@@ -73,26 +73,31 @@ bool halves_groups(const Bounds& bounds, std::int64_t pieces_of_group) {
 
 }  // namespace
 
-Division::Division(const Network& network, int parts, std::int64_t smallest, std::int64_t chunks)
+Division::Division(const Network& network, int parts, std::int64_t smallest, std::int64_t chunks,
+                   const std::vector<int>& whole)
     : network_(network), parts_(parts), smallest_(smallest), chunks_(chunks) {
-  for (std::size_t l = 0; l < network.layers.size(); ++l) {
-    chunk_bounds_.push_back(chunks == 1 ? Bounds{} : cut_layer(static_cast<int>(l), chunks, chunk_bounds_));
-    bounds_.push_back(parts == 1 ? Bounds{} : bounds_of(static_cast<int>(l)));
+  for (int l = 0; l < static_cast<int>(network.layers.size()); ++l) {
+    chunk_bounds_.push_back(chunks == 1 ? Bounds{} : cut_layer(l, chunks, chunk_bounds_, smallest));
+    const LayerSplit said = network.layers[static_cast<std::size_t>(l)].split;
+    const bool must = said == LayerSplit::divide;
+    const bool may = said != LayerSplit::whole && std::find(whole.begin(), whole.end(), l) == whole.end();
+    bounds_.push_back(parts > 1 && (must || may) ? bounds_of(l, must ? 1 : smallest) : Bounds{});
   }
 }
 
 // A layer's channels in `parts`, where those before it are cut as `before` says.
-Division::Bounds Division::cut_layer(int l, std::int64_t parts, const std::vector<Bounds>& before) const {
+Division::Bounds Division::cut_layer(int l, std::int64_t parts, const std::vector<Bounds>& before,
+                                     std::int64_t smallest) const {
   const Layer& layer = network_.layers[static_cast<std::size_t>(l)];
   const auto of_input = [&](std::size_t i) {
     return layer.inputs[i] == kNetworkInput ? Bounds{} : before[static_cast<std::size_t>(layer.inputs[i])];
   };
   const auto cut_outputs = [&](std::int64_t outputs, std::int64_t count) {
-    return chunks_ == 1 ? cut(outputs, 1, count, smallest_) : cut_aligned(outputs, count, smallest_);
+    return chunks_ == 1 ? cut(outputs, 1, count, smallest) : cut_aligned(outputs, count, smallest);
   };
   if (const auto* o = as<FullyConnectedOptions>(layer)) return cut_outputs(o->out, parts);
   if (const auto* o = as<ConvOptions>(layer)) {  // whole groups, or each group alike
-    if (o->groups >= parts && o->groups > 1) return cut(o->out, o->out / o->groups, parts, smallest_);
+    if (o->groups >= parts && o->groups > 1) return cut(o->out, o->out / o->groups, parts, smallest);
     if (parts % o->groups != 0) return {};
     return repeated(cut_outputs(o->out / o->groups, parts / o->groups), o->groups);
   }
@@ -104,12 +109,12 @@ Division::Bounds Division::cut_layer(int l, std::int64_t parts, const std::vecto
   return {};
 }
 
-Division::Bounds Division::bounds_of(int l) const {
+Division::Bounds Division::bounds_of(int l, std::int64_t smallest) const {
   const Layer& layer = network_.layers[static_cast<std::size_t>(l)];
   const auto* conv = as<ConvOptions>(layer);
   Bounds bounds;
   if (chunks_ == 1 || !(conv || as<FullyConnectedOptions>(layer))) {
-    bounds = cut_layer(l, parts_, bounds_);
+    bounds = cut_layer(l, parts_, bounds_, smallest);
   } else if (const Bounds& chunks = chunk_bounds_[static_cast<std::size_t>(l)]; !chunks.empty() && parts_ <= chunks_) {
     const Bounds halves = cut_by_halves(chunks_, parts_);
     if (conv && conv->groups < chunks_ && !halves_groups(halves, chunks_ / conv->groups)) return {};
@@ -144,6 +149,23 @@ OutputUnits Division::units(int l, int part) const {
     if (chunks[i] >= own.first && chunks[i] < own.first + own.count) units.push_back(chunks[i + 1] - chunks[i]);
   }
   return units;
+}
+
+std::string Division::why_not(int l) const {
+  const Layer& layer = network_.layers[static_cast<std::size_t>(l)];
+  if (parts_ == 1 || layer.split != LayerSplit::divide || divides(l)) return "";
+  const auto* conv = as<ConvOptions>(layer);
+  const std::string parts = std::to_string(parts_), outputs = std::to_string(layer.output[0]);
+  if (layer.output[0] < parts_) return "it has only " + outputs + " outputs for " + parts + " parts";
+  if (chunks_ > 1 && chunk_bounds_[static_cast<std::size_t>(l)].empty()) {
+    return "under reproducible its " + outputs + " outputs must be " + std::to_string(chunks_) +
+           " chunks of at least " + std::to_string(smallest_) + " each";
+  }
+  if (conv && conv->groups > 1) {
+    return "its " + std::to_string(conv->groups) + " groups cannot be shared evenly by " + parts +
+           " parts, each with the input channels of one group";
+  }
+  return "it takes its channels as they come";
 }
 
 Channels Division::computed(int layer, int part) const {

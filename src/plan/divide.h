@@ -2,6 +2,7 @@
 // Which part of each layer each device of a group computes: a pure function of the network.
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "nn/network.h"
@@ -20,18 +21,24 @@ struct Channels {
 // divided by its outputs, a convolution by its output channels, or groups of them; where each part would have fewer
 // than `smallest` of these it stays whole: each device computes all of it. Layers that take channels one by one follow
 // their input. A concat is whole, since what comes after it mostly needs all channels, which are gathered once so.
+// What the network says of a layer (LayerSplit) goes before `smallest`.
 //
 // With `chunks` above 1 results are defined by as many pieces of each layer's outputs (nn/op.h, OutputUnits), whatever
-// the number of parts. A part has a piece, or a half, or half of a half, ... of all: so sums over pieces, by halves,
-// are the sums over the parts of their own sums. What cannot be divided so is whole.
+// the number of parts, and what the network says of them. A part has a piece, or a half, or half of a half, ... of all:
+// so sums over pieces, by halves, are the sums over the parts of their own sums. What cannot be divided so is whole.
 class Division {
  public:
-  // Keeps a reference to `network`.
-  Division(const Network& network, int parts, std::int64_t smallest, std::int64_t chunks = 1);
+  // Keeps a reference to `network`. whole: further layers that stay whole.
+  Division(const Network& network, int parts, std::int64_t smallest, std::int64_t chunks = 1,
+           const std::vector<int>& whole = {});
 
   int parts() const { return parts_; }
   std::int64_t chunks() const { return chunks_; }
   bool divides(int layer) const { return layer != kNetworkInput && !bounds_[static_cast<std::size_t>(layer)].empty(); }
+
+  // Why a fully-connected layer or a convolution of which the network says `divide` is not divided; empty where it is,
+  // and of all others.
+  std::string why_not(int layer) const;
 
   // The channels of a layer's value that `part` computes, and has.
   Channels computed(int layer, int part) const;
@@ -49,8 +56,8 @@ class Division {
  private:
   using Bounds = std::vector<std::int64_t>;
 
-  Bounds cut_layer(int layer, std::int64_t parts, const std::vector<Bounds>& before) const;
-  Bounds bounds_of(int layer) const;
+  Bounds cut_layer(int layer, std::int64_t parts, const std::vector<Bounds>& before, std::int64_t smallest) const;
+  Bounds bounds_of(int layer, std::int64_t smallest) const;
   bool gathers_gradients(const Layer& layer, const Bounds& bounds) const;
   Channels all(int layer) const { return {0, network_.shape_of(layer)[0]}; }
 

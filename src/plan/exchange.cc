@@ -349,10 +349,38 @@ void PlanBuilder::distribute(int l, int parameter) {
   spread(StreamKind::distribute, l, std::move(flows));
 }
 
+// Numbers the norms of owned ranges as if one device owned all: by layers, their parameters and outputs, so that their
+// sum does not depend on how these are divided. Those of a layer that is not divided, of which each partition has the
+// same ones, have the same numbers. Returns those of each partition's own, from and past.
+std::vector<std::map<std::int64_t, std::int64_t>> PlanBuilder::number_norms(std::int64_t& count) {
+  std::vector<std::map<std::int64_t, std::int64_t>> own(static_cast<std::size_t>(split()));
+  count = 0;
+  for (std::size_t l = 0; l < network_.layers.size(); ++l) {
+    std::vector<std::int64_t> next(own.size());  // by partition, of a layer that is not divided
+    const bool divided = plan_.parts[l] > 1;
+    for (const int index : owned_of_layer_[l]) {
+      const auto partition = static_cast<std::size_t>(partition_of(plan_.owned[index].device));
+      const auto pieces = static_cast<std::int64_t>(owned_piece_elements_[index].size());
+      std::int64_t& first = divided ? count : next[partition];
+      owned_pieces_[index] = divided ? first : count + first;
+      first += pieces;
+      if (!divided) continue;
+      const auto before = own[partition].empty() ? own[partition].end() : std::prev(own[partition].end());
+      if (before != own[partition].end() && before->second == owned_pieces_[index]) {
+        before->second += pieces;
+      } else {
+        own[partition][owned_pieces_[index]] = owned_pieces_[index] + pieces;
+      }
+    }
+    if (!divided) count += *std::max_element(next.begin(), next.end());
+  }
+  return own;
+}
+
 // Clipping by the global norm: owners hold their gradients until the sums of squares of all are known to all.
 void PlanBuilder::clip_and_update() {
   std::int64_t slot_count = 0;
-  for (const auto& pieces : owned_piece_elements_) slot_count += static_cast<std::int64_t>(pieces.size());
+  const auto own_slots = number_norms(slot_count);
   std::vector<int> slots(options_.devices.size());
   for (int d = 0; d < device_count(); ++d) {
     slots[d] = d == 0 || !shared() ? add_tensor("norms", d, TensorKind::workspace, slot_count, DType::f64) : slots[0];
@@ -374,6 +402,15 @@ void PlanBuilder::clip_and_update() {
       compute(name + ".norms", owned.device, l, SquaredNorms{owned_piece_elements_[index]}, sources_[index],
               {Range{slots[owned.device], owned_pieces_[index], count}});
       share_norms(slots, owned_pieces_[index], count, owned.device);
+    }
+  }
+  for (int shift = 1; shift < split(); ++shift) {  // what a partition's devices know of each other, to their groups
+    for (int d = 0; d < device_count(); ++d) {
+      const int partition = partition_of(d), receiver = d - partition + (partition + shift) % split();
+      for (const auto& [first, end] : own_slots[static_cast<std::size_t>(partition)]) {
+        transfer("norms.send_to_group", d, receiver, StreamKind::gather, -1, {slots[d], first, end - first},
+                 {slots[receiver], first, end - first});
+      }
     }
   }
   const std::vector<int> scales = scales_from(slots, slot_count);

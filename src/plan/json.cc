@@ -1,5 +1,6 @@
 #include "plan/json.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace hadal {
@@ -17,6 +18,18 @@ const char* to_string(ExchangeContent content) {
     default:
       return "none";
   }
+}
+
+std::string why_so(const Plan& plan, const Network& network, int l) {
+  const Layer& layer = network.layers[static_cast<std::size_t>(l)];
+  if (plan.split == 1) return "";
+  if (plan.parts[static_cast<std::size_t>(l)] > 1) return layer.split == LayerSplit::divide ? "asked" : "";
+  if (layer.split == LayerSplit::whole) return "asked";
+  if (std::find(plan.whole.begin(), plan.whole.end(), l) != plan.whole.end()) return "better";
+  if (std::holds_alternative<ConcatOptions>(layer.options)) return "always";
+  const auto* conv = std::get_if<ConvOptions>(&layer.options);
+  if (conv != nullptr && conv->groups > 1) return "groups";
+  return conv != nullptr || std::holds_alternative<FullyConnectedOptions>(layer.options) ? "narrow" : "as its input";
 }
 
 ordered_json plan_to_json(const Plan& plan, const Network& network, const MemoryPlan& memory,
@@ -52,6 +65,7 @@ ordered_json plan_to_json(const Plan& plan, const Network& network, const Memory
                               {"parameters", parameters},
                               {"flops", layer.forward_flops},
                               {"split", plan.parts[l]},
+                              {"split_reason", why_so(plan, network, static_cast<int>(l))},
                               {"transfer_bytes_per_step", plan.layer_transfer_bytes[l]},
                               {"exchange", to_string(plan.content[l])},
                               {"exchange_bytes_per_step", plan.layer_exchange_bytes[l]}});
@@ -59,6 +73,10 @@ ordered_json plan_to_json(const Plan& plan, const Network& network, const Memory
   json["topology"] = to_string(plan.topology);
   json["deferred_layers"] = plan.deferred_layers();
   json["split"] = plan.split;
+  json["groups"] = plan.devices.size() / static_cast<std::size_t>(plan.split);
+  json["split_is_auto"] = prediction.automatic_split;
+  json["kept_whole"] = ordered_json::array();
+  for (const int layer : plan.whole) json["kept_whole"].push_back(network.layers[static_cast<std::size_t>(layer)].name);
   json["transfer_bytes_per_step"] = plan.transfer_bytes();
   json["exchange_bytes_per_step"] = plan.exchange_bytes();
   json["remote_read_bytes_per_step"] = plan.remote_read_bytes;
@@ -90,11 +108,21 @@ ordered_json plan_to_json(const Plan& plan, const Network& network, const Memory
   }
   json["considered_splits"] = ordered_json::array();
   for (const ConsideredSplit& way : prediction.splits) {
+    const std::size_t groups = plan.devices.size() / static_cast<std::size_t>(way.split);
+    ordered_json kept = ordered_json::array();
+    for (const int layer : way.whole) kept.push_back(network.layers[static_cast<std::size_t>(layer)].name);
     json["considered_splits"].push_back({{"split", way.split},
-                                         {"groups", plan.devices.size() / static_cast<std::size_t>(way.split)},
+                                         {"groups", groups},
+                                         {"parallelism", way.split == 1 ? "data"
+                                                         : groups == 1  ? "model"
+                                                                        : "hybrid"},
                                          {"step_seconds", way.step_seconds},
                                          {"peak_bytes", way.peak_bytes},
-                                         {"fits", way.fits}});
+                                         {"with_scratch", way.with_scratch},
+                                         {"fits", way.fits},
+                                         {"kept_whole", std::move(kept)},
+                                         {"buys", to_string(what_it_buys(way, prediction.splits))},
+                                         {"taken", way.split == plan.split}});
   }
   json["compute_seconds"] = simulation.compute_seconds;
   json["step_seconds"] = prediction.step_seconds();

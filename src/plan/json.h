@@ -2,6 +2,7 @@
 // A plan as JSON: the contract of `hadal plan --json` and of a run's plan.json (docs/formats.md).
 
 #include <nlohmann/json_fwd.hpp>
+#include <string>
 
 #include "plan/choose.h"
 #include "plan/memory.h"
@@ -16,6 +17,7 @@ struct Prediction {
   Simulation simulation;                // on it
   std::vector<Considered> considered;   // ways to exchange, the fastest first; empty where nothing was left to choose
   std::vector<ConsideredSplit> splits;  // the fastest first; empty where nothing was compared
+  bool automatic_split = false;         // the plan's was chosen
   double undeferred_seconds = 0;        // a step's, if it left nothing of its exchange to the next
   // Where devices have states of their own: what averaging them takes, how many bytes are sent or read for it, and
   // after how many steps it is done. Not part of `simulation`.
@@ -40,5 +42,9 @@ nlohmann::ordered_json plan_to_json(const Plan& plan, const Network& network, co
 nlohmann::ordered_json steps_to_json(const Plan& plan);
 
 const char* to_string(ExchangeContent content);
+
+// Why a layer of a plan with `split` above 1 is divided or whole, in a word or two; empty where there is nothing to
+// say.
+std::string why_so(const Plan& plan, const Network& network, int layer);
 
 }  // namespace hadal

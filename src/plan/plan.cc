@@ -83,7 +83,8 @@ ExchangeContent exchange_content(const Network& network, int l, const PlanOption
   // Under reproducible this choice is part of the result, which no division may change.
   const bool fixed = options.reproducible_shards > 0;
   const std::int64_t out =
-      fixed ? layer.output[0] : Division(network, options.split, options.smallest_part).computed(l, 0).count;
+      fixed ? layer.output[0]
+            : Division(network, options.split, options.smallest_part, 1, options.whole).computed(l, 0).count;
   const ExchangeContent fewer =
       options.batch * (in + out) < in * out ? ExchangeContent::factors : ExchangeContent::gradients;
   // Alone in its partition, a device exchanges nothing: it forms and applies the gradient of an output at once, unless

@@ -45,9 +45,10 @@ struct PlanOptions {
   std::vector<PlanDevice> devices;
   // Devices of a group, which hold one model together: device d is partition d % split of group d / split. Groups
   // divide the batch; partitions divide the layers (plan/divide.h), none into less than `smallest_part` outputs. Not
-  // yet with one memory read where it lies, clipping, device_states or deferred.
+  // yet with one memory read where it lies, or device_states.
   int split = 1;
   std::int64_t smallest_part = 8;
+  std::vector<int> whole{};  // layers that are not divided, unless the network says that they must be
   int groups() const { return static_cast<int>(devices.size()) / split; }
   ExchangeTopology topology = ExchangeTopology::shared;
   ExchangeContent content = ExchangeContent::automatic;
@@ -182,6 +183,7 @@ struct Plan {
   std::vector<ResultRows> results;
   std::vector<ExchangeContent> content;           // by layer; automatic where nothing is exchanged
   std::vector<int> parts;                         // by layer: 1, or `split` where it is divided
+  std::vector<int> whole;                         // PlanOptions::whole
   std::vector<LinkBytes> links;                   // of one step, sorted
   std::vector<std::size_t> layer_exchange_bytes;  // by layer: what is exchanged in one step
   std::vector<std::size_t> layer_transfer_bytes;  // by layer: what partitions bring each other for it in one step

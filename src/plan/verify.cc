@@ -61,6 +61,7 @@ class Verifier {
 
   // Follows what steps bring where.
   void follow(Follow which) {
+    group_.begin();
     for (int i = 0; i < static_cast<int>(plan_.steps.size()) && error_.empty(); ++i) {
       const Step& step = plan_.steps[i];
       if (which != Follow::all && step.deferred != (which == Follow::deferred)) continue;

@@ -17,6 +17,13 @@ GroupVerifier::Origin GroupVerifier::origin_of(const Producer& producer) const {
           {}};
 }
 
+void GroupVerifier::begin() {
+  arriving_.clear();
+  brought_.clear();
+  addends_.clear();
+  addend_tensors_.clear();
+}
+
 std::string GroupVerifier::bring(int i, std::vector<Contents>& contents) {
   const Step& step = plan_.steps[i];
   const auto& transfer = std::get<Transfer>(step.body);

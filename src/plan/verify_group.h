@@ -22,6 +22,9 @@ class GroupVerifier {
     return transfer && (step.stream == StreamKind::transfer || transfer->to == step.device);
   }
 
+  // Forgets what it has followed.
+  void begin();
+
   // Step `i` brings channels to where they belong, of rows that one step computed.
   std::string bring(int i, std::vector<Contents>& contents);
 

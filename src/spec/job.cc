@@ -9,25 +9,41 @@ namespace hadal {
 
 namespace {
 
+std::string divisors(std::int64_t number) {
+  std::vector<std::string> words;
+  for (std::int64_t n = 1; n <= number; ++n) {
+    if (number % n == 0) words.push_back(std::to_string(n));
+  }
+  return join_or(words);
+}
+
 // What depends on more than one key.
-void check_devices(const JobSpec& job) {
+void check_devices(JobSpec& job) {
   const auto devices = static_cast<std::int64_t>(job.parallel.devices.size());
+  const std::string all = std::to_string(devices) + (devices == 1 ? " device" : " devices");
+  if (job.parallel.automatic_split && job.parallel.groups) {
+    if (devices % *job.parallel.groups != 0) {
+      throw ConfigError(job.parallel.where, "parallel.groups: " + std::to_string(*job.parallel.groups) +
+                                                " groups cannot be made of " + all +
+                                                "; use groups: " + divisors(devices));
+    }
+    job.parallel.split = devices / *job.parallel.groups;
+  }
   const std::int64_t split = job.parallel.split, groups = job.parallel.group_count();
   if (!job.parallel.groups && devices % split != 0) {
-    std::vector<std::string> fitting;
-    for (std::int64_t n = 1; n <= devices; ++n) {
-      if (devices % n == 0) fitting.push_back(std::to_string(n));
-    }
     throw ConfigError(job.parallel.split_where, "parallel.split: groups of " + std::to_string(split) +
-                                                    " cannot be made of " + std::to_string(devices) +
-                                                    (devices == 1 ? " device" : " devices") +
-                                                    "; use split: " + join_or(fitting));
+                                                    " cannot be made of " + all + "; use split: " + divisors(devices));
   }
   if (groups * split != devices) {
+    const std::string use = devices % split == 0    ? "groups: " + std::to_string(devices / split)
+                            : devices % groups == 0 ? "split: " + std::to_string(devices / groups)
+                                                    : "split: " + divisors(devices) + ", and no groups";
     throw ConfigError(job.parallel.where, "groups: " + std::to_string(groups) + " x split: " + std::to_string(split) +
-                                              " must be the number of devices, " + std::to_string(devices));
+                                              " must be the number of devices, " + std::to_string(devices) + "; use " +
+                                              use);
   }
-  if (job.data.batch < groups) {
+  const bool open = job.parallel.automatic_split && !job.parallel.groups;  // one group needs one sample
+  if (!open && job.data.batch < groups) {
     throw ConfigError(job.data.batch_where, "data.batch " + std::to_string(job.data.batch) + " is smaller than the " +
                                                 std::to_string(groups) + (split > 1 ? " groups" : " devices") +
                                                 "; each needs a sample");
@@ -49,12 +65,8 @@ void check_split(const JobSpec& job) {
   refuse(job.reproducible && job.parallel.split > job.reproducible->chunks,
          "is more than reproducible.chunks, the parts that results are made of then; use a smaller split, or more "
          "chunks (which is another result)");
-  refuse(job.solver.clip_norm.has_value(),
-         "with solver.clip_norm is not supported by this version yet; use split: 1, or clip_norm: none");
   refuse(job.solver.rule.exchange != StateExchange::owner,
          "with adagrad's exchange: approximate or full is not supported; use exchange: owner");
-  refuse(job.exchange.deferred_layers.value_or(0) > 0,
-         "leaves no exchange to the next step yet; use exchange.deferred_layers: auto");
 }
 
 void check_test_data(const JobSpec& job) {
@@ -181,6 +193,9 @@ std::string identity(const JobSpec& job) {
   map.erase("parallel");
   map["exchange"].erase("topology");
   map["exchange"].erase("deferred_layers");
+  for (Json& layer : map["network"]["layers"]) {
+    for (Json& options : layer) options.erase("split");
+  }
   return nlohmann::json(map).dump();  // keys in order of their names
 }
 

@@ -125,10 +125,18 @@ struct CheckpointSpec {
   std::int64_t keep = 3;
 };
 
+// What was chosen where parallel.split is auto.
+struct SplitChoice {
+  std::int64_t split = 1;
+  std::vector<std::string> whole;  // layers that are not divided since a step is shorter so
+};
+
 struct ParallelSpec {
   std::vector<std::string> devices{"cpu:0"};
   std::optional<std::int64_t> groups;   // absent: devices / split
   std::int64_t split = 1;               // devices of a group, which hold one model together
+  bool automatic_split = false;         // `split` is to be chosen; until then 1, or what follows from `groups`
+  std::optional<SplitChoice> chosen;    // by an earlier process of the run; not in job.yaml
   std::optional<std::string> machine;   // file: device N of it is cpu:N or fake:N
   bool described = false;               // plan --machine: the devices are the machine's own, by name and memory
   std::optional<std::int64_t> threads;  // of each device: --threads, not in job.yaml
@@ -191,11 +199,12 @@ JobSpec load_job(const std::string& path, const std::vector<Override>& overrides
 // The whole job with every default written out, as YAML that parse_job reads back to the same job.
 std::string to_yaml(const JobSpec& job);
 
-// What the result depends on: canonical JSON without devices, threads, groups, split, topology. Equal texts: a
-// checkpoint of one may be resumed by the other.
+// What the result depends on: canonical JSON without devices, threads, groups, split (of layers too), topology. Equal
+// texts: a checkpoint of one may be resumed by the other.
 std::string identity(const JobSpec& job);
 
-// The network alone, as JSON and back: the metadata of model.safetensors. Throws DataError naming `file`.
+// The network alone, without what is said of its division, as JSON and back: the metadata of model.safetensors. Throws
+// DataError naming `file`.
 std::string network_to_json(const NetworkSpec& network);
 NetworkSpec network_from_json(const std::string& json, const std::string& file);
 

@@ -321,10 +321,24 @@ Keys<ParallelSpec> parallel_keys() {
          into.groups = static_cast<std::int64_t>(read_whole(value, path, kParts));
          into.where = value.where;
        },
-       [](const P& from) { return Json(from.group_count()); }},
-      at(&P::split_where, whole<P>("split", &P::split, kParts, "1",
-                                   "devices of a group, which hold one model together: each computes a part of its "
-                                   "layers")),
+       [](const P& from) -> std::optional<Json> {
+         if (from.automatic_split && !from.groups) return std::nullopt;
+         return Json(from.group_count());
+       }},
+      {"split", "auto or " + describe(kParts), "1",
+       "devices of a group, which hold one model together: each computes a part of its layers; `auto`: what is "
+       "predicted to be the fastest",
+       [=](const Value& value, const std::string& path, P& into) {
+         into.split_where = value.where;
+         into.automatic_split = value.kind == Value::Kind::scalar && value.text == "auto";
+         if (is_number(value)) {
+           into.split = static_cast<std::int64_t>(read_whole(value, path, kParts));
+         } else if (!into.automatic_split) {
+           throw ConfigError(value.where, path + " must be auto or a " + describe(kParts) + ", not " + shown(value) +
+                                              did_you_mean(value.text, {"auto"}));
+         }
+       },
+       [](const P& from) { return from.automatic_split ? Json("auto") : Json(from.split); }},
       {"machine", "file, or none", "none",
        "the devices and links that plans are made for, and that fake devices keep to: see machine.md",
        [](const Value& value, const std::string& path, P& into) {

@@ -9,6 +9,7 @@
 #include <map>
 
 #include "base/nearest.h"
+#include "nn/network.h"
 #include "spec/value.h"
 
 namespace hadal {
@@ -200,11 +201,27 @@ const BadLine kBadLines[] = {
      "11:44: parallel.split: 2 is more than reproducible.chunks, the parts that results are made of then; use a "
      "smaller "
      "split, or more chunks (which is another result)"},
-    {kEnd, "  clip_norm: 1\nparallel: {devices: [cpu:0, cpu:1], split: 2}",
-     "12:44: parallel.split: 2 with solver.clip_norm is not supported by this version yet; use split: 1, or "
-     "clip_norm: none"},
-    {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: 2}\nexchange: {deferred_layers: 1}",
-     "11:44: parallel.split: 2 leaves no exchange to the next step yet; use exchange.deferred_layers: auto"},
+    {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: atuo}",
+     "11:44: parallel.split must be auto or a whole number from 1 to 1024, not 'atuo'; did you mean 'auto'?"},
+    {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: [2]}",
+     "11:44: parallel.split must be auto or a whole number from 1 to 1024, not a list"},
+    {kEnd, "parallel: {devices: [cpu:0, cpu:1, cpu:2, cpu:3], split: auto, groups: 3}",
+     "11:72: parallel.groups: 3 groups cannot be made of 4 devices; use groups: 1, 2 or 4"},
+    {8, "  batch: 1\nparallel: {devices: [cpu:0, cpu:1, cpu:2, cpu:3], split: auto, groups: 2}",
+     "8:10: data.batch 1 is smaller than the 2 groups; each needs a sample"},
+    {5, "    - fully_connected: {out: 2, split: hole}",
+     "5:40: fully_connected.split must be auto, whole or divide, not 'hole'; did you mean 'whole'?"},
+    {5, "    - fully_connected: {out: 2, splti: whole}",
+     "5:33: fully_connected has no option 'splti'; did you mean 'split'?"},
+    {5, "    - relu: {split: whole}\n    - fully_connected: {out: 2}",
+     "5:21: relu.split: whole: relu is divided as the layer is that it takes its input from; set split of the conv or "
+     "fully_connected below it"},
+    {5, "    - batch_norm: {split: divide}\n    - fully_connected: {out: 2}",
+     "5:27: batch_norm.split: divide: batch_norm is divided as the layer is that it takes its input from; set split of "
+     "the conv or fully_connected below it"},
+    {5, "    - concat: {from: [input, input], split: divide}\n    - fully_connected: {out: 2}",
+     "5:45: concat.split: divide: concat cannot be divided: what comes after it mostly needs all channels, so each "
+     "device has all of it; use auto or whole"},
     {10, "  rule: {adagrad: {rate: 0.1, exchange: full}}\nparallel: {devices: [cpu:0, cpu:1], split: 2}",
      "11:44: parallel.split: 2 with adagrad's exchange: approximate or full is not supported; use exchange: owner"},
     {8, "  batch: 1\nparallel: {devices: [cpu:0, cpu:1, cpu:2, cpu:3], split: 2}",
@@ -283,9 +300,13 @@ const BadLine kBadLines[] = {
     {kEnd, "parallel: {devices: [cpu:0, fake:1]}",
      "11:29: parallel.devices: fake:1 and cpu:0 are of two kinds; a job runs on one"},
     {kEnd, "parallel: {devices: [cpu:0, cpu:1], groups: 3}",
-     "11:45: groups: 3 x split: 1 must be the number of devices, 2"},
+     "11:45: groups: 3 x split: 1 must be the number of devices, 2; use groups: 2"},
     {kEnd, "parallel: {devices: [cpu:0, cpu:1, cpu:2, cpu:3], groups: 4, split: 2}",
-     "11:59: groups: 4 x split: 2 must be the number of devices, 4"},
+     "11:59: groups: 4 x split: 2 must be the number of devices, 4; use groups: 2"},
+    {kEnd, "parallel: {devices: [cpu:0, cpu:1, cpu:2, cpu:3], groups: 2, split: 3}",
+     "11:59: groups: 2 x split: 3 must be the number of devices, 4; use split: 2"},
+    {kEnd, "parallel: {devices: [cpu:0, cpu:1, cpu:2, cpu:3], groups: 3, split: 3}",
+     "11:59: groups: 3 x split: 3 must be the number of devices, 4; use split: 1, 2 or 4, and no groups"},
     {8, "  batch: 1\nparallel: {devices: [cpu:0, cpu:1]}",
      "8:10: data.batch 1 is smaller than the 2 devices; each needs a sample"},
     // YAML
@@ -556,7 +577,52 @@ TEST(Overrides, of_devices_compute_groups_again) {
   EXPECT_EQ(config_error([&] {
               parse_job(text, "job.yaml", {{"parallel.groups", "1"}});
             }),
-            "--set parallel.groups=1: groups: 1 x split: 1 must be the number of devices, 2");
+            "--set parallel.groups=1: groups: 1 x split: 1 must be the number of devices, 2; use groups: 2");
+}
+
+TEST(ParseJob, leaves_the_split_open) {
+  const JobSpec job = tiny(kEnd, "parallel: {devices: [cpu:0, cpu:1, cpu:2, cpu:3], split: auto}");
+  EXPECT_TRUE(job.parallel.automatic_split);
+  EXPECT_EQ(job.parallel.split, 1);
+  EXPECT_FALSE(job.parallel.groups);
+  const std::string written = to_yaml(job);
+  const JobSpec again = parse_job(written, "job.yaml");
+  EXPECT_TRUE(again.parallel.automatic_split);
+  EXPECT_FALSE(again.parallel.groups);
+  EXPECT_EQ(to_yaml(again), written);
+  // As many groups as are asked for leave one.
+  const JobSpec groups = tiny(kEnd, "parallel: {devices: [cpu:0, cpu:1, cpu:2, cpu:3], groups: 2, split: auto}");
+  EXPECT_TRUE(groups.parallel.automatic_split);
+  EXPECT_EQ(groups.parallel.split, 2);
+  EXPECT_EQ(parse_job(to_yaml(groups), "job.yaml").parallel.groups, 2);
+  // Fewer samples than devices: some split may do.
+  EXPECT_TRUE(
+      tiny(8, "  batch: 2\nparallel: {devices: [cpu:0, cpu:1, cpu:2, cpu:3], split: auto}").parallel.automatic_split);
+  // A number takes it away again.
+  EXPECT_FALSE(parse_job(written, "job.yaml", {{"parallel.split", "2"}}).parallel.automatic_split);
+}
+
+TEST(ParseJob, reads_how_layers_are_divided) {
+  const JobSpec job = tiny(5,
+                           "    - fully_connected: {out: 8, split: divide}\n"
+                           "    - fully_connected: {out: 8, split: auto}\n"
+                           "    - concat: {from: fully_connected2, split: whole}\n"
+                           "    - fully_connected: {out: 2, split: whole}");
+  EXPECT_EQ(job.network.layers[0].split, LayerSplit::divide);
+  EXPECT_EQ(job.network.layers[0].split_where.to_string(), "job.yaml:5:40");
+  EXPECT_EQ(job.network.layers[1].split, LayerSplit::automatic);
+  EXPECT_EQ(job.network.layers[2].split, LayerSplit::whole);
+  EXPECT_EQ(job.network.layers[3].split, LayerSplit::whole);
+  EXPECT_EQ(to_yaml(parse_job(to_yaml(job), "job.yaml")), to_yaml(job));
+  EXPECT_EQ(build_network(job.network).layers[3].split, LayerSplit::whole);
+  // A model says nothing of it, and a checkpoint is that of any division.
+  const JobSpec plain = tiny(5,
+                             "    - fully_connected: {out: 8}\n"
+                             "    - fully_connected: {out: 8}\n"
+                             "    - concat: {from: fully_connected2}\n"
+                             "    - fully_connected: {out: 2}");
+  EXPECT_EQ(network_to_json(job.network), network_to_json(plain.network));
+  EXPECT_EQ(identity(job), identity(plain));
 }
 
 TEST(Overrides, refuse_with_the_argument) {
@@ -717,6 +783,7 @@ TEST(Identity, ignores_where_a_job_runs_and_nothing_else) {
   const std::string base = identity(tiny());
   EXPECT_EQ(identity(tiny_set({"parallel.devices=[fake:0, fake:1]"})), base);
   EXPECT_EQ(identity(tiny_set({"exchange.topology=direct"})), base);
+  EXPECT_EQ(identity(tiny_set({"parallel.devices=[fake:0, fake:1]", "parallel.split=auto"})), base);
   EXPECT_EQ(identity(tiny_set({"exchange.deferred_layers=2"})), base);
   EXPECT_EQ(identity(tiny(10, "  rule: {sgd: {momentum: 0.0, rate: 1e-1}}")), base);  // written otherwise
   for (const char* set :

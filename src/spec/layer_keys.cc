@@ -185,6 +185,37 @@ Key<LayerSpec> from_key(const std::string& fallback) {
           }};
 }
 
+// What the devices of a group make of a type of layers.
+enum class Divided { by_outputs, as_its_input, never };
+
+Key<LayerSpec> split_key(Divided divided) {
+  Key<LayerSpec> key =
+      at(&LayerSpec::split_where,
+         choice<LayerSpec, LayerSplit>(
+             "split", &LayerSpec::split,
+             {{"auto", LayerSplit::automatic}, {"whole", LayerSplit::whole}, {"divide", LayerSplit::divide}}, "auto",
+             "of conv and fully_connected, where devices hold one model together: whether each computes all of it or a "
+             "part"));
+  key.read = [=, read = std::move(key.read)](const Value& value, const std::string& path, LayerSpec& into) {
+    read(value, path, into);
+    if (into.split == LayerSplit::automatic || divided == Divided::by_outputs) return;
+    if (divided == Divided::as_its_input) {
+      throw ConfigError(value.where, path + ": " + value.text + ": " + into.type +
+                                         " is divided as the layer is that it takes its input from; set split of the "
+                                         "conv or fully_connected below it");
+    }
+    if (into.split == LayerSplit::divide) {
+      throw ConfigError(value.where, path + ": divide: " + into.type +
+                                         " cannot be divided: what comes after it mostly needs all channels, so each "
+                                         "device has all of it; use auto or whole");
+    }
+  };
+  key.write = [write = std::move(key.write)](const LayerSpec& from) {
+    return from.split == LayerSplit::automatic ? std::nullopt : write(from);
+  };
+  return key;
+}
+
 // A row of layer_types(): what the options of the type start from, and their table.
 template <class Options>
 struct LayerType {
@@ -194,12 +225,14 @@ struct LayerType {
   std::string meaning;
   bool needs_from = false;
   void (*finish)(Options&) = nullptr;  // defaults that depend on other options
+  Divided divided = Divided::as_its_input;
 };
 
 template <class Options>
 Key<LayerSpec> layer(LayerType<Options> type) {
   std::vector<KeyInfo> below = list_keys(type.options);
-  Keys<LayerSpec> keys = {name_key(), from_key(type.needs_from ? kRequired : "the layer above")};
+  Keys<LayerSpec> keys = {name_key(), from_key(type.needs_from ? kRequired : "the layer above"),
+                          split_key(type.divided)};
   if (type.needs_from) below = list_keys(Keys<LayerSpec>{keys[1]});
   for (const Key<Options>& option : type.options) {
     keys.push_back({option.name, option.type, option.fallback, option.meaning,
@@ -241,12 +274,16 @@ Key<LayerSpec> activation(const std::string& name, ActivationKind kind, const st
 
 const Keys<LayerSpec>& layer_types() {
   static const Keys<LayerSpec> kTypes = {
-      layer<ConvOptions>({.name = "conv", .options = conv_keys(), .meaning = "2-D convolution with a bias"}),
+      layer<ConvOptions>({.name = "conv",
+                          .options = conv_keys(),
+                          .meaning = "2-D convolution with a bias",
+                          .divided = Divided::by_outputs}),
       pool("max_pool", PoolKind::max, "largest element of each window"),
       pool("average_pool", PoolKind::average, "mean of each window's elements inside the image"),
       layer<FullyConnectedOptions>({.name = "fully_connected",
                                     .options = fully_connected_keys(),
-                                    .meaning = "product with a weight matrix, plus a bias; flattens its input"}),
+                                    .meaning = "product with a weight matrix, plus a bias; flattens its input",
+                                    .divided = Divided::by_outputs}),
       activation("relu", ActivationKind::relu, "max(x, 0)"),
       activation("sigmoid", ActivationKind::sigmoid, "1 / (1 + exp(-x))"),
       activation("tanh", ActivationKind::tanh, "tanh(x)"),
@@ -267,7 +304,8 @@ const Keys<LayerSpec>& layer_types() {
       layer<ConcatOptions>({.name = "concat",
                             .options = {},
                             .meaning = "joins its inputs along the first dimension (channels)",
-                            .needs_from = true}),
+                            .needs_from = true,
+                            .divided = Divided::never}),
       layer<AddOptions>(
           {.name = "add", .options = {}, .meaning = "sum of its inputs, element by element", .needs_from = true}),
   };
@@ -275,7 +313,8 @@ const Keys<LayerSpec>& layer_types() {
 }
 
 std::vector<KeyInfo> layer_key_list() {
-  std::vector<KeyInfo> list = list_keys(Keys<LayerSpec>{name_key(), from_key("the layer above")}, "LAYER");
+  std::vector<KeyInfo> list =
+      list_keys(Keys<LayerSpec>{name_key(), from_key("the layer above"), split_key(Divided::by_outputs)}, "LAYER");
   for (const auto& infos : {list_keys(layer_types()), list_keys(initializers(), "INITIALIZER")}) {
     list.insert(list.end(), infos.begin(), infos.end());
   }

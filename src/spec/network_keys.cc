@@ -59,7 +59,11 @@ const Keys<NetworkSpec>& network_keys() {
   return kKeys;
 }
 
-std::string network_to_json(const NetworkSpec& network) { return write_map(network_keys(), network).dump(); }
+std::string network_to_json(const NetworkSpec& network) {
+  NetworkSpec undivided = network;
+  for (LayerSpec& layer : undivided.layers) layer.split = LayerSplit::automatic;
+  return write_map(network_keys(), undivided).dump();
+}
 
 NetworkSpec network_from_json(const std::string& json, const std::string& file) {
   if (json.size() > kMaxTextBytes || !nlohmann::json::accept(json)) {

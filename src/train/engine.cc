@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <functional>
 
 #include "base/error.h"
 #include "ops/cpu/cpu.h"
 #include "ops/reference/reference.h"
+#include "plan/divide.h"
+#include "plan/fit.h"
 #include "spec/machine_file.h"
 #include "train/host.h"
 
@@ -134,34 +137,102 @@ PlanOptions plan_options(const JobSpec& job, const std::vector<PlanDevice>& devi
   return options;
 }
 
+// Of how many layers the job leaves the exchange to the next step; nothing: as many as is best.
+std::optional<int> deferred_by(const JobSpec& job) {
+  constexpr std::int64_t kInARow = 4;  // steps that nobody looks between, at least: else there is little to gain
+  if (job.exchange.deferred_layers) return static_cast<int>(*job.exchange.deferred_layers);
+  const bool averages = job.solver.rule.exchange != StateExchange::owner;
+  const bool saves = job.checkpoint.every_steps > 0;
+  if (saves && job.checkpoint.every_steps < kInARow) return 0;
+  if (averages && job.solver.rule.steps_between_averages() < kInARow) return 0;
+  return std::nullopt;
+}
+
 DeferredChoice deferred_of(const JobSpec& job, const Network& network, const PlanOptions& options,
                            const Machine& machine, const std::vector<std::size_t>& scratch) {
-  constexpr std::int64_t kInARow = 4;  // steps that nobody looks between, at least: else there is little to gain
-  std::optional<std::int64_t> updates = job.exchange.deferred_layers;
-  if (updates > 0 && options.devices.size() > 1 && options.topology == ExchangeTopology::shared) {
+  if (job.exchange.deferred_layers > 0 && options.devices.size() > 1 && options.topology == ExchangeTopology::shared) {
     throw ConfigError(job.exchange.deferred_where,
                       "exchange.deferred_layers: these devices share one memory and send nothing that could be left to "
                       "the next step: use 0 or auto");
   }
-  const std::int64_t saves = job.checkpoint.every_steps;
-  const std::int64_t averages = options.device_states ? job.solver.rule.steps_between_averages() : 0;
-  if (!updates && ((saves > 0 && saves < kInARow) || (averages > 0 && averages < kInARow))) updates = 0;
-  return choose_deferred(network, options, machine, updates ? std::optional(static_cast<int>(*updates)) : std::nullopt,
-                         scratch);
+  return choose_deferred(network, options, machine, deferred_by(job), scratch);
 }
 
 // Whether nothing of the job keeps its devices from holding a model together.
 bool may_split(const JobSpec& job) {
-  return job.parallel.devices.size() > 1 && !job.reproducible && !job.solver.clip_norm &&
-         job.solver.rule.exchange == StateExchange::owner && job.exchange.topology != Topology::shared &&
-         job.exchange.deferred_layers.value_or(0) == 0;
+  return job.parallel.devices.size() > 1 && !(job.reproducible && job.precision != Precision::fp32) &&
+         job.solver.rule.exchange == StateExchange::owner && job.exchange.topology != Topology::shared;
+}
+
+Freedom freedom_of(const JobSpec& job) {
+  return {job.exchange.topology == Topology::automatic,
+          job.exchange.content == Content::automatic && job.solver.rule.exchange == StateExchange::owner};
+}
+
+bool says_memory(const Machine& machine) {
+  return std::any_of(machine.devices.begin(), machine.devices.end(),
+                     [](const MachineDevice& device) { return device.memory_bytes > 0; });
+}
+
+// The smallest split that the job's batch allows: each group needs a sample.
+std::int64_t least_split(const JobSpec& job) {
+  const auto devices = static_cast<std::int64_t>(job.parallel.devices.size());
+  std::int64_t split = 1;
+  while (devices % split != 0 || job.data.batch < devices / split) ++split;
+  return split;
+}
+
+std::vector<int> layers_named(const Network& network, const std::vector<std::string>& names) {
+  std::vector<int> layers;
+  for (std::size_t l = 0; l < network.layers.size(); ++l) {
+    if (std::find(names.begin(), names.end(), network.layers[l].name) != names.end())
+      layers.push_back(static_cast<int>(l));
+  }
+  return layers;
+}
+
+// What the network says must be divided can be.
+void check_layers(const JobSpec& job, const Network& network, const PlanOptions& options) {
+  const Division division(network, options.split, options.smallest_part, options.output_chunks(), options.whole);
+  for (std::size_t l = 0; l < network.layers.size() && l < job.network.layers.size(); ++l) {
+    const std::string why = division.why_not(static_cast<int>(l));
+    if (why.empty()) continue;
+    throw ConfigError(job.network.layers[l].split_where, network.layers[l].name + ".split: divide: " + why +
+                                                             "; use auto or whole, or another parallel.split");
+  }
+}
+
+SplitChoice choice_of(const std::vector<ConsideredSplit>& ways, const JobSpec& job, const Network& network) {
+  for (const ConsideredSplit& way : ways) {
+    if (job.parallel.groups && way.split != job.parallel.split) continue;
+    SplitChoice choice{way.split, {}};
+    for (const int layer : way.whole) choice.whole.push_back(network.layers[static_cast<std::size_t>(layer)].name);
+    return choice;
+  }
+  return {job.parallel.split, {}};
+}
+
+// Where the machine says what memory its devices have, a plan must fit.
+void check_fits(const JobSpec& job, const Network& network, const Plan& plan, const MemoryPlan& memory,
+                const Machine& machine, const std::function<std::vector<ConsideredSplit>()>& other_splits) {
+  const std::vector<Misfit> found = misfits(plan, network, memory, machine);
+  if (found.empty()) return;
+  std::string what = "parallel.machine: " + describe(found[0], plan);
+  if (found.size() > 1) what += fmt::format(", and {} more are too small", found.size() - 1);
+  for (const ConsideredSplit& way : other_splits()) {
+    if (!way.fits || way.split == plan.split) continue;
+    throw ConfigError(job.parallel.machine_where, fmt::format("{}; it would fit with split: {} ({})", what, way.split,
+                                                              bytes_in_words(static_cast<double>(way.peak_bytes))));
+  }
+  throw ConfigError(job.parallel.machine_where, what + "; a smaller data.batch or narrower layers would help");
 }
 
 }  // namespace
 
-Engine::Engine(const JobSpec& job, const Network& network, const std::vector<PlanKey>& keys,
-               const RunnerOptions& options)
+Engine::Engine(const JobSpec& given, const Network& network, const std::vector<PlanKey>& keys,
+               const RunnerOptions& options, const BackendMaker& backend_of)
     : network_(network) {
+  JobSpec job = given;  // with the split that is chosen
   DeviceOptions device_options;
   device_options.names = device_names(job);
   device_options.threads = threads_of_each_device(job);
@@ -174,29 +245,52 @@ Engine::Engine(const JobSpec& job, const Network& network, const std::vector<Pla
     described[d] = {prediction_.machine.devices[d].name, prediction_.machine.devices[d].memory};
   }
 
-  auto backend = make_backend(job);
-  PlanOptions of_plan = plan_options(job, described);
-  of_plan.image_layout = backend->image_layout();
-  of_plan.in_place = !options.keep_activations;
-  of_plan.updates =
+  auto backend = backend_of(job);
+  const bool trains =
       std::any_of(keys.begin(), keys.end(), [](const PlanKey& key) { return key.mode == PlanMode::train; });
-  const Freedom freedom{job.exchange.topology == Topology::automatic,
-                        job.exchange.content == Content::automatic && !of_plan.device_states};
-  std::vector<std::size_t> scratch;
-  of_plan.batch = job.samples_per_step();
-  of_plan.rows = keys[0].rows;
-  if (of_plan.updates && options.plan_only && may_split(job)) {
-    prediction_.splits = consider_splits(network, of_plan, prediction_.machine, freedom);
+  const auto options_for = [&](const JobSpec& of) {
+    PlanOptions of_plan = plan_options(of, described);
+    of_plan.image_layout = backend->image_layout();
+    of_plan.in_place = !options.keep_activations;
+    of_plan.updates = trains;
+    of_plan.batch = of.samples_per_step();
+    of_plan.rows = keys[0].rows;
+    return of_plan;
+  };
+  const auto scratch_of = [&](const Plan& plan) { return BoundPlan(plan, devices, *backend).scratch_bytes(); };
+  const auto compare_splits = [&] {
+    SplitFreedom freedom{freedom_of(job), deferred_by(job), job.parallel.automatic_split};
+    if (options.plan_only || says_memory(prediction_.machine)) freedom.scratch = scratch_of;
+    JobSpec one_group = job;  // the others follow from it
+    one_group.parallel.split = static_cast<std::int64_t>(job.parallel.devices.size());
+    return consider_splits(network, options_for(one_group), prediction_.machine, freedom);
+  };
+  std::vector<int> whole;
+  if (trains && may_split(job) && !job.parallel.chosen && (job.parallel.automatic_split || options.plan_only)) {
+    prediction_.splits = compare_splits();
   }
-  if (of_plan.updates && of_plan.groups() > 1 && of_plan.topology != ExchangeTopology::shared &&
-      (freedom.topology || freedom.content)) {
-    const auto says_memory = [](const MachineDevice& device) { return device.memory_bytes > 0; };
-    if (std::any_of(prediction_.machine.devices.begin(), prediction_.machine.devices.end(), says_memory)) {
-      scratch = BoundPlan(build_plan(network, of_plan), devices, *backend).scratch_bytes();
+  if (job.parallel.automatic_split) {
+    SplitChoice choice = choice_of(prediction_.splits, job, network);
+    if (job.parallel.chosen && may_split(job)) {
+      choice = *job.parallel.chosen;
+    } else if (!trains && may_split(job)) {
+      choice.split = std::max(choice.split, least_split(job));
     }
+    prediction_.automatic_split = true;
+    job.parallel.split = choice.split;
+    whole = layers_named(network, choice.whole);
+  }
+  PlanOptions of_plan = options_for(job);
+  of_plan.whole = whole;
+  check_layers(job, network, of_plan);
+  const Freedom freedom = freedom_of(job);
+  std::vector<std::size_t> scratch;
+  if (trains && of_plan.groups() > 1 && of_plan.topology != ExchangeTopology::shared &&
+      (freedom.topology || freedom.content)) {
+    if (says_memory(prediction_.machine)) scratch = scratch_of(build_plan(network, of_plan));
     prediction_.considered = choose_exchange(network, of_plan, prediction_.machine, freedom, scratch);
   }
-  if (of_plan.updates) {
+  if (trains) {
     const DeferredChoice choice = deferred_of(job, network, of_plan, prediction_.machine, scratch);
     prediction_.undeferred_seconds = choice.undeferred_seconds;
     of_plan.deferred = choice.deferred;
@@ -214,6 +308,11 @@ Engine::Engine(const JobSpec& job, const Network& network, const std::vector<Pla
     most_rows = std::max(most_rows, key.rows);
   }
   prediction_.simulation = simulate(plans[0], prediction_.machine);
+  if (trains && !options.plan_only && says_memory(prediction_.machine)) {
+    const MemoryPlan memory = plan_memory(plans[0], {64, scratch_of(plans[0]), true});
+    check_fits(given, network, plans[0], memory, prediction_.machine,
+               [&] { return may_split(job) && prediction_.splits.empty() ? compare_splits() : prediction_.splits; });
+  }
   if (of_plan.updates && of_plan.device_states) {
     of_plan.mode = PlanMode::average;
     of_plan.rows = keys[0].rows;

@@ -2,6 +2,7 @@
 // A job's network on its devices: the family of plans, bound, over one set of parameters.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,16 +37,18 @@ int threads_of_each_device(const JobSpec& job);
 Machine machine_of(const JobSpec& job);
 
 std::unique_ptr<Backend> make_backend(const JobSpec& job);
+using BackendMaker = std::function<std::unique_ptr<Backend>(const JobSpec&)>;
 DType dtype_of(Precision precision);
 
 // One thread calls it. run() allocates nothing unless the runner traces.
 class Engine {
  public:
-  // Binds one plan for each key; where something trains, the first is for a whole batch of that. How the exchange goes
-  // is chosen for it where the job leaves that open. With RunnerOptions::plan_only and ParallelSpec::described, devices
-  // have the names and memories of the machine's. Throws ConfigError or DeviceError where the job cannot run here.
+  // Binds one plan for each key; where something trains, the first is for a whole batch of that. How the exchange goes,
+  // and how the devices divide the model, is chosen for it where the job leaves that open. With
+  // RunnerOptions::plan_only and ParallelSpec::described, devices have the names and memories of the machine's. Throws
+  // ConfigError or DeviceError where the job cannot run here.
   Engine(const JobSpec& job, const Network& network, const std::vector<PlanKey>& keys,
-         const RunnerOptions& options = {});
+         const RunnerOptions& options = {}, const BackendMaker& backend_of = make_backend);
 
   // `batch` is staged as data/batch_loader.h says. step: training steps already taken.
   BatchResult run(const PlanKey& key, const void* batch, std::uint64_t step, double rate);

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "testing/haunted_backend.h"
 #include "testing/networks.h"
 #include "testing/small_training.h"
 #include "train/straggler.h"
@@ -15,48 +16,13 @@
 namespace hadal {
 namespace {
 
+using testing::Accident;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using testing::HauntedBackend;
 using testing::SmallTrainer;
 using testing::SmallTraining;
 using ::testing::StartsWith;
-
-// Before each run of the kernel of one step.
-using Accident = std::function<void(const StepValues&)>;
-
-class HauntedKernel : public Kernel {
- public:
-  HauntedKernel(std::unique_ptr<Kernel> kernel, Accident accident)
-      : kernel_(std::move(kernel)), accident_(std::move(accident)) {}
-  void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues& values) override {
-    accident_(values);
-    kernel_->run(arguments, scratch, values);
-  }
-  std::size_t scratch_bytes() const override { return kernel_->scratch_bytes(); }
-  std::string implementation() const override { return kernel_->implementation(); }
-
- private:
-  std::unique_ptr<Kernel> kernel_;
-  Accident accident_;
-};
-
-// The reference backend, whose `nth` kernel has accidents. Plans bind their kernels in the order of their steps.
-class HauntedBackend : public Backend {
- public:
-  HauntedBackend(int nth, Accident accident) : nth_(nth), accident_(std::move(accident)) {}
-  std::string name() const override { return reference_->name(); }
-  Layout image_layout() const override { return reference_->image_layout(); }
-  std::unique_ptr<Kernel> bind(const Op& op, int threads) override {
-    auto kernel = reference_->bind(op, threads);
-    if (bound_++ != nth_) return kernel;
-    return std::make_unique<HauntedKernel>(std::move(kernel), accident_);
-  }
-
- private:
-  std::unique_ptr<Backend> reference_ = make_reference_backend();
-  int nth_, bound_ = 0;
-  Accident accident_;
-};
 
 struct Place {
   std::string step;
@@ -65,23 +31,20 @@ struct Place {
 
 class Failure : public ::testing::TestWithParam<const char*> {
  protected:
-  // Three devices (or so many) on which the kernel of `place` has accidents.
+  // Three devices (or so many), in groups of `split`, on which the kernel of `place` has accidents.
   LocalRunner& runner(const Place& place, Accident accident, const RunnerOptions& options = {}, int count = 3,
-                      PlanOptions::Deferred deferred = {}) {
+                      PlanOptions::Deferred deferred = {}, int split = 1) {
     SmallTraining training;
     training.network = testing::small_lenet();
     training.devices = testing::device_list(GetParam(), count);
     training.reference = true;
     training.shards = 0;
-    training.topology = is_cpu() ? ExchangeTopology::shared : ExchangeTopology::direct;
+    training.topology = is_cpu() && split == 1 ? ExchangeTopology::shared : ExchangeTopology::direct;
+    training.split = split;
     training.deferred = deferred;
     const SmallTrainer trainer(training);
     std::vector<Plan> plans = trainer.whole_batches();
-    int nth = 0, found = -1;
-    for (const Step& step : plans[0].steps) {
-      if (step.name == place.step && step.device == place.device) found = nth;
-      nth += std::holds_alternative<Compute>(step.body);
-    }
+    const int found = testing::kernel_of(plans[0], place.step, place.device);
     EXPECT_GE(found, 0) << place.step;
     batch_ = trainer.staged(training.batch, 0);
     DeviceOptions devices;
@@ -136,6 +99,24 @@ TEST_P(Failure, of_a_kernel_stops_all_devices_and_names_device_and_step) {
     run(41);
     EXPECT_THAT(error_of(42), StartsWith(device(place.device) + ": " + place.step + " at step 42: the card fell off"));
     EXPECT_LT(seconds_, 1.0);
+  }
+}
+
+TEST_P(Failure, of_a_part_of_a_layer_stops_all_groups_and_names_device_step_and_layer) {
+  for (const Place& place : {Place{"conv1.forward", 3}, Place{"wide.backward", 0}, Place{"out.forward", 2}}) {
+    SCOPED_TRACE(place.step);
+    int runs = 0;
+    LocalRunner& failing = runner(
+        place,
+        [&](const StepValues&) {
+          if (++runs == 3) throw std::runtime_error("the card fell off the bus");
+        },
+        {}, 4, {}, 2);
+    run(40);
+    run(41);
+    EXPECT_THAT(error_of(42), StartsWith(device(place.device) + ": " + place.step + " at step 42: the card fell off"));
+    EXPECT_LT(seconds_, 1.0);
+    EXPECT_EQ(failing.read_parameter(0).size(), 6u * 9u);  // of both parts
   }
 }
 

@@ -71,6 +71,27 @@ std::string RunFolder::start_anew(bool keep_finished) {
   return kept;
 }
 
+std::optional<SplitChoice> stored_split(const RunFolder& folder, const JobSpec& job) {
+  if (!job.parallel.automatic_split) return std::nullopt;
+  std::ifstream file(folder.plan());
+  const auto plan = nlohmann::json::parse(file, nullptr, false);
+  try {
+    if (!plan.at("split_is_auto").get<bool>()) return std::nullopt;
+    std::vector<std::string> devices;
+    for (const auto& device : plan.at("devices")) devices.push_back(device.at("name").get<std::string>());
+    SplitChoice choice{plan.at("split").get<std::int64_t>(), plan.at("kept_whole").get<std::vector<std::string>>()};
+    if (devices != job.parallel.devices || choice.split < 1 ||
+        static_cast<std::int64_t>(devices.size()) % choice.split != 0) {
+      return std::nullopt;
+    }
+    const std::int64_t groups = static_cast<std::int64_t>(devices.size()) / choice.split;
+    if (job.parallel.groups.value_or(groups) != groups || job.data.batch < groups) return std::nullopt;
+    return choice;
+  } catch (const nlohmann::json::exception&) {  // of an earlier version, or no plan
+    return std::nullopt;
+  }
+}
+
 MetricsLog::MetricsLog(const std::string& path, std::int64_t step) : path_(path) {
   std::string kept;
   std::ifstream earlier(path);

@@ -5,7 +5,10 @@
 #include <fstream>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
+
+#include "spec/job.h"
 
 namespace hadal {
 
@@ -26,14 +29,18 @@ class RunFolder {
   void lock();
 
   // Makes the folder, empty of an earlier run, and locks it. One that was finished is replaced, unless `keep_finished`;
-  // one that was not, but has checkpoints, is kept beside it as PATH.1, PATH.2, ...: returns that name, or "". Throws as
-  // lock() does.
+  // one that was not, but has checkpoints, is kept beside it as PATH.1, PATH.2, ...: returns that name, or "". Throws
+  // as lock() does.
   std::string start_anew(bool keep_finished = false);
 
  private:
   std::string path_;
   std::shared_ptr<void> lock_;
 };
+
+// What an earlier process chose for `parallel.split: auto`, from plan.json. None where there is none, the job does not
+// ask for it, or its devices or groups are others.
+std::optional<SplitChoice> stored_split(const RunFolder& folder, const JobSpec& job);
 
 // metrics.jsonl: one JSON object a line, whole lines only even after a crash.
 class MetricsLog {

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
+#include <utility>
 
 #include "testing/networks.h"
 #include "testing/small_training.h"
@@ -15,6 +17,11 @@ using testing::conv;
 using testing::fully_connected;
 using testing::layer;
 using testing::SmallTraining;
+
+LayerSpec kept_whole(LayerSpec spec) {
+  spec.split = LayerSplit::whole;
+  return spec;
+}
 
 struct Row {
   std::string name;
@@ -65,6 +72,11 @@ std::vector<Row> rows() {
       {"flatten", {layer("flatten", "flat", FlattenOptions{})}},
       {"fully_connected", {fully_connected("full", 13)}},
       {"fully_connected_whole", {fully_connected("narrow", 2), fully_connected("full", 9)}},
+      {"conv_kept_whole", {kept_whole(conv("conv", {.out = 6, .kernel = 3})), conv("more", {.out = 5, .kernel = 1})}},
+      {"fully_connected_kept_whole",
+       {fully_connected("full", 13), kept_whole(fully_connected("kept", 12)), fully_connected("again", 9)}},
+      {"add_of_kept_whole",
+       {kept_whole(conv("other", {.out = 7, .kernel = 1})), layer("add", "sum", AddOptions{}, {"stem", "other"})}},
       {"concat", {conv("other", {.out = 4, .kernel = 1}), layer("concat", "join", ConcatOptions{}, {"stem", "other"})}},
       {"concat_of_one", {layer("concat", "join", ConcatOptions{}, {"stem"})}},
       {"concat_pooled_and_convolved",
@@ -102,9 +114,10 @@ class SplitLayers : public ::testing::TestWithParam<Row> {
 };
 
 TEST_P(SplitLayers, train_as_whole_ones) {
-  for (const bool reference : {false, true}) {
+  for (const auto& [reference, clip_norm] : {std::pair{false, 0.0}, {true, 0.0}, {false, 0.2}}) {
     SmallTraining single = training(reference);
     single.shards = 0;
+    single.clip_norm = clip_norm;
     const auto one = testing::train(single);
     for (const int groups : {1, 2}) {
       for (const int split : {1, 2, 3, 4}) {
@@ -119,8 +132,8 @@ TEST_P(SplitLayers, train_as_whole_ones) {
             difference += std::abs(result[p][i] - one[p][i]);
             size += std::abs(one[p][i]);
           }
-          EXPECT_LE(difference, 1e-5 * size + 1e-7)
-              << groups << " x " << split << (reference ? ", reference" : "") << ", parameter " << p;
+          EXPECT_LE(difference, 1e-5 * size + 1e-7) << groups << " x " << split << (reference ? ", reference" : "")
+                                                    << (clip_norm > 0 ? ", clipped" : "") << ", parameter " << p;
         }
       }
     }
@@ -133,6 +146,7 @@ TEST_P(SplitLayers, give_the_bits_of_one_device_under_reproducible) {
       SmallTraining single = training(reference);
       single.shards = 3;
       single.chunks = chunks;
+      single.clip_norm = chunks == 5 ? 0.2 : 0;
       const auto one = testing::train(single);
       for (const int groups : {1, 2}) {
         for (int split = 1; split <= chunks; ++split) {
@@ -146,6 +160,15 @@ TEST_P(SplitLayers, give_the_bits_of_one_device_under_reproducible) {
       }
     }
   }
+}
+
+// A new kind of layer is a row here.
+TEST(SplitLayersTable, has_every_kind_of_layer) {
+  std::set<std::size_t> kinds;
+  for (const Row& row : rows()) {
+    for (const LayerSpec& spec : row.layers) kinds.insert(spec.options.index());
+  }
+  EXPECT_EQ(kinds.size(), std::variant_size_v<LayerOptions>);
 }
 
 INSTANTIATE_TEST_SUITE_P(all, SplitLayers, ::testing::ValuesIn(rows()),

@@ -22,6 +22,7 @@ struct Case {
   bool reference = false;
   DType precision = DType::f32;
   UpdateRule rule = UpdateRule::sgd(0.9, 5e-4);
+  double clip_norm = 0;
 };
 
 class Split : public ::testing::TestWithParam<Case> {
@@ -32,6 +33,7 @@ class Split : public ::testing::TestWithParam<Case> {
     training.reference = GetParam().reference;
     training.precision = GetParam().precision;
     training.rule = GetParam().rule;
+    training.clip_norm = GetParam().clip_norm;
     training.shards = 0;
     training.devices = device_list(kind, groups * split);
     training.split = split;
@@ -131,6 +133,19 @@ TEST_P(Split, models_give_the_bits_of_one_device_under_reproducible) {
   }
 }
 
+TEST_P(Split, models_train_as_whole_ones_where_a_step_leaves_its_exchange_to_the_next) {
+  for (const ExchangeTopology topology : {ExchangeTopology::direct, ExchangeTopology::line}) {
+    for (const PlanOptions::Deferred deferred : {PlanOptions::Deferred{1, 1}, {2, 0}, {3, 2}}) {
+      SmallTraining many = training(3, 2);
+      many.topology = topology;
+      many.content = ExchangeContent::gradients;
+      many.deferred = GetParam().clip_norm > 0 ? PlanOptions::Deferred{} : deferred;
+      expect_near(testing::train(many), std::string(to_string(topology)) + ", " + std::to_string(deferred.updates) +
+                                            " and " + std::to_string(deferred.gathers));
+    }
+  }
+}
+
 // Layers that are not divided lie on each device of a group, and must stay the same there: nothing brings them
 // together.
 TEST_P(Split, replicas_within_a_group_stay_the_same_bits) {
@@ -177,15 +192,18 @@ TEST_P(Split, trainings_go_on_with_another_division) {
   expect_near(trainers.back()->parameters(), "six divisions");
 }
 
-INSTANTIATE_TEST_SUITE_P(all, Split,
-                         ::testing::Values(Case{"lenet", testing::small_lenet()}, Case{"mlp", testing::small_mlp()},
-                                           Case{"lenet_on_reference", testing::small_lenet(), true},
-                                           Case{"lenet_bf16", testing::small_lenet(), false, DType::bf16},
-                                           Case{"dag", testing::small_dag()},
-                                           Case{"dag_on_reference", testing::small_dag(), true},
-                                           Case{"batch_norm", testing::small_batch_norm()},
-                                           Case{"batch_norm_bf16", testing::small_batch_norm(), false, DType::bf16}),
-                         [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    all, Split,
+    ::testing::Values(Case{"lenet", testing::small_lenet()}, Case{"mlp", testing::small_mlp()},
+                      Case{"lenet_on_reference", testing::small_lenet(), true},
+                      Case{"lenet_bf16", testing::small_lenet(), false, DType::bf16},
+                      Case{"lenet_clipped", testing::small_lenet(), false, DType::f32, UpdateRule::sgd(0.9, 5e-4), 0.3},
+                      Case{"norms_clipped", testing::small_batch_norm(), false, DType::f32, UpdateRule::sgd(0.9, 5e-4),
+                           0.3},
+                      Case{"dag", testing::small_dag()}, Case{"dag_on_reference", testing::small_dag(), true},
+                      Case{"batch_norm", testing::small_batch_norm()},
+                      Case{"batch_norm_bf16", testing::small_batch_norm(), false, DType::bf16}),
+    [](const auto& test) { return test.param.name; });
 
 }  // namespace
 }  // namespace hadal

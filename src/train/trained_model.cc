@@ -23,6 +23,7 @@ TrainedModel open_trained(const std::string& run_or_model) {
     trained.path = folder.model();
     trained.from_run = true;
     if (fs::exists(folder.job())) trained.job = load_job(folder.job());
+    trained.job.parallel.chosen = stored_split(folder, trained.job);
     trained.job.parallel.machine.reset();  // where it was trained says nothing of where it is used
   } else if (!fs::exists(run_or_model)) {
     throw ConfigError(run_or_model + ": there is no such run folder or model file");

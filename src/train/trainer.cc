@@ -95,7 +95,8 @@ struct Trainer::Meter {
   double samples_per_second() const { return best().samples_per_second(); }
 };
 
-Trainer::Trainer(const JobSpec& job, bool trace) : job_(job), network_(build_network(job.network)) {
+Trainer::Trainer(const JobSpec& job, bool trace, const BackendMaker& backend_of)
+    : job_(job), network_(build_network(job.network)) {
   if (network_.parameters.empty()) {
     throw ConfigError(job.network.where,
                       "the network has nothing to learn: it needs a conv or a fully_connected layer");
@@ -111,7 +112,7 @@ Trainer::Trainer(const JobSpec& job, bool trace) : job_(job), network_(build_net
   }
   RunnerOptions options;
   options.trace = trace;
-  engine_ = std::make_unique<Engine>(job_, network_, keys, options);
+  engine_ = std::make_unique<Engine>(job_, network_, keys, options, backend_of);
   engine_->initialise(job.seed);
 }
 
@@ -538,6 +539,11 @@ ordered_json Trainer::summary(const Meter& meter, const std::optional<Evaluation
                                {"exchange_wait_seconds", uses[d].wait_seconds},
                                {"input_wait_seconds", input.consumer_wait_seconds}});
   }
+  const auto groups = static_cast<int>(plan.devices.size()) / plan.split;
+  json["parallel"] = {{"groups", groups}, {"split", plan.split}};
+  json["parallel"]["split_is_auto"] = engine_->prediction().automatic_split;
+  json["parallel"]["kept_whole"] = ordered_json::array();
+  for (const int layer : plan.whole) json["parallel"]["kept_whole"].push_back(network_.layers[layer].name);
   if (const auto slow = straggler()) {
     json["straggler"] = {{"device", plan.devices[slow->device].name},
                          {"slowdown", slow->slowdown},

@@ -42,7 +42,7 @@ struct TrainOptions {
 class Trainer {
  public:
   // Opens the data and binds the plans. Throws ConfigError, DataError or DeviceError where the job cannot run.
-  explicit Trainer(const JobSpec& job, bool trace = false);
+  explicit Trainer(const JobSpec& job, bool trace = false, const BackendMaker& backend_of = make_backend);
   ~Trainer();
 
   // The whole run, with its folder: returns summary.json. Throws Stopped on options.stop after writing a checkpoint,
