@@ -20,7 +20,7 @@ using testing::fully_connected;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-LayerSpec with(LayerSplit split, LayerSpec spec) {
+LayerSpec said(LayerSplit split, LayerSpec spec) {
   spec.split = split;
   return spec;
 }
@@ -36,8 +36,8 @@ std::vector<bool> divided(const NetworkSpec& spec, int parts, const std::vector<
 TEST(Division, does_what_layers_say) {
   const auto network = [](LayerSplit first, LayerSplit last) {
     return NetworkSpec{{30},
-                       {with(first, fully_connected("wide", 64)), testing::activation("f", ActivationKind::relu),
-                        with(last, fully_connected("narrow", 10))},
+                       {said(first, fully_connected("wide", 64)), testing::activation("f", ActivationKind::relu),
+                        said(last, fully_connected("narrow", 10))},
                        {}};
   };
   const LayerSplit automatic = LayerSplit::automatic, whole = LayerSplit::whole, divide = LayerSplit::divide;
@@ -55,10 +55,10 @@ TEST(Division, says_why_a_layer_cannot_be_divided) {
     return Division(network, parts, 8).why_not(layer);
   };
   const LayerSplit divide = LayerSplit::divide;
-  EXPECT_EQ(why({{30}, {with(divide, fully_connected("out", 3))}, {}}, 0, 4), "it has only 3 outputs for 4 parts");
+  EXPECT_EQ(why({{30}, {said(divide, fully_connected("out", 3))}, {}}, 0, 4), "it has only 3 outputs for 4 parts");
   const NetworkSpec groups{
       {6, 4, 4},
-      {conv("a", {.out = 9, .kernel = 1}), with(divide, conv("b", {.out = 12, .kernel = 1, .groups = 3}))},
+      {conv("a", {.out = 9, .kernel = 1}), said(divide, conv("b", {.out = 12, .kernel = 1, .groups = 3}))},
       {}};
   EXPECT_THAT(why(groups, 1, 4), HasSubstr("its 3 groups cannot be shared evenly by 4 parts"));
   EXPECT_EQ(why(groups, 1, 3), "");
@@ -140,7 +140,7 @@ TEST(ConsiderSplits, knows_only_what_divides_devices_and_batch) {
   EXPECT_THAT(splits(12, 3), ::testing::UnorderedElementsAre(2, 3, 6));
   // Nor a split that a layer cannot have.
   NetworkSpec narrow = wide();
-  narrow.layers.back() = with(LayerSplit::divide, fully_connected("out", 5));
+  narrow.layers.back() = said(LayerSplit::divide, fully_connected("out", 5));
   const Network of_narrow = build_network(narrow);
   const PlanOptions options = testing::plan_options(ExchangeTopology::direct, 6, ExchangeContent::gradients, 24);
   EXPECT_THAT(splits_of(consider_splits(of_narrow, options, six, {})), ::testing::UnorderedElementsAre(1, 2, 3));
