@@ -32,7 +32,7 @@ std::int64_t rows_of_a_step(const JobSpec& job, const Network& network) {
 
 struct PlanCommand {
   std::string job, svg;
-  bool json = false, steps = false;
+  bool json = false, steps = false, memory = false;
   JobFlags flags;
 
   void run() const {
@@ -58,15 +58,24 @@ struct PlanCommand {
     fmt::print("{}", plan_table({bound.plan(), network, bound.memory(), engine.prediction(),
                                  engine.runner().backend_name(), threads_of_each_device(spec)},
                                 true));
+    if (memory) {
+      fmt::print("{}", memory_rows({bound.plan(), network, bound.memory(), engine.prediction(),
+                                    engine.runner().backend_name(), threads_of_each_device(spec)}));
+    }
     if (!steps) return;
     for (std::size_t i = 0; i < bound.plan().steps.size(); ++i) {
       const Step& step = bound.plan().steps[i];
       std::string waits;
-      for (const int wait : step.waits) waits += fmt::format(" {}", wait);
+      for (const auto* list : {&step.waits, &step.room_waits}) {
+        for (const int wait : *list) waits += fmt::format(" {}", wait);
+      }
       fmt::print("  {:>4}  {:<7} {:<15} {:<32} {}{}{}\n", i, bound.plan().devices[step.device].name,
                  to_string(step.stream), step.name,
                  bound.kernel(static_cast<int>(i)) ? bound.kernel(static_cast<int>(i))->implementation() : "copy",
-                 step.deferred ? ", of the step before" : "", waits.empty() ? "" : "  waits for" + waits);
+                 step.deferred ? ", of the step before"
+                 : step.again  ? ", again"
+                               : "",
+                 waits.empty() ? "" : "  waits for" + waits);
     }
   }
 };
@@ -79,6 +88,7 @@ void add_plan(CLI::App& app) {
   verb->add_option("job", command->job, "The job file")->required();
   verb->add_flag("--json", command->json, "As JSON");
   verb->add_flag("--steps", command->steps, "List every step of every device too");
+  verb->add_flag("--memory", command->memory, "List what each device holds when it is fullest");
   verb->add_option("--svg", command->svg, "Draw devices, links and what they carry into this file")->check(not_empty());
   command->flags.add_to(*verb);
   command->flags.add_machine_to(*verb);

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "apps/terminal.h"
-#include "plan/fit.h"
+#include "plan/misfit.h"
 
 namespace hadal {
 
@@ -143,6 +143,48 @@ std::string machine_rows(const PlanView& view) {
 
 }  // namespace
 
+namespace {
+
+// What backward computes again, and what that costs.
+std::string recompute_rows(const PlanView& view) {
+  const FitReport& fit = view.prediction.fit;
+  if (fit.recomputed.empty()) return "";
+  std::string names;
+  for (const std::string& name : fit.recomputed) names += (names.empty() ? "" : ", ") + name;
+  const auto limit = std::max_element(fit.limit.begin(), fit.limit.end());
+  const double now = view.prediction.simulation.step_seconds;
+  return fmt::format("  backward computes again what is not kept{}: {}\n",
+                     *limit > 0 ? " to fit into " + format_bytes(static_cast<double>(*limit)) : "", names) +
+         fmt::format("  if all were kept: {} a device, {:.2f} ms a step; computing again takes {:.1f} % of a step\n",
+                     format_bytes(static_cast<double>(fit.kept_peak_bytes)), fit.kept_seconds * 1e3,
+                     100 * (now - fit.kept_seconds) / now);
+}
+
+}  // namespace
+
+std::string memory_rows(const PlanView& view) {
+  std::string text;
+  for (std::size_t d = 0; d < view.plan.devices.size(); ++d) {
+    const FullestMoment& moment = view.memory.fullest[d];
+    const MemoryUse& use = view.memory.use[d];
+    text += fmt::format("  {} is fullest in {}: {} live then, in {}\n", view.plan.devices[d].name,
+                        view.plan.steps[static_cast<std::size_t>(moment.step)].name,
+                        format_bytes(static_cast<double>(use.live)), format_bytes(static_cast<double>(use.peak)));
+    std::vector<int> tensors = moment.tensors;
+    std::stable_sort(tensors.begin(), tensors.end(), [&](int a, int b) {
+      return view.plan.tensors[static_cast<std::size_t>(a)].bytes() >
+             view.plan.tensors[static_cast<std::size_t>(b)].bytes();
+    });
+    text += fmt::format("    {:>8}  parameters\n    {:>8}  state\n", format_bytes(static_cast<double>(use.parameters)),
+                        format_bytes(static_cast<double>(use.state)));
+    for (const int tensor : tensors) {
+      const PlanTensor& of = view.plan.tensors[static_cast<std::size_t>(tensor)];
+      text += fmt::format("    {:>8}  {}\n", format_bytes(static_cast<double>(of.bytes())), of.name);
+    }
+  }
+  return text;
+}
+
 std::string plan_table(const PlanView& view, bool layers) {
   std::string text;
   if (layers) text += layer_rows(view);
@@ -159,6 +201,7 @@ std::string plan_table(const PlanView& view, bool layers) {
                     format_bytes(static_cast<double>(use.state)), format_bytes(static_cast<double>(use.gradients)),
                     format_bytes(static_cast<double>(use.activations)), format_bytes(static_cast<double>(use.scratch)));
   }
+  text += recompute_rows(view);
   if (view.plan.split > 1) {
     text += fmt::format(
         "  {} of {} devices; they bring each other {} a step\n",

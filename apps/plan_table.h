@@ -20,4 +20,7 @@ struct PlanView {
 // Layers, devices with their memory, links, and what bounds the step. `layers`: list every layer.
 std::string plan_table(const PlanView& view, bool layers);
 
+// What each device holds when it is fullest.
+std::string memory_rows(const PlanView& view);
+
 }  // namespace hadal

@@ -114,12 +114,13 @@ struct LrnForward {
   DType type = DType::f32;
 };
 
-// reads source, diff_destination; writes diff_source.
+// reads source, diff_destination; writes diff_source. `in_place`: reads source; writes (in place) the diff.
 struct LrnBackward {
   LrnShape shape;
   Rows rows;
   Layout layout = Layout::canonical;
   DType type = DType::f32;
+  bool in_place = false;
 };
 
 // Batch normalisation (nn/layer.h, BatchNormOptions) of images of `pixels` places.

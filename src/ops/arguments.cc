@@ -74,6 +74,7 @@ Arguments list(const LrnForward& o) {
 
 Arguments list(const LrnBackward& o) {
   const std::int64_t elements = elements_of(o.shape, o.rows);
+  if (o.in_place) return {{"source", Access::read, elements, o.type}, {"diff", Access::update, elements, o.type}};
   return {{"source", Access::read, elements, o.type},
           {"diff_destination", Access::read, elements, o.type},
           {"diff_source", Access::write, elements, o.type}};

@@ -168,6 +168,7 @@ void add_lrns(Cases& cases) {
       const LrnShape shape{r.channels, r.pixels, r.options};
       cases.push_back({name, LrnForward{shape, all(r.batch), layout}});
       cases.push_back({name, LrnBackward{shape, all(r.batch), layout}});
+      cases.push_back({name + ", in place", LrnBackward{shape, all(r.batch), layout, DType::f32, true}});
     }
   }
 }

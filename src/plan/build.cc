@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "plan/builder.h"
+#include "plan/recompute.h"
 
 namespace hadal {
 
@@ -139,7 +140,9 @@ Plan PlanBuilder::build() {
     std::sort(plan_.results.begin(), plan_.results.end(),
               [](const ResultRows& a, const ResultRows& b) { return a.first < b.first; });
   }
+  compute_again(plan_, options_.recompute);
   synchronise(plan_);
+  wait_for_room(plan_);
   return std::move(plan_);
 }
 
@@ -510,12 +513,16 @@ void PlanBuilder::backward(int l) {
   const bool gradients = plan_.content[l] == ExchangeContent::gradients, addends = division_.adds_up(l);
   if (gradients && !addends) backward_weights(l);
   const bool in_place = diff_in_place(l);
-  std::vector<RowTensor> input_diffs(layer.inputs.size());
   const std::vector<bool> none(options_.devices.size());
+  // LRN writes over the diff of its output where that is its own, as what was brought together is.
+  const bool beside = as<LrnOptions>(layer) && needs_more(l, 0);
+  const bool overwrites = as<LrnOptions>(layer) && wanted[0] && options_.in_place && (beside || owns_diff(l)) &&
+                          full_diff_[layer.inputs[0] + 1] == none;
+  std::vector<RowTensor> input_diffs(layer.inputs.size());
   for (std::size_t i = 0; i < layer.inputs.size(); ++i) {
     const int input = layer.inputs[i];
     if (!wanted[i] && !as<ConcatOptions>(layer)) continue;
-    if (in_place) {
+    if (in_place || overwrites) {
       input_diffs[i] = diffs_[l + 1];
       continue;
     }
@@ -526,10 +533,10 @@ void PlanBuilder::backward(int l) {
                               shape, only ? full_diff_[input + 1] : none);
     input_diffs[i].addends = addends || diffs_[l + 1].addends;
   }
-  const bool beside = as<LrnOptions>(layer) && needs_more(l, 0);
   if (beside && wanted[0]) {
     diffs_[l + 1] = bring(l, layer.name + ".diff_beside", diffs_[l + 1], needed(l, 0), none);
   }
+  if (overwrites) input_diffs[0] = diffs_[l + 1];
   const bool data_gradient = std::any_of(wanted.begin(), wanted.end(), [](bool w) { return w; });
   const Layout source = layout_of(layer.inputs[0]), destination = layouts_[l + 1];
   for (int d = 0; d < device_count() && data_gradient; ++d) {
@@ -539,7 +546,7 @@ void PlanBuilder::backward(int l) {
     std::vector<Range> writes;
     for (const RowTensor& to : input_diffs) writes.push_back(to.rows(d, rows.first, rows.count));
     std::vector<Range> reads;
-    if (!in_place) reads.push_back(diff(l, d));
+    if (!in_place && !overwrites) reads.push_back(diff(l, d));
     const DType type = options_.precision;
     Op op;
     if (as<ConvOptions>(layer)) {
@@ -549,7 +556,7 @@ void PlanBuilder::backward(int l) {
       op = PoolBackward{pool_shape(l, d), rows, source, destination, type};
       if (has_max_workspace(layer)) reads.push_back(whole(workspaces_[l][d]));
     } else if (as<LrnOptions>(layer)) {
-      op = LrnBackward{lrn_shape(l, d), rows, source, type};
+      op = LrnBackward{lrn_shape(l, d), rows, source, type, overwrites};
       reads.insert(reads.begin(), input(l, 0, d));
     } else if (as<BatchNormOptions>(layer)) {
       op = BatchNormBackwardData{batch_norm_shape(l, d), rows, rows_of_pass(), source, type};

@@ -1,7 +1,7 @@
 #pragma once
 // Builds one plan. Internal to src/plan: build.cc writes the forward and backward steps, rows.cc who works on which
 // rows, split.cc what the devices of a group bring each other, exchange.cc what brings gradients to their owners and
-// new parameters back, synchronise.cc the waits.
+// new parameters back, synchronise.cc and room.cc the waits.
 
 #include <compare>
 #include <functional>
@@ -236,5 +236,8 @@ class PlanBuilder {
 
 // Adds to each step the fewest waits that order every two steps which touch the same data, one of them writing.
 void synchronise(Plan& plan);
+
+// Then adds waits by which more memory is known to be free, where devices hold a model together.
+void wait_for_room(Plan& plan);
 
 }  // namespace hadal

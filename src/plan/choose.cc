@@ -4,8 +4,8 @@
 #include <limits>
 
 #include "base/error.h"
-#include "plan/fit.h"
 #include "plan/memory.h"
+#include "plan/misfit.h"
 #include "plan/simulate.h"
 
 namespace hadal {

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "plan/choose.h"
 #include "plan/divide.h"
-#include "plan/fit.h"
+#include "plan/misfit.h"
 #include "plan/simulate.h"
 #include "testing/networks.h"
 #include "testing/plans.h"

@@ -1,119 +1,195 @@
 #include "plan/fit.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <cmath>
 #include <map>
+#include <set>
+
+#include "plan/cost.h"
+#include "plan/recompute.h"
 
 namespace hadal {
 
 namespace {
 
-// Of all devices with this one's memory.
-double needs(const MemoryPlan& memory, const Machine& machine, std::size_t device) {
-  double sum = 0;
-  for (std::size_t d = 0; d < machine.devices.size(); ++d) {
-    if (machine.devices[d].memory == machine.devices[device].memory) sum += static_cast<double>(memory.use[d].peak);
-  }
-  return sum;
-}
-
-bool is_too_small(const MemoryPlan& memory, const Machine& machine, std::size_t device) {
-  const double has = machine.devices[device].memory_bytes;
-  return has > 0 && needs(memory, machine, device) > has;
-}
-
-const char* use_of(TensorKind kind) {
-  switch (kind) {
-    case TensorKind::parameter:
-    case TensorKind::state:
-      return "weights and state";
-    case TensorKind::gradient:
-      return "gradients";
-    default:
-      return "activations";
-  }
-}
-
-// By tensor: the layer that first writes it or, of parameters and states, whose they are; -1: none.
-std::vector<int> layers_of_tensors(const Plan& plan, const Network& network) {
-  std::vector<int> layers(plan.tensors.size(), -1);
-  const auto set = [&](int tensor, int layer) {
-    if (tensor >= 0) layers[static_cast<std::size_t>(tensor)] = layer;
+double step_seconds_of(const Plan& plan, const Step& step, const Machine& machine) {
+  const DeviceSpeed& speed = machine.devices[static_cast<std::size_t>(step.device)].speed;
+  if (const auto* compute = std::get_if<Compute>(&step.body)) return kernel_seconds(compute->op, speed);
+  const auto over = [&](int from, int to, std::size_t bytes) {
+    const Way way = way_between(machine, from, to);
+    double seconds = way.latency_seconds;
+    for (const int port : way.ports) {
+      seconds = std::max(
+          seconds, way.latency_seconds + static_cast<double>(bytes) / machine.speed_of_port(port).bytes_per_second);
+    }
+    return seconds;
   };
-  for (auto step = plan.steps.rbegin(); step != plan.steps.rend(); ++step) {
-    for (const Range& range : step->writes) set(range.tensor, step->layer);
+  if (const auto* transfer = std::get_if<Transfer>(&step.body)) {
+    return transfer->to == step.device ? copy_seconds(transfer->bytes(), speed)
+                                       : over(step.device, transfer->to, transfer->bytes());
   }
-  for (std::size_t p = 0; p < plan.parameters.size(); ++p) {
-    for (const std::vector<int>* tensors : {&plan.parameters[p].tensor, &plan.parameters[p].squares}) {
-      for (const int tensor : *tensors) set(tensor, network.parameters[p].layer);
+  const Range& range = step.writes[0];
+  const std::size_t bytes =
+      static_cast<std::size_t>(range.count) * size_of(plan.tensors[static_cast<std::size_t>(range.tensor)].type);
+  return machine.host < 0 ? copy_seconds(bytes, speed) : over(machine.host, step.device, bytes);
+}
+
+// Chooses by what a plan's steps need one by one.
+class Search {
+ public:
+  // Bytes above a limit count to this power.
+  Search(const Plan& base, const Machine& machine, const FitOptions& options, double power)
+      : base_(base), machine_(machine), options_(options), power_(power), target_(options.limit) {}
+
+  std::set<std::string> chosen;
+
+  // The limits become this much less, where what fits one by one does not fit in its places.
+  void tighten(std::size_t device, std::size_t bytes) { target_[device] -= std::min(target_[device], bytes); }
+
+  bool fits() const { return state_of(chosen).excess == 0; }
+
+  // Adds to `chosen`. Whether it fits.
+  bool search() {
+    const std::vector<KeptValue> kept = candidates();
+    State state = state_of(chosen);
+    while (state.excess > 0) {
+      const KeptValue* best = nullptr;
+      State next;
+      double most = 0;
+      for (const KeptValue& value : kept) {
+        if (chosen.contains(value.name)) continue;
+        std::set<std::string> more = chosen;
+        more.insert(value.name);
+        const State tried = state_of(more);
+        const double gain = (state.excess - tried.excess) / std::max(tried.seconds - state.seconds, 1e-9);
+        if (tried.excess < state.excess && gain > most) best = &value, next = tried, most = gain;
+      }
+      if (best == nullptr) return false;
+      chosen.insert(best->name);
+      state = next;
+    }
+    return true;
+  }
+
+  // Without those that are not needed.
+  void give_up_needless(const std::set<std::string>& keep) {
+    for (const KeptValue& value : kept_values(base_)) {
+      if (!chosen.contains(value.name) || keep.contains(value.name)) continue;
+      std::set<std::string> less = chosen;
+      less.erase(value.name);
+      if (state_of(less).excess == 0) chosen = std::move(less);
     }
   }
-  for (const OwnedRange& owned : plan.owned) {
-    const int layer = network.parameters[static_cast<std::size_t>(owned.parameter)].layer;
-    set(owned.master, layer);
-    for (const int state : owned.states) set(state, layer);
-  }
-  return layers;
-}
 
-std::vector<Misfit::User> largest_users(const Plan& plan, const Network& network, int device) {
-  constexpr std::size_t kShown = 3;
-  const std::vector<int> layers = layers_of_tensors(plan, network);
-  std::map<std::pair<int, std::string>, std::size_t> bytes;
-  for (std::size_t t = 0; t < plan.tensors.size(); ++t) {
-    if (plan.tensors[t].device == device) bytes[{layers[t], use_of(plan.tensors[t].kind)}] += plan.tensors[t].bytes();
+ private:
+  struct State {
+    double excess = 0;  // bytes above the targets, to the power, summed over the steps and devices
+    double seconds = 0;
+  };
+
+  State state_of(const std::set<std::string>& names) const {
+    Plan plan = base_;
+    compute_again(plan, names);
+    const auto live = live_bytes(plan, options_.memory(plan));
+    State state;
+    for (std::size_t d = 0; d < live.size(); ++d) {
+      for (const std::size_t bytes : live[d]) {
+        if (target_[d] > 0 && bytes > target_[d])
+          state.excess += std::pow(static_cast<double>(bytes - target_[d]), power_);
+      }
+    }
+    state.seconds = seconds_again(plan, machine_);
+    return state;
   }
-  std::vector<Misfit::User> users;
-  for (const auto& [of, count] : bytes) {
-    const std::string layer = of.first < 0 ? "input" : network.layers[static_cast<std::size_t>(of.first)].name;
-    users.push_back({layer + " " + of.second, count});
+
+  // Of many values those that take the most.
+  std::vector<KeptValue> candidates() const {
+    constexpr std::size_t kMost = 64;
+    std::vector<KeptValue> kept = kept_values(base_);
+    std::stable_sort(kept.begin(), kept.end(),
+                     [](const KeptValue& a, const KeptValue& b) { return a.bytes > b.bytes; });
+    if (kept.size() > kMost) kept.resize(kMost);
+    return kept;
   }
-  std::stable_sort(users.begin(), users.end(), [](const auto& a, const auto& b) { return a.bytes > b.bytes; });
-  users.resize(std::min(users.size(), kShown));
-  return users;
-}
+
+  const Plan& base_;
+  const Machine& machine_;
+  const FitOptions& options_;
+  const double power_;
+  std::vector<std::size_t> target_;
+};
 
 }  // namespace
 
-bool fits(const MemoryPlan& memory, const Machine& machine) {
-  for (std::size_t d = 0; d < machine.devices.size(); ++d) {
-    if (is_too_small(memory, machine, d)) return false;
+double seconds_again(const Plan& plan, const Machine& machine) {
+  std::vector<double> seconds(plan.devices.size());
+  for (const Step& step : plan.steps) {
+    if (step.again) seconds[static_cast<std::size_t>(step.device)] += step_seconds_of(plan, step, machine);
   }
-  return true;
+  return *std::max_element(seconds.begin(), seconds.end());
 }
 
-std::vector<Misfit> misfits(const Plan& plan, const Network& network, const MemoryPlan& memory,
-                            const Machine& machine) {
-  std::vector<Misfit> found;
-  for (std::size_t d = 0; d < machine.devices.size(); ++d) {
-    const auto same = [&](const Misfit& other) {
-      return machine.devices[static_cast<std::size_t>(other.device)].memory == machine.devices[d].memory;
-    };
-    if (!is_too_small(memory, machine, d) || std::any_of(found.begin(), found.end(), same)) continue;
-    const auto device = static_cast<int>(d);
-    found.push_back(
-        {device, machine.devices[d].memory_bytes, needs(memory, machine, d), largest_users(plan, network, device)});
+Fitting fit(const Network& network, PlanOptions& options, const Machine& machine, const FitOptions& fit_options) {
+  constexpr int kTries = 12;
+  constexpr double kHighPower = 8;
+  options.recompute.clear();
+  const Plan base = build_unchecked(network, options);
+  const std::vector<KeptValue> kept = kept_values(base);
+  std::set<std::string> always;
+  for (const KeptValue& value : kept) {
+    if (fit_options.recompute && fit_options.all_cheap && value.cheap) always.insert(value.name);
   }
-  return found;
-}
-
-std::string describe(const Misfit& misfit, const Plan& plan) {
-  std::string largest;
-  for (const Misfit::User& user : misfit.largest) {
-    largest +=
-        fmt::format("{}{} {}", largest.empty() ? "" : ", ", user.name, bytes_in_words(static_cast<double>(user.bytes)));
+  // Towards these limits, and from there to lower ones where what fits step by step does not in its places.
+  const auto with_power = [&](const std::vector<std::size_t>& limit, double power) {
+    FitOptions nearer = fit_options;
+    nearer.limit = limit;
+    Search search(base, machine, nearer, power);
+    search.chosen = always;
+    Fitting fitting;
+    for (int attempt = 0; attempt < kTries; ++attempt) {
+      const bool promises = search.fits();
+      options.recompute = search.chosen;
+      const Plan plan = build_unchecked(network, options);
+      const MemoryPlan memory = plan_memory(plan, fit_options.memory(plan));
+      fitting.fits = true;
+      fitting.peak.clear();
+      for (std::size_t d = 0; d < memory.use.size(); ++d) {
+        fitting.peak.push_back(memory.use[d].peak);
+        if (limit[d] == 0 || memory.use[d].peak <= limit[d]) continue;
+        fitting.fits = false;
+        if (promises) search.tighten(d, memory.use[d].peak - limit[d]);
+      }
+      if (fitting.fits || !fit_options.recompute || !search.search()) break;
+      search.give_up_needless(always);
+    }
+    return fitting;
+  };
+  const auto towards = [&](const std::vector<std::size_t>& limit) {
+    const Fitting first = with_power(limit, 1);
+    return first.fits || !fit_options.recompute ? first : with_power(limit, kHighPower);
+  };
+  Fitting fitting = towards(fit_options.limit);
+  if (!fitting.fits && fit_options.recompute && fit_options.find_least) {
+    // Step by step to the least that can be reached: what the limit would have to be.
+    constexpr double kStep = 0.97;
+    options.recompute = always;
+    const Plan plan = build_unchecked(network, options);
+    std::vector<std::size_t> limit;
+    for (const MemoryUse& use : plan_memory(plan, fit_options.memory(plan)).use) limit.push_back(use.peak);
+    fitting.peak = limit;
+    std::set<std::string> least = always;
+    for (bool lower = true; lower;) {
+      for (std::size_t& bytes : limit) bytes = static_cast<std::size_t>(static_cast<double>(bytes) * kStep);
+      const Fitting tried = towards(limit);
+      lower = tried.fits;
+      if (lower) fitting.peak = limit = tried.peak, least = options.recompute;
+    }
+    options.recompute = least;
   }
-  return fmt::format("{} has {} of memory, and the plan needs {} there; largest: {}",
-                     plan.devices[static_cast<std::size_t>(misfit.device)].name, bytes_in_words(misfit.has),
-                     bytes_in_words(misfit.needs), largest);
-}
-
-std::string bytes_in_words(double bytes) {
-  const char* const units[] = {"B", "kB", "MB", "GB", "TB"};
-  std::size_t unit = 0;
-  while (bytes >= 999.5 && unit + 1 < std::size(units)) bytes /= 1000, ++unit;
-  return fmt::format("{:.3g} {}", bytes, units[unit]);
+  for (const KeptValue& value : kept) {
+    if (options.recompute.contains(value.name)) fitting.recomputed.push_back(value.name);
+  }
+  return fitting;
 }
 
 }  // namespace hadal

@@ -1,7 +1,8 @@
 #pragma once
-// Whether a plan fits into the memory that its machine says it has.
+// What a training plan computes again in backward so that it fits into the memory of its devices.
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -11,27 +12,27 @@
 
 namespace hadal {
 
-// A device whose memory is too small, with what all devices of that memory need there, and what takes the most of the
-// device: the parameters, gradients or activations of a layer.
-struct Misfit {
-  struct User {
-    std::string name;  // "fc6 weights and state"
-    std::size_t bytes = 0;
-  };
-  int device = 0;
-  double has = 0, needs = 0;  // bytes
-  std::vector<User> largest;  // at most three
+struct FitOptions {
+  std::vector<std::size_t> limit;  // by device: bytes, 0: none
+  bool recompute = true;           // else nothing is computed again
+  bool find_least = true;          // where the limits cannot be kept to: look for the least that can be reached
+  bool all_cheap = false;          // first all that takes no product and no copy, then what is needed
+  std::function<MemoryOptions(const Plan&)> memory;  // of any plan of the network
 };
 
-bool fits(const MemoryPlan& memory, const Machine& machine);
+struct Fitting {
+  bool fits = true;
+  std::vector<std::string> recomputed;  // names of values, in the order of forward
+  std::vector<std::size_t> peak;        // by device; where it does not fit the least that was looked for and found
+};
 
-// One of each memory that is too small, in order.
-std::vector<Misfit> misfits(const Plan& plan, const Network& network, const MemoryPlan& memory, const Machine& machine);
+// Builds the training plan of `options` and sets `options.recompute` to what has to be computed again. Values are
+// chosen one by one: the one that lowers what is above the limits the most for its time on `machine`; last, those that
+// others have made needless are given up. Where that leads nowhere, the steps that need the most count most. The same
+// for the same arguments.
+Fitting fit(const Network& network, PlanOptions& options, const Machine& machine, const FitOptions& fit_options);
 
-// "card0 has 3 GB of memory, and the plan needs 5.1 GB there; largest: fc6 weights and state 1.8 GB, ..."
-std::string describe(const Misfit& misfit, const Plan& plan);
-
-// "5.1 GB": three digits.
-std::string bytes_in_words(double bytes);
+// What steps that are done again take on `machine`, one after the other on each device; the device with the most.
+double seconds_again(const Plan& plan, const Machine& machine);
 
 }  // namespace hadal

@@ -45,6 +45,7 @@ ordered_json plan_to_json(const Plan& plan, const Network& network, const Memory
     json["devices"].push_back({{"name", plan.devices[d].name},
                                {"rows", plan.device_rows[d].count},
                                {"peak_bytes", use.peak},
+                               {"live_bytes", use.live},
                                {"parameter_bytes", use.parameters},
                                {"gradient_bytes", use.gradients},
                                {"state_bytes", use.state},
@@ -69,6 +70,13 @@ ordered_json plan_to_json(const Plan& plan, const Network& network, const Memory
                               {"transfer_bytes_per_step", plan.layer_transfer_bytes[l]},
                               {"exchange", to_string(plan.content[l])},
                               {"exchange_bytes_per_step", plan.layer_exchange_bytes[l]}});
+  }
+  const FitReport& fit = prediction.fit;
+  const auto limit = std::max_element(fit.limit.begin(), fit.limit.end());
+  json["memory"] = {{"limit_bytes", limit == fit.limit.end() ? 0 : *limit}, {"recomputed", fit.recomputed}};
+  if (!fit.recomputed.empty()) {
+    json["memory"]["kept_peak_bytes"] = fit.kept_peak_bytes;
+    json["memory"]["kept_step_seconds"] = fit.kept_seconds;
   }
   json["topology"] = to_string(plan.topology);
   json["deferred_layers"] = plan.deferred_layers();
@@ -157,9 +165,11 @@ ordered_json steps_to_json(const Plan& plan) {
       entry["load"] = {{"batch_offset", std::get<Load>(step.body).batch_offset}};
     }
     entry["deferred"] = step.deferred;
+    entry["again"] = step.again;
     entry["reads"] = ranges(step.reads);
     entry["writes"] = ranges(step.writes);
     entry["waits"] = step.waits;
+    entry["room_waits"] = step.room_waits;
     json.push_back(std::move(entry));
   }
   return json;

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 #include "plan/choose.h"
 #include "plan/memory.h"
@@ -11,6 +12,14 @@
 
 namespace hadal {
 
+// What a training plan does to fit into memory.
+struct FitReport {
+  std::vector<std::size_t> limit;       // by device: bytes, 0: none; empty where nothing was asked for
+  std::vector<std::string> recomputed;  // values that backward computes again, in the order of forward
+  std::size_t kept_peak_bytes = 0;      // of the device with the most, if all were kept
+  double kept_seconds = 0;              // a step's then
+};
+
 // What is known of a plan's step before it runs.
 struct Prediction {
   Machine machine;
@@ -18,7 +27,8 @@ struct Prediction {
   std::vector<Considered> considered;   // ways to exchange, the fastest first; empty where nothing was left to choose
   std::vector<ConsideredSplit> splits;  // the fastest first; empty where nothing was compared
   bool automatic_split = false;         // the plan's was chosen
-  double undeferred_seconds = 0;        // a step's, if it left nothing of its exchange to the next
+  FitReport fit;
+  double undeferred_seconds = 0;  // a step's, if it left nothing of its exchange to the next
   // Where devices have states of their own: what averaging them takes, how many bytes are sent or read for it, and
   // after how many steps it is done. Not part of `simulation`.
   double average_seconds = 0;

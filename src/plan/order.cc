@@ -17,7 +17,9 @@ StepOrder::StepOrder(const Plan& plan) : plan_(plan) {
     std::vector<int> known(streams);
     int& before = last[step.stream_index()];
     if (before >= 0) learn(known, before);
-    for (const int wait : step.waits) learn(known, wait);
+    for (const auto* waits : {&step.waits, &step.room_waits}) {
+      for (const int wait : *waits) learn(known, wait);
+    }
     before = static_cast<int>(knows_.size());
     knows_.push_back(std::move(known));
   }

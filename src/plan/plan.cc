@@ -69,7 +69,7 @@ std::int64_t Plan::rows_of_a_pass() const {
 
 std::size_t Plan::waits() const {
   std::size_t sum = 0;
-  for (const Step& step : steps) sum += step.waits.size();
+  for (const Step& step : steps) sum += step.waits.size() + step.room_waits.size();
   return sum;
 }
 
@@ -122,9 +122,10 @@ Plan part_of(const Plan& continues, Deferral part) {
   Plan plan = continues;
   plan.deferral = part;
   std::erase_if(plan.steps, [&](const Step& step) { return step.deferred != ends; });
-  for (Step& step : plan.steps) step.waits.clear();
+  for (Step& step : plan.steps) step.waits.clear(), step.room_waits.clear();
   if (ends) plan.results.clear();
   synchronise(plan);
+  wait_for_room(plan);
   count_traffic(plan);
   return plan;
 }

@@ -7,6 +7,7 @@
 // wait can cycle.
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -73,6 +74,8 @@ struct PlanOptions {
   } deferred;
   double clip_norm = 0;  // 0: none
   bool in_place = true;  // activations overwrite their inputs where nothing else needs those
+  // Of training: names of values that backward computes again rather than that they are kept (plan/recompute.h).
+  std::set<std::string> recompute{};
   // f32 or bf16: of what layers pass to each other and of the weights in products; all else is fp32 (nn/op.h).
   DType precision = DType::f32;
 };
@@ -129,6 +132,8 @@ struct Step {
   std::vector<int> waits;            // earlier steps, of other streams, that must be done
   std::int64_t first_row = 0;        // of the rows that it works on, in the global batch
   bool deferred = false;             // it works on the gradients of the training step before
+  bool again = false;                // in backward what forward did, whose result was not kept
+  std::vector<int> room_waits{};     // as `waits`, but not for results: since then memory is known to be free
 
   std::size_t stream_index() const {  // among all streams of the plan's devices
     return static_cast<std::size_t>(device) * kStreamKinds + static_cast<std::size_t>(stream);

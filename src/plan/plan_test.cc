@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "plan/memory.h"
+#include "plan/recompute.h"
 #include "plan/simulate.h"
 #include "testing/networks.h"
 
@@ -36,6 +37,7 @@ struct Case {
   bool device_states = false;
   PlanOptions::Deferred deferred{};
   int split = 1;
+  bool again = false;  // backward computes all again that it can
 };
 
 PlanOptions options_of(const Case& c) {
@@ -58,6 +60,10 @@ PlanOptions options_of(const Case& c) {
   options.split = c.split;
   options.smallest_part = 1;
   options.image_layout = Layout::channels_last;
+  if (c.again) {
+    const Network network = build_network(c.network);
+    for (const KeptValue& value : kept_values(build_plan(network, options))) options.recompute.insert(value.name);
+  }
   return options;
 }
 
@@ -88,9 +94,19 @@ std::vector<Case> cases() {
                        24,
                        DType::bf16,
                        {.kind = RuleKind::adam, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8}});
+        if (devices <= 3) {
+          all.push_back({base + "_again", network, devices, topology});
+          all.back().again = true;
+          all.push_back({base + "_again_bf16", network, devices, topology, ExchangeContent::gradients});
+          all.back().precision = DType::bf16;
+          all.back().again = true;
+        }
         if (devices == 3) {
           all.push_back({base + "_passes", network, devices, topology});
           all.back().pass_rows = 10;
+          all.push_back({base + "_passes_again", network, devices, topology});
+          all.back().pass_rows = 10;
+          all.back().again = true;
           all.push_back({base + "_states", network, devices, topology});
           all.back().rule = {.kind = RuleKind::adagrad, .weight_decay = 1e-4, .epsilon = 1e-10};
           all.back().device_states = true;
@@ -98,6 +114,9 @@ std::vector<Case> cases() {
         if (devices == 3 && topology != ExchangeTopology::shared) {
           all.push_back({base + "_deferred", network, devices, topology, ExchangeContent::gradients});
           all.back().deferred = {2, 1};
+          all.push_back(all.back());
+          all.back().name += "_again";
+          all.back().again = true;
           all.push_back({base + "_deferred_bf16", network, devices, topology, ExchangeContent::automatic, 12});
           all.back().deferred = {1, 0};
           all.back().precision = DType::bf16;
@@ -110,13 +129,18 @@ std::vector<Case> cases() {
             return all.back();
           };
           add("");
+          add("_again").again = true;
           add("_gradients").content = ExchangeContent::gradients;
           add("_factors_bf16").content = ExchangeContent::factors;
           all.back().precision = DType::bf16;
           add("_short").rows = 5;
           add("_passes").pass_rows = 10;
+          add("_passes_again").pass_rows = 10;
+          all.back().again = true;
         }
         all.push_back({base + "_reproducible", network, devices, topology, ExchangeContent::automatic, 12});
+        all.push_back({base + "_reproducible_again", network, devices, topology, ExchangeContent::automatic, 12});
+        all.back().again = true;
         all.push_back({base + "_clip", network, devices, topology, ExchangeContent::automatic, 12, 0.5});
         all.push_back({base + "_short", network, devices, topology, ExchangeContent::automatic, 0, 0, 5});
         all.push_back({base + "_short_reproducible", network, devices, topology, ExchangeContent::automatic, 12, 0, 5});
@@ -127,7 +151,9 @@ std::vector<Case> cases() {
 }
 
 // done[i][j]: step j is certainly done when step i begins, by stream order and waits alone.
-std::vector<std::vector<bool>> happens_before(const Plan& plan, int skip_step = -1, std::size_t skip_wait = 0) {
+// `room`: by waits for room too.
+std::vector<std::vector<bool>> happens_before(const Plan& plan, int skip_step = -1, std::size_t skip_wait = 0,
+                                              bool room = false) {
   const std::size_t n = plan.steps.size();
   std::vector<std::vector<bool>> done(n, std::vector<bool>(n));
   std::map<std::pair<int, StreamKind>, int> previous;
@@ -137,6 +163,7 @@ std::vector<std::vector<bool>> happens_before(const Plan& plan, int skip_step = 
     for (std::size_t w = 0; w < step.waits.size(); ++w) {
       if (static_cast<int>(i) != skip_step || w != skip_wait) direct.push_back(step.waits[w]);
     }
+    if (room) direct.insert(direct.end(), step.room_waits.begin(), step.room_waits.end());
     const auto key = std::make_pair(step.device, step.stream);
     if (previous.contains(key)) direct.push_back(previous[key]);
     previous[key] = static_cast<int>(i);
@@ -296,7 +323,7 @@ TEST_P(PlanTest, memory_of_living_tensors_never_overlaps) {
     }
   }
   const auto end = [&](std::size_t t) { return memory.offset[t] + plan_.tensors[t].bytes(); };
-  const auto done = happens_before(plan_);
+  const auto done = happens_before(plan_, -1, 0, true);
   // Whether each step that uses `first` is done before any that uses `second` begins.
   const auto before = [&](std::size_t first, std::size_t second) {
     return std::all_of(users[second].begin(), users[second].end(), [&](int later) {

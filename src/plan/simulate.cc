@@ -100,7 +100,9 @@ class Run {
   };
 
   bool is_met(const Step& step) const {
-    return std::all_of(step.waits.begin(), step.waits.end(), [this](int wait) { return done_[wait] <= now_; });
+    const auto done = [this](int wait) { return done_[wait] <= now_; };
+    return std::all_of(step.waits.begin(), step.waits.end(), done) &&
+           std::all_of(step.room_waits.begin(), step.room_waits.end(), done);
   }
 
   void start_what_can() {

@@ -152,6 +152,7 @@ bool is_gradient_of_rows(const Step& step) {
 bool drop(Plan& plan, std::size_t step) {
   plan.steps.erase(plan.steps.begin() + static_cast<std::ptrdiff_t>(step));
   for (Step& other : plan.steps) {
+    other.room_waits.clear();
     std::erase(other.waits, static_cast<int>(step));
     for (int& wait : other.waits) wait -= wait > static_cast<int>(step) ? 1 : 0;
   }
@@ -175,6 +176,7 @@ bool move_before_exchange(Plan& plan, std::size_t step) {
   const auto first = static_cast<int>(exchange - plan.steps.begin());
   Step moved = plan.steps[step];
   moved.waits.clear();
+  moved.room_waits.clear();
   drop(plan, step);
   plan.steps.insert(plan.steps.begin() + first, moved);
   for (Step& other : plan.steps) {

@@ -65,8 +65,10 @@ class Verifier {
     for (int i = 0; i < static_cast<int>(plan_.steps.size()) && error_.empty(); ++i) {
       const Step& step = plan_.steps[i];
       if (which != Follow::all && step.deferred != (which == Follow::deferred)) continue;
-      for (const int wait : step.waits) {
-        if (wait >= i) fail(i, "waits for a step that comes after it");
+      for (const auto* waits : {&step.waits, &step.room_waits}) {
+        for (const int wait : *waits) {
+          if (wait >= i) fail(i, "waits for a step that comes after it");
+        }
       }
       if (plan_.mode != PlanMode::train && plan_.mode != PlanMode::average) continue;
       if (const auto* transfer = std::get_if<Transfer>(&step.body)) {

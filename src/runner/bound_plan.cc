@@ -52,14 +52,28 @@ BoundPlan::BoundPlan(Plan plan, const std::vector<std::unique_ptr<Device>>& devi
   }
 }
 
-std::vector<std::size_t> BoundPlan::scratch_bytes() const {
+std::vector<std::size_t> BoundPlan::scratch_bytes(std::size_t most) const {
   std::vector<std::size_t> bytes(plan_.devices.size() * kStreamKinds);
   for (std::size_t i = 0; i < kernels_.size(); ++i) {
-    if (!kernels_[i]) continue;
-    std::size_t& most = bytes[plan_.steps[i].stream_index()];
-    most = std::max(most, kernels_[i]->scratch_bytes());
+    const std::size_t needed = kernels_[i] ? kernels_[i]->scratch_bytes() : 0;
+    std::size_t& of_stream = bytes[plan_.steps[i].stream_index()];
+    if (needed <= most) of_stream = std::max(of_stream, needed);
   }
   return bytes;
+}
+
+std::vector<std::size_t> BoundPlan::scratch_above(std::size_t most) const {
+  std::vector<std::size_t> bytes;
+  for (const auto& kernel : kernels_) {
+    const std::size_t needed = kernel ? kernel->scratch_bytes() : 0;
+    bytes.push_back(needed > most ? needed : 0);
+  }
+  return bytes;
+}
+
+std::size_t BoundPlan::scratch_at(int step) const {
+  const bool own = kernels_[step] && !memory_.step_scratch.empty() && memory_.step_scratch[step] > 0;
+  return own ? memory_.step_scratch_offset[step] : memory_.scratch_offset[plan_.steps[step].stream_index()];
 }
 
 std::byte* BoundPlan::address(const Range& range) const {
@@ -98,21 +112,24 @@ void BoundPlan::place(const std::vector<std::byte*>& arenas) {
   events_.resize(plan_.steps.size());
   programs_.assign(plan_.devices.size() * kStreamKinds, {});
   for (const Step& step : plan_.steps) {
-    for (const int wait : step.waits) {
-      if (!events_[wait]) events_[wait] = std::make_unique<Event>();
+    for (const auto* waits : {&step.waits, &step.room_waits}) {
+      for (const int wait : *waits) {
+        if (!events_[wait]) events_[wait] = std::make_unique<Event>();
+      }
     }
   }
   for (int i = 0; i < static_cast<int>(plan_.steps.size()); ++i) {
     const Step& step = plan_.steps[i];
     auto& items = programs_[step.stream_index()].items;
-    for (const int wait : step.waits) items.push_back({Item::Kind::wait, i, nullptr, {}, events_[wait].get()});
+    for (const auto* waits : {&step.waits, &step.room_waits}) {
+      for (const int wait : *waits) items.push_back({Item::Kind::wait, i, nullptr, {}, events_[wait].get()});
+    }
     if (kernels_[i]) {
       std::vector<Work::Argument> arguments;
       for (const auto* ranges : {&step.reads, &step.writes}) {
         for (const Range& range : *ranges) arguments.push_back({address(range), bytes(range)});
       }
-      work_[i] = std::make_unique<BoundKernel>(*kernels_[i], std::move(arguments),
-                                               arenas[step.device] + memory_.scratch_offset[step.stream_index()],
+      work_[i] = std::make_unique<BoundKernel>(*kernels_[i], std::move(arguments), arenas[step.device] + scratch_at(i),
                                                step.deferred);
       items.push_back({Item::Kind::run, i, work_[i].get(), {}, nullptr});
     } else {

@@ -2,6 +2,7 @@
 // A plan on devices that are here: kernels, addresses, and a program for each stream.
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -12,6 +13,10 @@
 #include "plan/plan.h"
 
 namespace hadal {
+
+// Kernels of a stream that need no more scratch share so much; what larger ones need is free for tensors while others
+// run.
+inline constexpr std::size_t kSharedScratch = 16384;
 
 // A kernel with its addresses.
 class BoundKernel : public Work {
@@ -39,7 +44,9 @@ class BoundPlan {
 
   const Plan& plan() const { return plan_; }
   const Kernel* kernel(int step) const { return kernels_[step].get(); }  // nullptr: not a kernel
-  std::vector<std::size_t> scratch_bytes() const;                        // by stream
+  // By stream: the most that one of its kernels needs, of those that need at most `most`.
+  std::vector<std::size_t> scratch_bytes(std::size_t most = SIZE_MAX) const;
+  std::vector<std::size_t> scratch_above(std::size_t most) const;  // by step, 0 where it needs no more than that
 
   void set_memory(MemoryPlan memory) { memory_ = std::move(memory); }
   const MemoryPlan& memory() const { return memory_; }
@@ -61,6 +68,7 @@ class BoundPlan {
   const std::vector<Program>& programs() const { return programs_; }
 
  private:
+  std::size_t scratch_at(int step) const;  // where its kernel's is in the arena
   std::size_t pair(int from, int to) const {
     return static_cast<std::size_t>(from) * plan_.devices.size() + static_cast<std::size_t>(to);
   }

@@ -36,18 +36,20 @@ LocalRunner::LocalRunner(std::vector<std::unique_ptr<Device>> devices, std::uniq
   HADAL_CHECK(!plans.empty());
   MemoryOptions memory{options.guarded ? kPage : kCacheLine, std::vector<std::size_t>(devices_.size() * kStreamKinds),
                        !options.guarded && !options.keep_activations};
+  const std::size_t shared_scratch = memory.share ? kSharedScratch : SIZE_MAX;
   for (Plan& plan : plans) {
     bound_.push_back(std::make_unique<BoundPlan>(std::move(plan), devices_, *backend_));
     const Deferral deferral = bound_.back()->plan().deferral;
     if (deferral == Deferral::begins) begins_ = static_cast<int>(bound_.size()) - 1;
     if (deferral == Deferral::ends) ends_ = static_cast<int>(bound_.size()) - 1;
-    const auto scratch = bound_.back()->scratch_bytes();
+    const auto scratch = bound_.back()->scratch_bytes(shared_scratch);
     for (std::size_t s = 0; s < scratch.size(); ++s) memory.scratch[s] = std::max(memory.scratch[s], scratch[s]);
   }
   arena_bytes_.resize(devices_.size());
   seen_.resize(devices_.size());
   trained_.resize(devices_.size());
   for (const auto& bound : bound_) {
+    memory.step_scratch = bound->scratch_above(shared_scratch);
     bound->set_memory(plan_memory(bound->plan(), memory));
     for (std::size_t d = 0; d < devices_.size(); ++d) {
       arena_bytes_[d] = std::max(arena_bytes_[d], bound->memory().use[d].peak);
@@ -205,7 +207,9 @@ int LocalRunner::stuck_step(const Plan& plan, int step) const {
   std::set<int> seen{step};
   for (bool deeper = true; deeper;) {
     deeper = false;
-    for (const int wait : plan.steps[step].waits) {
+    std::vector<int> waits = plan.steps[step].waits;
+    waits.insert(waits.end(), plan.steps[step].room_waits.begin(), plan.steps[step].room_waits.end());
+    for (const int wait : waits) {
       const Step& awaited = plan.steps[wait];
       const Item* item = devices_[awaited.device]->stream(awaited.stream).stopped_at();
       if (item == nullptr || item->step > wait || !seen.insert(item->step).second) continue;

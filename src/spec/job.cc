@@ -168,6 +168,7 @@ JobSpec parse_job(const std::string& text, const std::string& file, const std::v
   JobSpec job;
   job.data.batch_where = job.parallel.where = job.parallel.split_where = job.parallel.machine_where = unwritten;
   job.solver.accumulate_where = job.solver.rule.exchange_where = unwritten;
+  job.memory.limit_where = unwritten;
   job.exchange.topology_where = job.exchange.content_where = job.exchange.deferred_where = unwritten;
   read_map(root, "", job_table(), job);
   check_devices(job);
@@ -196,6 +197,7 @@ std::string identity(const JobSpec& job) {
   for (Json& layer : map["network"]["layers"]) {
     for (Json& options : layer) options.erase("split");
   }
+  map.erase("memory");
   return nlohmann::json(map).dump();  // keys in order of their names
 }
 

@@ -160,6 +160,14 @@ struct ReproducibleSpec {
   std::int64_t shards = 12, chunks = 4;
 };
 
+enum class Recompute { automatic, never, always };
+
+struct MemorySpec {
+  std::optional<std::uint64_t> limit;  // bytes that a device may take
+  Recompute recompute = Recompute::automatic;
+  Position limit_where;
+};
+
 enum class BackendKind { automatic, cpu, reference };
 
 enum class Precision { fp32, bf16 };
@@ -176,6 +184,7 @@ struct JobSpec {
   std::optional<ReproducibleSpec> reproducible;
   BackendKind backend = BackendKind::automatic;
   Precision precision = Precision::fp32;
+  MemorySpec memory;
 
   // Of a step, of all devices together; the last step of an epoch may have fewer.
   std::int64_t samples_per_step() const { return data.batch * solver.accumulate; }
@@ -191,8 +200,8 @@ struct Override {
 Override parse_override(const std::string& text);
 
 // Reads job.yaml strictly: an unknown or repeated key, a wrong type, a number out of range throw ConfigError at its
-// line and column, with a suggestion where one is near. What the language has and this version does not run yet (a
-// memory limit) is refused by name at its position. `file` names the text in errors.
+// line and column, with a suggestion where one is near. What the language has and this version does not run yet
+// is refused by name at its position. `file` names the text in errors.
 JobSpec parse_job(const std::string& text, const std::string& file, const std::vector<Override>& overrides = {});
 JobSpec load_job(const std::string& path, const std::vector<Override>& overrides = {});
 

@@ -387,6 +387,25 @@ Keys<ExchangeSpec> exchange_keys() {
   };
 }
 
+Keys<MemorySpec> memory_keys() {
+  using M = MemorySpec;
+  return {
+      {"limit", "size, as 900 MB, or none", "none",
+       "most memory of a device, its parameters included: what does not fit is refused before anything starts",
+       [](const Value& value, const std::string& path, M& into) {
+         into.limit_where = value.where;
+         into.limit = value.kind == Value::Kind::scalar && value.text == "none" ? std::nullopt
+                                                                                : std::optional(read_size(value, path));
+       },
+       [](const M& from) { return from.limit ? Json(size_text(*from.limit)) : Json("none"); }},
+      choice<M, Recompute>(
+          "recompute", &M::recompute,
+          {{"auto", Recompute::automatic}, {"never", Recompute::never}, {"always", Recompute::always}}, "auto",
+          "whether backward computes values again rather than that they are kept since forward: as far as a device "
+          "could not hold them; never; or always where that is cheap"),
+  };
+}
+
 Key<JobSpec> reproducible_key() {
   using R = ReproducibleSpec;
   const Keys<R> keys = {
@@ -432,12 +451,7 @@ const Keys<JobSpec>& job_table() {
           "whose kernels run; `reference` is plain loops, slow"),
       choice<J, Precision>("precision", &J::precision, {{"fp32", Precision::fp32}, {"bf16", Precision::bf16}}, "fp32",
                            "numbers between layers, and in their products; sums and parameters are fp32"),
-      section<J>("memory", kItself,
-                 Keys<J>{
-                     only<J>("limit", {"none"}, true, "most memory of a device"),
-                     only<J>("recompute", {"auto"}, true, "which activations are computed again rather than kept"),
-                 },
-                 kOfItsKeys, "how the memory of the devices is used"),
+      section<J>("memory", &J::memory, memory_keys(), kOfItsKeys, "how the memory of the devices is used"),
   };
   return kTable;
 }

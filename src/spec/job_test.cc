@@ -184,8 +184,14 @@ const BadLine kBadLines[] = {
     {kEnd, "precision: fp64", "11:12: precision must be fp32 or bf16, not 'fp64'; did you mean 'fp32'?"},
     {3, "  input: [4]\n  loss: softmax", "4:9: network.loss must be softmax_cross_entropy, not 'softmax'"},
     // known to the language, not to this version
-    {kEnd, "memory: {limit: 4GB}", "11:17: memory.limit 4GB is not supported by this version yet; use none"},
-    {kEnd, "memory: {recompute: all}", "11:21: memory.recompute all is not supported by this version yet; use auto"},
+    {kEnd, "memory: {limit: 4}", "11:17: memory.limit must be none or a size, as 900 MB or 1.5 GB, not '4'"},
+    {kEnd, "memory: {limit: 4gb}", "11:17: memory.limit must be none or a size, as 900 MB or 1.5 GB, not '4gb'"},
+    {kEnd, "memory: {limit: 0.5 B}", "11:17: memory.limit must be none or a size, as 900 MB or 1.5 GB, not '0.5 B'"},
+    {kEnd, "memory: {limit: 1e3 MB}", "11:17: memory.limit must be none or a size, as 900 MB or 1.5 GB, not '1e3 MB'"},
+    {kEnd, "memory: {limit: -1 MB}", "11:17: memory.limit must be none or a size, as 900 MB or 1.5 GB, not '-1 MB'"},
+    {kEnd, "memory: {limit: 2000 TB}",
+     "11:17: memory.limit must be none or a size, as 900 MB or 1.5 GB, not '2000 TB'"},
+    {kEnd, "memory: {recompute: all}", "11:21: memory.recompute must be auto, never or always, not 'all'"},
     {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: 0}",
      "11:44: parallel.split must be a whole number from 1 to 1024, not '0'"},
     {kEnd, "parallel: {devices: [cpu:0, cpu:1, cpu:2, cpu:3], split: 3}",
@@ -759,6 +765,19 @@ TEST(ToYaml, writes_every_default_out) {
       "  recompute: auto\n");
 }
 
+TEST(Memory, limits_are_sizes) {
+  const auto limit = [](const std::string& text) { return tiny_set({"memory.limit=" + text}).memory.limit; };
+  EXPECT_EQ(limit("900 MB"), 900'000'000u);
+  EXPECT_EQ(limit("1.5GB"), 1'500'000'000u);
+  EXPECT_EQ(limit("2 GiB"), 2'147'483'648u);
+  EXPECT_EQ(limit("17 B"), 17u);
+  EXPECT_FALSE(limit("none"));
+  for (const char* text : {"900 MB", "1500 MB", "2 GB", "17 B", "12345 kB"}) {
+    EXPECT_THAT(to_yaml(tiny_set({std::string("memory.limit=") + text})),
+                testing::HasSubstr("  limit: \"" + std::string(text) + "\"\n"));
+  }
+}
+
 TEST(ToYaml, writes_the_defaults_of_images_out) {
   EXPECT_THAT(
       to_yaml(tiny(7, "  train: {image_folder: {path: a}}")),
@@ -785,6 +804,7 @@ TEST(Identity, ignores_where_a_job_runs_and_nothing_else) {
   EXPECT_EQ(identity(tiny_set({"exchange.topology=direct"})), base);
   EXPECT_EQ(identity(tiny_set({"parallel.devices=[fake:0, fake:1]", "parallel.split=auto"})), base);
   EXPECT_EQ(identity(tiny_set({"exchange.deferred_layers=2"})), base);
+  EXPECT_EQ(identity(tiny_set({"memory.limit=1 GB", "memory.recompute=always"})), base);
   EXPECT_EQ(identity(tiny(10, "  rule: {sgd: {momentum: 0.0, rate: 1e-1}}")), base);  // written otherwise
   for (const char* set :
        {"name=b", "seed=2", "data.buffer=9", "network.layers.0.fully_connected.out=3", "data.batch=5",

@@ -228,19 +228,15 @@ Key<T> choice(std::string name, Get get, std::vector<Choice<Enum>> choices, std:
           }};
 }
 
-// A key that this version gives one value only; `words` are those the language knows, the first is the one. Where
-// `others` is set, the language has values that are no such words (a size), none of them supported yet.
+// A key that this version gives one value only; `words` are those the language knows, the first is the one.
 template <class T>
-Key<T> only(std::string name, std::vector<std::string> words, bool others, std::string meaning) {
+Key<T> only(std::string name, std::vector<std::string> words, std::string meaning) {
   return {std::move(name),
           words[0],
           words[0],
           std::move(meaning),
           [=](const Value& value, const std::string& path, T&) {
-            const bool is_other = others && value.kind == Value::Kind::scalar && value.text != words[0];
-            if (is_other || read_choice(value, path, words) != 0) {
-              refuse_not_yet(value.where, path + " " + value.text, words[0]);
-            }
+            if (read_choice(value, path, words) != 0) refuse_not_yet(value.where, path + " " + value.text, words[0]);
           },
           [=](const T&) { return Json(words[0]); }};
 }

@@ -53,8 +53,7 @@ const Keys<NetworkSpec>& network_keys() {
        [](const NetworkSpec& from) { return Json(from.input); }},
       {"layers", "list of layers", kRequired, "from the input to the logits; each takes its input from the one above",
        read_layers, write_layers},
-      only<NetworkSpec>("loss", {"softmax_cross_entropy"}, false,
-                        "mean over the batch of -log softmax of the label's logit"),
+      only<NetworkSpec>("loss", {"softmax_cross_entropy"}, "mean over the batch of -log softmax of the label's logit"),
   };
   return kKeys;
 }

@@ -63,7 +63,45 @@ Real read_real(const Value& value, const std::string& name, const RealRange& ran
   return number + Real(0);  // -0 + 0 is 0
 }
 
+struct Unit {
+  const char* name;
+  std::uint64_t bytes;
+};
+
+constexpr std::uint64_t kKilo = 1000, kKibi = 1024;
+
+// Those that size_text() uses come first, the largest of them first.
+constexpr auto kUnits = std::to_array<Unit>({{"GB", kKilo* kKilo* kKilo},
+                                             {"MB", kKilo* kKilo},
+                                             {"kB", kKilo},
+                                             {"B", 1},
+                                             {"TB", kKilo* kKilo* kKilo* kKilo},
+                                             {"KiB", kKibi},
+                                             {"MiB", kKibi* kKibi},
+                                             {"GiB", kKibi* kKibi* kKibi},
+                                             {"TiB", kKibi* kKibi* kKibi* kKibi}});
+
 }  // namespace
+
+std::uint64_t read_size(const Value& value, const std::string& name) {
+  constexpr double kMost = 1e15;
+  const std::string& text = value.text;
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+  std::string unit(end, text.data() + text.size());
+  unit.erase(0, std::min(unit.find_first_not_of(' '), unit.size()));
+  const auto found = std::find_if(kUnits.begin(), kUnits.end(), [&](const Unit& u) { return unit == u.name; });
+  const bool is_size = value.kind == Value::Kind::scalar && !text.empty() && is_digit(text[0]) &&
+                       error == std::errc() && found != kUnits.end();
+  const double bytes = is_size ? std::floor(number * static_cast<double>(found->bytes)) : 0;
+  if (bytes < 1 || bytes > kMost) wrong(value, name, "none or a size, as 900 MB or 1.5 GB");
+  return static_cast<std::uint64_t>(bytes);
+}
+
+std::string size_text(std::uint64_t bytes) {
+  const auto unit = std::find_if(kUnits.begin(), kUnits.end(), [&](const Unit& u) { return bytes % u.bytes == 0; });
+  return std::to_string(bytes / unit->bytes) + " " + unit->name;
+}
 
 std::string describe(const WholeRange& range) {
   return "whole number from " + std::to_string(range.least) + " to " + std::to_string(range.most);

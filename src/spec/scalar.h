@@ -29,6 +29,10 @@ std::uint64_t read_whole(const Value& value, const std::string& name, const Whol
 double read_double(const Value& value, const std::string& name, const RealRange& range);
 float read_float(const Value& value, const std::string& name, const RealRange& range);
 
+// Bytes: "900 MB", "1.5GB", "2 GiB"; 1 MB is 1,000,000 bytes. At least 1.
+std::uint64_t read_size(const Value& value, const std::string& name);
+std::string size_text(std::uint64_t bytes);  // as read_size() reads it, exact
+
 bool is_number(const Value& value);
 
 bool read_bool(const Value& value, const std::string& name);

@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "ops/cpu/cpu.h"
 #include "ops/reference/reference.h"
+#include "plan/recompute.h"
 #include "runner/local_runner.h"
 
 namespace hadal::testing {
@@ -37,6 +38,7 @@ struct SmallTraining {
   LinkSpeed link{1e12, 0};
   std::optional<Machine> machine{};
   RunnerOptions runner;
+  bool again = false;  // backward computes all again that it can
 };
 
 inline std::vector<std::string> device_list(const std::string& kind, int count) {
@@ -86,6 +88,9 @@ class SmallTrainer {
     options.device_states = training_.device_states;
     options.clip_norm = training_.clip_norm;
     options.precision = training_.precision;
+    if (training_.again && mode == PlanMode::train) {
+      for (const KeptValue& value : kept_values(build_plan(network_, options))) options.recompute.insert(value.name);
+    }
     return options;
   }
 

@@ -11,9 +11,10 @@
 #include "ops/cpu/cpu.h"
 #include "ops/reference/reference.h"
 #include "plan/divide.h"
-#include "plan/fit.h"
+#include "plan/misfit.h"
 #include "spec/machine_file.h"
 #include "train/host.h"
+#include "train/memory_limit.h"
 
 namespace hadal {
 
@@ -296,6 +297,7 @@ Engine::Engine(const JobSpec& given, const Network& network, const std::vector<P
     of_plan.deferred = choice.deferred;
   }
   std::vector<Plan> plans;
+  std::vector<PlanOptions> options_of;  // by plan
   std::int64_t most_rows = 0;
   for (const PlanKey& key : keys) {
     if (std::find(keys_.begin(), keys_.end(), key) != keys_.end() || key.rows == 0) continue;
@@ -304,12 +306,16 @@ Engine::Engine(const JobSpec& given, const Network& network, const std::vector<P
     of_plan.batch = std::max(job.samples_per_step(), key.rows);
     of_plan.rows = key.rows;
     plans.push_back(build_plan(network, of_plan));
+    options_of.push_back(of_plan);
     of_plan.deferred = {};  // what is not a whole batch is not followed by its like
     most_rows = std::max(most_rows, key.rows);
   }
+  if (!options.keep_activations) fit_into_memory(job, plans, options_of, devices, *backend);
   prediction_.simulation = simulate(plans[0], prediction_.machine);
   if (trains && !options.plan_only && says_memory(prediction_.machine)) {
-    const MemoryPlan memory = plan_memory(plans[0], {64, scratch_of(plans[0]), true});
+    KernelScratch kernels;
+    kernels.learn(plans[0], devices, *backend);
+    const MemoryPlan memory = plan_memory(plans[0], kernels.memory(plans[0]));
     check_fits(given, network, plans[0], memory, prediction_.machine,
                [&] { return may_split(job) && prediction_.splits.empty() ? compare_splits() : prediction_.splits; });
   }
@@ -328,6 +334,40 @@ Engine::Engine(const JobSpec& given, const Network& network, const std::vector<P
   losses_.resize(static_cast<std::size_t>(most_rows));
   ranks_.resize(static_cast<std::size_t>(most_rows));
   runner_ = std::make_unique<LocalRunner>(std::move(devices), std::move(backend), std::move(plans), options);
+}
+
+void Engine::fit_into_memory(const JobSpec& job, std::vector<Plan>& plans, std::vector<PlanOptions>& options,
+                             const std::vector<std::unique_ptr<Device>>& devices, Backend& backend) {
+  FitOptions fit_options;
+  fit_options.limit = memory_limits(job, prediction_.machine);
+  const bool limited = std::any_of(fit_options.limit.begin(), fit_options.limit.end(), [](auto l) { return l > 0; });
+  fit_options.recompute = job.memory.recompute != Recompute::never;
+  fit_options.all_cheap = job.memory.recompute == Recompute::always;
+  if (!limited && !fit_options.all_cheap) return;
+  KernelScratch scratch;
+  for (const Plan& plan : plans) scratch.learn(plan, devices, backend);
+  fit_options.memory = [&scratch](const Plan& plan) { return scratch.memory(plan); };
+  FitReport& report = prediction_.fit;
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    std::vector<std::string> recomputed;
+    if (plans[i].mode == PlanMode::train) {
+      if (i == 0) {
+        for (const MemoryUse& use : plan_memory(plans[0], scratch.memory(plans[0])).use)
+          report.kept_peak_bytes = std::max(report.kept_peak_bytes, use.peak);
+        report.kept_seconds = step_seconds(plans[0], prediction_.machine);
+        report.limit = fit_options.limit;
+      }
+      recomputed = fit(network_, options[i], prediction_.machine, fit_options).recomputed;
+      if (!options[i].recompute.empty()) plans[i] = build_plan(network_, options[i]);
+      if (i == 0) report.recomputed = recomputed;
+    }
+    if (!job.memory.limit) continue;
+    const MemoryPlan memory = plan_memory(plans[i], scratch.memory(plans[i]));
+    for (const MemoryUse& use : memory.use) {
+      if (use.peak > *job.memory.limit)
+        throw does_not_fit(job, network_, options[i], plans[i], memory, prediction_.machine, scratch);
+    }
+  }
 }
 
 int Engine::plan_index(const PlanKey& key) const {

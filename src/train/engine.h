@@ -73,6 +73,11 @@ class Engine {
   int plan_index(const PlanKey& key) const;
 
  private:
+  // Lets training plans compute values again as far as the job's devices cannot hold them. Throws ConfigError where
+  // they need more than memory.limit nevertheless.
+  void fit_into_memory(const JobSpec& job, std::vector<Plan>& plans, std::vector<PlanOptions>& options,
+                       const std::vector<std::unique_ptr<Device>>& devices, Backend& backend);
+
   const Network& network_;
   Prediction prediction_;
   std::vector<PlanKey> keys_;

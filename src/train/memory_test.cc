@@ -64,6 +64,7 @@ struct MemoryCase {
   DType precision = DType::f32;
   PlanOptions::Deferred deferred{};
   int split = 1;
+  bool again = false;
 };
 
 class Memory : public ::testing::TestWithParam<MemoryCase> {};
@@ -77,6 +78,7 @@ TEST_P(Memory, the_plan_is_the_high_water_mark_to_the_byte) {
   training.precision = GetParam().precision;
   training.deferred = GetParam().deferred;
   training.split = GetParam().split;
+  training.again = GetParam().again;
   if (training.split > 1) training.topology = ExchangeTopology::direct;
   for (const std::int64_t shards : {0, 12}) {
     if (shards > 0 && training.split > 1) continue;
@@ -109,6 +111,12 @@ INSTANTIATE_TEST_SUITE_P(
         MemoryCase{"dag_split_on_2", testing::small_dag(), "cpu", 2, false, DType::f32, {}, 2},
         MemoryCase{"lenet_split_on_6_fake", testing::small_lenet(), "fake", 6, false, DType::f32, {}, 3},
         MemoryCase{"batch_norm_split_on_4", testing::small_batch_norm(), "fake", 4, false, DType::f32, {}, 2},
+        MemoryCase{"lenet_again", testing::small_lenet(), "cpu", 1, false, DType::f32, {}, 1, true},
+        MemoryCase{"dag_again", testing::small_dag(), "cpu", 1, false, DType::f32, {}, 1, true},
+        MemoryCase{"dag_again_bf16_on_3_fake", testing::small_dag(), "fake", 3, false, DType::bf16, {}, 1, true},
+        MemoryCase{"batch_norm_again_on_2", testing::small_batch_norm(), "cpu", 2, false, DType::f32, {}, 1, true},
+        MemoryCase{"lenet_again_split_on_2_fake", testing::small_lenet(), "fake", 2, false, DType::f32, {}, 2, true},
+        MemoryCase{"dag_again_split_on_4", testing::small_dag(), "cpu", 4, false, DType::f32, {}, 2, true},
         MemoryCase{"mlp_on_2", testing::small_mlp(), "cpu", 2}),
     [](const auto& test) { return test.param.name; });
 

@@ -100,10 +100,11 @@ template <int kSize, class Power>
   }
 }
 
+// dx may be dy.
 template <int kSize, class Power>
 [[gnu::always_inline]] inline void backward_block(const LrnShape& shape, const Power& power, std::int64_t pixels,
-                                                  const float* __restrict x, const float* __restrict dy,
-                                                  const Buffers& b, float* __restrict dx) {
+                                                  const float* __restrict x, const float* dy, const Buffers& b,
+                                                  float* dx) {
   const LrnShape s = shape;
   const std::int64_t channels = s.channels, size = s.options.size, padded = padded_floats(s);
   const float k = s.options.k, factor = s.options.alpha / static_cast<float>(size);
@@ -312,6 +313,7 @@ class LrnBackwardKernel final : public LrnKernel {
  public:
   LrnBackwardKernel(const LrnBackward& op, int threads)
       : LrnKernel(op.shape, op.rows, op.layout, op.type, threads),
+        in_place_(op.in_place),
         source_(image(onednn::Direction::read)),
         diff_destination_(image(onednn::Direction::read)),
         diff_source_(image(onednn::Direction::write)) {
@@ -322,7 +324,7 @@ class LrnBackwardKernel final : public LrnKernel {
     const OmpThreads scope(threads_);
     const T* x = source_.place<T>(arguments[0], scratch);
     const T* dy = diff_destination_.place<T>(arguments[1], scratch);
-    T* dx = diff_source_.place<T>(arguments[2], scratch);
+    T* dx = diff_source_.place<T>(arguments[in_place_ ? 1 : 2], scratch);
     source_.cross(stream_, scratch);
     diff_destination_.cross(stream_, scratch);
     using Backward = void (*)(const LrnShape&, std::int64_t, const T*, const T*, const Buffers&, T*);
@@ -334,6 +336,7 @@ class LrnBackwardKernel final : public LrnKernel {
   }
 
  private:
+  bool in_place_;
   onednn::Bridge source_, diff_destination_, diff_source_;
 };
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "ops/reference/image.h"
 #include "ops/reference/loops.h"
@@ -71,16 +72,19 @@ void run(const LrnBackward& op, const Call& call) {
   const double factor = 2 * double{shape.options.alpha} * beta / static_cast<double>(shape.options.size);
   const Real* source = call.read<Real>(0);
   const Real* diff_destination = call.read<Real>(1);
-  Real* diff_source = call.written<Real>(2);
+  Real* diff_source = call.written<Real>(op.in_place ? 1 : 2);
+  thread_local std::vector<Real> diffs;  // of a pixel: what is written may lie where they are
+  diffs.resize(static_cast<std::size_t>(shape.channels));
   for_each_pixel(shape, op.rows.count, op.layout, [&](const auto& at) {
+    for (std::int64_t c = 0; c < shape.channels; ++c) diffs[static_cast<std::size_t>(c)] = diff_destination[at(c)];
     for (std::int64_t c = 0; c < shape.channels; ++c) {
       double others = 0;
       const Channels channels = windows_with(shape, c);
       for (std::int64_t other = channels.first; other < channels.past; ++other) {
-        others += double{diff_destination[at(other)]} * double{source[at(other)]} *
+        others += double{diffs[static_cast<std::size_t>(other)]} * double{source[at(other)]} *
                   std::pow(scale(shape, source, at, other), -beta - 1);
       }
-      const double own = double{diff_destination[at(c)]} * std::pow(scale(shape, source, at, c), -beta);
+      const double own = double{diffs[static_cast<std::size_t>(c)]} * std::pow(scale(shape, source, at, c), -beta);
       diff_source[at(c)] = static_cast<Real>(own - factor * double{source[at(c)]} * others);
     }
   });
