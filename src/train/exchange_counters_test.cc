@@ -94,14 +94,14 @@ TEST_P(Counters, equal_the_plan_where_models_are_split) {
       divided.split = split;
       SmallTrainer trainer(divided);
       const LocalRunner& runner = trainer.bind({trainer.plan(29)});
-      for (int step = 0; step < kSteps; ++step) trainer.run(0, step);
+      for (int step = 0; step < kCountedSteps; ++step) trainer.run(0, step);
       expect_links(runner.bound(0));
       EXPECT_GT(runner.plan(0).transfer_bytes(), 0u);
       EXPECT_EQ(runner.plan(0).exchange_bytes() > 0, groups > 1);
       if (std::string(kind) == "cpu") continue;
       std::vector<std::uint64_t> planned;
       for (const std::size_t bytes : port_bytes(runner.plan(0), pairs(groups * split)))
-        planned.push_back(kSteps * bytes);
+        planned.push_back(kCountedSteps * bytes);
       EXPECT_EQ(runner.port_bytes(), planned) << groups << " groups of " << split;
     }
   }
