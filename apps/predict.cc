@@ -14,7 +14,6 @@
 #include "base/error.h"
 #include "data/idx_file.h"
 #include "data/image_file.h"
-#include "data/image_source.h"
 #include "train/trained_model.h"
 
 namespace hadal {
@@ -109,7 +108,7 @@ struct PredictCommand {
     const ImageSpec* spec = trained.from_run && data.test ? image_spec(*data.test) : nullptr;
     if (spec == nullptr && trained.from_run) spec = image_spec(data.train);
     const Shape& input = trained.model.network.input;
-    return spec == nullptr ? read_image(name, input) : read_image_as(*spec, name, input);
+    return read_image(name, input, spec);
   }
 
   void predict(Engine& engine, std::span<const Input> inputs) const {

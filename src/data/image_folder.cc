@@ -9,7 +9,6 @@
 #include "base/crc32c.h"
 #include "base/file.h"
 #include "data/image_decoder.h"
-#include "data/image_file.h"
 #include "data/image_list.h"
 #include "data/sample_order.h"
 

@@ -47,8 +47,4 @@ class ImageSource : public SampleSource {
 // is no image.
 std::unique_ptr<ImageSource> open_images(const DataSource& source, const DataOptions& options);
 
-// One image file as the source that `spec` is of would give it, with nothing at random: the crop is the centre. Throws
-// ConfigError where it cannot be opened, DataError where it is wrong.
-std::vector<float> read_image_as(const ImageSpec& spec, const std::string& path, const Shape& input);
-
 }  // namespace hadal

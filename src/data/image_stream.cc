@@ -231,13 +231,16 @@ void ImageStream::decode_sample(Decoder& decoder, const EncodedGroup& from, cons
       to.crops.push_back(crops_ == 1 ? choose_crop(spec, size, input, {draws, to.number}, encoded.name)
                                      : test_crop(spec, size, input, static_cast<std::int64_t>(k), encoded.name));
     }
-    decoder.library.decode(enough_eighths(to.crops[0], input), source_.channels(), decoder.image);
+    const int eighths = enough_eighths(to.crops[0], input);
+    const RasterPart part = part_of(to.crops, size, eighths, input);
+    decoder.library.decode(eighths, source_.channels(), decoder.image, &part);
     to.channels = decoder.image.channels;
     to.pixels.resize(crops_ * sample_elements_);
     for (std::size_t k = 0; k < crops_; ++k) {
-      decoder.resampler.run(decoder.image, scaled(to.crops[k], size, decoder.image.size()), input,
+      decoder.resampler.run(decoder.image, to.crops[k], input,
                             std::span(to.pixels).subspan(k * sample_elements_, sample_elements_));
     }
+    decoder.image.shrink();
   } catch (const DataError& error) {
     to.error = error.what();
   }

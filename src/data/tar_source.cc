@@ -13,7 +13,7 @@
 #include "base/owned_thread.h"
 #include "data/file_checksum.h"
 #include "data/file_list.h"
-#include "data/image_file.h"
+#include "data/image_decoder.h"
 #include "data/sample_order.h"
 #include "data/tar_sample.h"
 
