@@ -1,6 +1,7 @@
 #pragma once
 // Image files before they are decoded, in the order in which epochs meet them.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -40,7 +41,16 @@ struct EncodedGroup {
     return std::span(memory).subspan(used, size);
   }
 };
-inline constexpr std::size_t kGroupSamples = 16;  // at most
+
+// A group has 16 samples, and the last one of those that are divided up to 31: each bad one has others beside it, where
+// there are any.
+inline constexpr std::size_t kGroupSamples = 16;
+inline std::size_t group_size(std::size_t left) { return left < 2 * kGroupSamples ? left : kGroupSamples; }
+
+// Where the group of sample `at` begins, of `count` that are divided.
+inline std::size_t group_begin(std::size_t at, std::size_t count) {
+  return std::min(at / kGroupSamples, std::max<std::size_t>(1, count / kGroupSamples) - 1) * kGroupSamples;
+}
 
 // One reading of a source. Ends before it.
 class EncodedReader {
@@ -65,9 +75,9 @@ class EncodedSource {
 
   virtual std::int64_t size() const = 0;  // samples, >= 1
   virtual std::unique_ptr<EncodedReader> reader(const StreamOptions& options) const = 0;
-  virtual bool reads_apart() const = 0;                          // read() does the work, and claim() none
-  virtual std::string fingerprint() const = 0;                   // as SampleSource has it
-  virtual const std::vector<std::string>& left_out() const = 0;  // when it was opened, and why
+  virtual bool reads_apart() const = 0;            // read() does the work, and claim() none
+  virtual std::string fingerprint() const = 0;     // as SampleSource has it
+  virtual Skipped left_out() const { return {}; }  // when it was opened
 };
 
 }  // namespace hadal

@@ -9,7 +9,11 @@
 namespace hadal {
 
 ImageSource::ImageSource(std::unique_ptr<EncodedSource> encoded, const ImageSpec& spec, const DataOptions& options)
-    : options_(options), spec_(spec), values_(spec, options.input), encoded_(std::move(encoded)) {}
+    : options_(options),
+      spec_(spec),
+      values_(spec, options.input),
+      encoded_(std::move(encoded)),
+      skipped_(encoded_->left_out()) {}
 
 std::unique_ptr<SampleStream> ImageSource::stream(const StreamOptions& options) const {
   return std::make_unique<ImageStream>(*this, options);
@@ -17,15 +21,12 @@ std::unique_ptr<SampleStream> ImageSource::stream(const StreamOptions& options) 
 
 Skipped ImageSource::skipped() const {
   const std::lock_guard lock(mutex_);
-  Skipped skipped = skipped_;
-  skipped.shards = encoded_->left_out();
-  return skipped;
+  return skipped_;
 }
 
-void ImageSource::count_skipped(std::int64_t samples, const std::string& what) const {
+void ImageSource::count_skipped(const std::string& what) const {
   const std::lock_guard lock(mutex_);
-  skipped_.samples += samples;
-  name_bad(skipped_.named, what);
+  skipped_.samples.add(what);
 }
 
 std::unique_ptr<ImageSource> open_images(const DataSource& source, const DataOptions& options) {

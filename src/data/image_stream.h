@@ -84,6 +84,7 @@ class ImageStream : public SampleStream {
   void end_task(const Task& task);
   void give_up();
   bool take_group();
+  void meet(const DecodedGroup& group, std::size_t place) const;
   void let_go(DecodedGroup* group);
   void adapt(double inside_seconds);
 

@@ -240,7 +240,7 @@ void Trainer::begin(const TrainOptions& options, RunFolder& folder) {
   }
   for (const SampleSource* source : {train_.get(), test_.get()}) {
     if (source == nullptr) continue;
-    for (const std::string& what : source->skipped().shards) options.notice("a file is left out: " + what);
+    for (const std::string& line : lines_of_left_out(source->skipped())) options.notice(line);
   }
   if (job_.samples_per_step() > train_->size()) {
     const std::string what = job_.solver.accumulate > 1 ? "data.batch x solver.accumulate" : "data.batch";
@@ -292,14 +292,14 @@ const std::string& Trainer::train_fingerprint() {
 void Trainer::tell_skipped(const TrainOptions& options, bool at_end) {
   const auto tell = [&](const SampleSource* source, const std::string& name, bool& told) {
     if (source == nullptr) return;
-    const Skipped skipped = source->skipped();
-    if (skipped.samples == 0) return;
+    const LeftOut skipped = source->skipped().samples;
+    if (skipped.count == 0) return;
     if (!std::exchange(told, true)) {
       options.notice(name + ": bad samples are skipped, and others stand for them; the first: " + skipped.named.at(0));
     }
     if (at_end) {
       options.notice(fmt::format("{}: samples skipped in all: {}", name,
-                                 with_thousands(static_cast<std::uint64_t>(skipped.samples))));
+                                 with_thousands(static_cast<std::uint64_t>(skipped.count))));
       for (std::size_t i = 1; i < skipped.named.size(); ++i) options.notice("  also skipped: " + skipped.named[i]);
     }
   };
@@ -322,6 +322,9 @@ auto Trainer::reading(const TrainOptions& options, const Read& read) {
   try {
     return read();
   } catch (const DataError&) {
+    if (position_.step > first_step_) save(options);
+    throw;
+  } catch (const std::bad_alloc&) {  // an image that is too large for this machine
     if (position_.step > first_step_) save(options);
     throw;
   }
@@ -552,8 +555,10 @@ ordered_json Trainer::summary(const Meter& meter, const std::optional<Evaluation
                                        {"queue_mean", stage.queue_mean}});
   }
   if (job_.data.on_bad_sample == BadSample::skip) {
-    json["input"]["skipped_samples"] = train_->skipped().samples;
-    json["input"]["skipped_files"] = train_->skipped().shards.size();
+    const Skipped skipped = train_->skipped();
+    json["input"]["skipped_samples"] = skipped.samples.count;
+    json["input"]["skipped_files"] = skipped.files.count;
+    json["input"]["incomplete_samples"] = skipped.incomplete.count;
   }
   return json;
 }
