@@ -66,7 +66,7 @@ std::vector<float> state_of(const Checkpoint& checkpoint, const std::vector<std:
 
 // Some training steps in a row, with the waits for their batches; nothing else.
 struct Trainer::Part {
-  std::int64_t samples = 0;
+  std::int64_t steps = 0, samples = 0;
   double wait_seconds = 0, step_seconds = 0;
   std::vector<DeviceUse> before;  // of the devices, when it began
 
@@ -82,6 +82,7 @@ struct Trainer::Meter {
     ++steps;
     for (Part* part : {&all, &warm, &since_report}) {
       if (part == &warm && steps <= kWarmUpSteps) continue;
+      ++part->steps;
       part->samples += rows;
       part->wait_seconds += wait;
       part->step_seconds += duration;
@@ -384,7 +385,7 @@ std::optional<Straggler> Trainer::straggler() const {
 }
 
 Measured Trainer::measured(const Part& part) const {
-  Measured measured{.wait_seconds = part.wait_seconds, .step_seconds = part.step_seconds};
+  Measured measured{.steps = part.steps, .wait_seconds = part.wait_seconds, .step_seconds = part.step_seconds};
   measured.devices = engine_->runner().use();
   for (std::size_t d = 0; d < part.before.size(); ++d) {
     measured.devices[d].compute_seconds -= part.before[d].compute_seconds;

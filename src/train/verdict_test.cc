@@ -41,6 +41,52 @@ TEST(Judge, is_exchange_where_it_takes_more_than_computing) {
             "compute");
 }
 
+// What judge() says of a job on two devices, of which the second is slow.
+Verdict judge_two(Measured measured, const std::string& more = "") {
+  const JobSpec job = parse_job(
+      "name: two\nnetwork: {input: [4], layers: [fully_connected: {name: all, out: 2}]}\n"
+      "data: {train: {image_folder: {path: a}}, batch: 2}\nsolver: {rule: {sgd: {rate: 0.1}}}\n" +
+          more,
+      "job.yaml");
+  Plan plan;
+  plan.devices = {{"cpu:0", 0}, {"cpu:1", 0}};
+  plan.device_rows = {{0, 1, {}}, {1, 1, {}}};
+  measured.cores = 8;
+  measured.device_cores = 2;
+  return judge(measured, job, build_network(job.network), plan);
+}
+
+TEST(Judge, a_device_is_slow_only_after_enough_steps) {
+  Measured measured{.steps = 3, .step_seconds = 10, .devices = {use(2, 8), use(8, 2)}, .stages = {}};
+  EXPECT_EQ(judge_two(measured).stage, "all");
+  measured.steps = 100;
+  const Verdict slow = judge_two(measured);
+  EXPECT_EQ(slow.stage, "cpu:1");
+  EXPECT_DOUBLE_EQ(slow.at_most, 10 / (10 - 6.0));
+}
+
+TEST(Judge, says_how_much_a_change_can_help) {
+  const Measured measured{.steps = 3, .step_seconds = 10, .devices = {use(8, 2), use(8, 2)}, .stages = {}};
+  const Verdict cores = judge_two(measured);
+  EXPECT_DOUBLE_EQ(cores.at_most, 1 / (1 - 0.8 * 0.75));
+  EXPECT_THAT(describe(cores),
+              HasSubstr("what would help: more cores: the devices have 2 of 8 (at most 2.5 times as fast)"));
+  EXPECT_EQ(to_json(cores)["change_at_most"], 2.5);
+  EXPECT_FALSE(to_json(judge_two(measured, "reproducible: true")).contains("change_at_most"));
+  const Verdict input = judge_two({.wait_seconds = 6, .step_seconds = 4, .devices = {use(4, 0)}, .stages = {{}}});
+  EXPECT_DOUBLE_EQ(input.at_most, 2.5);
+}
+
+TEST(Judge, the_busiest_stage_is_the_one_whose_threads_rest_least) {
+  // Four threads that were busy a third of the time, and by now are one; and one that was busy nearly all of it.
+  const Verdict verdict = judge_two({.wait_seconds = 6,
+                                     .step_seconds = 4,
+                                     .devices = {use(4, 0)},
+                                     .stages = {{.name = "read", .busy_seconds = 9, .wait_seconds = 1},
+                                                {.name = "decode", .busy_seconds = 13, .starved_seconds = 27}}});
+  EXPECT_EQ(verdict.stage, "read");
+}
+
 // --- Runs in which one part after the other is slow ---
 
 nlohmann::ordered_json run(const std::string& job, const TemporaryFolder& folder, std::int64_t steps = 40) {
