@@ -103,6 +103,11 @@ TEST(ImageData, trains_evaluates_and_predicts) {
     const CommandResult predicted = place.hadal({"predict", "run", "one.jpg", "--json"});
     ASSERT_EQ(predicted.exit_code, 0) << predicted.err;
     EXPECT_EQ(predicted.json()["top"][0]["label"], label);
+    // So does the model alone, but for rounding: it is not computed reproducibly.
+    const CommandResult alone = place.hadal({"predict", "run/model.safetensors", "one.jpg", "--json"});
+    ASSERT_EQ(alone.exit_code, 0) << alone.err;
+    const auto second = [](const CommandResult& of) { return of.json()["top"][1]["probability"].get<double>(); };
+    EXPECT_NEAR(second(alone) / second(predicted), 1, 1e-3);
   }
 }
 

@@ -482,7 +482,9 @@ ordered_json Trainer::run(const TrainOptions& options) {
   const Values parameters = finite_parameters();
   const std::optional<Evaluation> tested = test();
   tell_skipped(options, true);
-  const std::string sha256 = save_model(folder.model(), job_.network, network_, parameters);
+  const ImageSpec* image = job_.data.test ? image_spec(*job_.data.test) : nullptr;
+  if (image == nullptr) image = image_spec(job_.data.train);
+  const std::string sha256 = save_model(folder.model(), job_.network, network_, parameters, image);
   ordered_json result = summary(meter, tested, sha256);
   write_file(folder.summary(), result.dump(2) + "\n");
   end_trace(options);
