@@ -98,7 +98,8 @@ class TarSource : public EncodedSource {
       }
       if (size_ == before) throw DataError(files_[shard] + ": holds no images");
     } catch (const DataError& error) {
-      leave_out(left_out_.files, std::string(error.what()) + (size_ > before ? "; what comes before it is kept" : ""));
+      if (options_.on_bad_sample == BadSample::fail) throw;
+      left_out_.files.add(std::string(error.what()) + (size_ > before ? "; what comes before it is kept" : ""));
     }
     end_block();
     if (size_ > UINT32_MAX) throw DataError("there are more than 2^32 samples");
