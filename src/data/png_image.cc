@@ -88,7 +88,7 @@ class PngReader {
   throw DataError(file, reader.position(), std::string("the PNG is damaged: ") + reader.message());
 }
 
-void begin(PngReader& reader, const std::string& file) {
+void read_header(PngReader& reader, const std::string& file) {
   if (!reader.read_header()) fail(reader, file);
   check_size(reader.size(), file);
 }
@@ -97,13 +97,13 @@ void begin(PngReader& reader, const std::string& file) {
 
 RasterSize png_size(std::span<const std::byte> bytes, const std::string& file) {
   PngReader reader(bytes);
-  begin(reader, file);
+  read_header(reader, file);
   return reader.size();
 }
 
 void decode_png(std::span<const std::byte> bytes, const std::string& file, Image& image) {
   PngReader reader(bytes);
-  begin(reader, file);
+  read_header(reader, file);
   image.begin(reader.size(), reader.channels());
   HADAL_CHECK(image.channels == 1 || image.channels == 3);
   HADAL_CHECK(reader.row_bytes() == static_cast<std::size_t>(image.width * image.channels));

@@ -1,5 +1,7 @@
 #include "data/pnm_image.h"
 
+#include <cstring>
+
 #include "base/error.h"
 #include "base/thousands.h"
 
@@ -34,6 +36,10 @@ class PnmReader {
                       with_thousands(position_ + bytes) + " bytes");
     }
     if (have > bytes) fail(position_ + bytes, with_thousands(have - bytes) + " bytes follow the image");
+    if (largest_ == 255) {
+      std::memcpy(pixels.data(), bytes_.data() + position_, bytes);
+      return;
+    }
     for (std::uint8_t& pixel : pixels) {
       unsigned value = std::to_integer<unsigned>(bytes_[position_]);
       if (width == 2) value = value << 8 | std::to_integer<unsigned>(bytes_[position_ + 1]);

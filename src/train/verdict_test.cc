@@ -78,13 +78,18 @@ TEST(Judge, says_how_much_a_change_can_help) {
 }
 
 TEST(Judge, the_busiest_stage_is_the_one_whose_threads_rest_least) {
-  // Four threads that were busy a third of the time, and by now are one; and one that was busy nearly all of it.
-  const Verdict verdict = judge_two({.wait_seconds = 6,
-                                     .step_seconds = 4,
-                                     .devices = {use(4, 0)},
-                                     .stages = {{.name = "read", .busy_seconds = 9, .wait_seconds = 1},
-                                                {.name = "decode", .busy_seconds = 13, .starved_seconds = 27}}});
-  EXPECT_EQ(verdict.stage, "read");
+  const auto stage_of = [](double read, double decode, double augment) {
+    Measured measured{.wait_seconds = 6, .step_seconds = 4, .devices = {use(4, 0)}, .stages = {}};
+    measured.stages = {{.name = "read", .busy_seconds = read, .wait_seconds = 10 - read},
+                       // Of four threads that were, and one that is left.
+                       {.name = "decode", .busy_seconds = 4 * decode, .starved_seconds = 4 * (10 - decode)},
+                       {.name = "augment", .busy_seconds = augment, .starved_seconds = 10 - augment}};
+    const Verdict verdict = judge_two(measured);
+    return verdict.stage + ": " + verdict.change;
+  };
+  EXPECT_THAT(stage_of(9, 3, 1), HasSubstr("read: pack the files into tar shards"));
+  EXPECT_THAT(stage_of(5, 9, 8), HasSubstr("decode: store the images smaller"));
+  EXPECT_THAT(stage_of(5, 8, 9), HasSubstr("augment: more cores"));
 }
 
 // --- Runs in which one part after the other is slow ---
@@ -154,6 +159,25 @@ TEST(Runs, are_input_bound_where_images_are_large) {
   std::string line, last;
   while (std::getline(metrics, line)) last = line;
   EXPECT_EQ(nlohmann::json::parse(last)["verdict"]["bound_by"], "input") << last;
+}
+
+TEST(Runs, are_input_bound_where_files_are_slow_to_read) {
+  const TemporaryFolder folder;
+  std::ofstream archive(folder.path("a.tar"), std::ios::binary);
+  for (int i = 0; i < 24; ++i) {  // of each sample 8 MB that nothing looks at
+    const std::string key = std::to_string(i);
+    archive << testing::tar_entry(key + ".jpg", testing::jpeg_bytes(testing::test_image(8, 8, 3, i)))
+            << testing::tar_entry(key + ".cls", "1") << testing::tar_header(key + ".bin", 8 << 20);
+    archive.seekp(8 << 20, std::ios::cur);
+  }
+  archive << testing::tar_end() << std::flush;
+  const auto summary = run(job_with("[3, 8, 8]", "fully_connected: {out: 2}",
+                                    "{train: {tar: {files: " + folder.path("a.tar") + "}}, batch: 8, buffer: 32}"),
+                           folder, 15);
+  EXPECT_EQ(summary["verdict"]["bound_by"], "input") << summary["verdict"];
+  EXPECT_EQ(summary["verdict"]["stage"], "read") << summary["input"];
+  EXPECT_THAT(summary["verdict"]["change"].get<std::string>(), HasSubstr("disk"));
+  EXPECT_GT(summary["verdict"]["change_at_most"], 1.1);
 }
 
 TEST(Runs, tell_their_verdict_when_they_are_asked) {
