@@ -95,7 +95,12 @@ TEST(ImageData, trains_evaluates_and_predicts) {
   EXPECT_EQ(summary["input"]["stages"][2]["name"], "augment");
   EXPECT_TRUE(summary["verdict"].contains("bound_by"));
   EXPECT_EQ(place.hadal({"eval", "run", "--json"}).json(), summary["test"]);
-  EXPECT_EQ(place.hadal({"eval", "run", "--json", "--data", "train"}).json()["samples"], 120);
+  const auto of_train = place.hadal({"eval", "run", "--json", "--data", "train"}).json();
+  EXPECT_EQ(of_train["samples"], 120);
+  std::string job = place.read("run/job.yaml");  // what it changed at random is left out
+  ASSERT_NE(job.find("pca: 0.1"), std::string::npos);
+  place.write("run/job.yaml", job.replace(job.find("pca: 0.1"), 8, "pca: 0"));
+  EXPECT_EQ(place.hadal({"eval", "run", "--json", "--data", "train"}).json(), of_train);
   EXPECT_EQ(place.hadal({"plan", "job.yaml", "--json"}).json()["rows"], 16);
   // Of any size, as the test data is read.
   for (int label = 0; label < 3; ++label) {

@@ -27,7 +27,7 @@ struct EncodedGroup {
   std::int64_t epoch = 0;
   std::size_t skip = 0;  // of its first samples, where a stream begins in its middle
   std::vector<EncodedSample> samples;
-  std::vector<std::byte> memory;  // grows only
+  std::vector<std::byte> memory;  // may have more room than they need
 
   std::span<const std::byte> bytes(const EncodedSample& sample) const {
     return std::span(memory).subspan(sample.offset, sample.size);
@@ -39,6 +39,12 @@ struct EncodedGroup {
     sample.size = size;
     if (memory.size() < used + size) memory.resize(used + size + size / 4);
     return std::span(memory).subspan(used, size);
+  }
+
+  // Gives back memory that only few groups need.
+  void shrink() {
+    constexpr std::size_t kKept = 64 << 20;
+    if (memory.size() > kKept) memory = std::vector<std::byte>();
   }
 };
 

@@ -218,6 +218,7 @@ bool ImageStream::decode(int worker, StageTimes& times) {
     decode_sample(decoders_[static_cast<std::size_t>(worker)], *encoded, encoded->samples[i], group->samples[i], draws);
   }
   replace_bad(*group);
+  encoded->shrink();
   encoded_pool_.give(encoded);
   const auto decoded = Clock::now();
   times.samples = static_cast<std::int64_t>(group->count);

@@ -22,8 +22,9 @@ class PnmReader {
     largest_ = number("largest value", 65535);
     if (position_ == bytes_.size() || !is_space(at())) fail(position_, "the header does not end with white space");
     ++position_;
-    check_size({width, height}, file_);
-    return {width, height};
+    const RasterSize size{width, height};
+    check_size(size, file_);
+    return size;
   }
 
   int channels() const { return bytes_[1] == std::byte{'6'} ? 3 : 1; }
