@@ -550,7 +550,7 @@ TEST(TarShards, are_streamed_in_bounded_memory) {
       return usage.ru_maxrss * 1024 / 1'000'000;
     };
     const long before = peak();
-    const auto source = open_images(TarData{{path}, {}, {}}, options(BadSample::skip));
+    const auto source = open_images(TarData{{path}, {}, {}}, options(BadSample::skip, 1 << 20));
     const bool all = read_images(*source, {}).labels.size() == 199 && source->skipped().incomplete.count == 3;
     const long grown = peak() - before;  // two windows of 268 MB, and little else
     std::fprintf(stderr, "%d, %ld MB", all, grown);
