@@ -9,6 +9,7 @@
 #include "apps/terminal.h"
 #include "apps/verbs.h"
 #include "base/error.h"
+#include "base/printable.h"
 #include "data/batch_loader.h"
 #include "train/evaluate.h"
 #include "train/trained_model.h"
@@ -77,11 +78,14 @@ struct EvalCommand {
   }
 
   static void tell_skipped(const Skipped& skipped) {
-    for (const std::string& what : skipped.shards) fmt::print(stderr, "a file is left out: {}\n", what);
-    if (skipped.samples == 0) return;
-    fmt::print(stderr, "samples skipped: {}, and others stand for them; the first: {}\n", skipped.samples,
-               skipped.named.at(0));
-    for (std::size_t i = 1; i < skipped.named.size(); ++i) fmt::print(stderr, "  also skipped: {}\n", skipped.named[i]);
+    std::vector<std::string> lines = lines_of_left_out(skipped);
+    const LeftOut& samples = skipped.samples;
+    if (samples.count > 0) {
+      lines.push_back(fmt::format("samples skipped: {}, and others stand for them; the first: {}", samples.count,
+                                  samples.named.at(0)));
+      for (std::size_t i = 1; i < samples.named.size(); ++i) lines.push_back("  also skipped: " + samples.named[i]);
+    }
+    for (const std::string& line : lines) fmt::print(stderr, "{}\n", printable(line));
   }
 
   // Half of the pictures are wrong ones, where there are enough.
@@ -102,6 +106,7 @@ struct EvalCommand {
     BatchLoaderOptions options;
     options.batch = batch;
     options.order = SampleOrder::sequential;
+    options.augment = false;
     BatchLoader loader(source, options);
     std::vector<Shown> right, wrong;
     const auto classes = static_cast<std::size_t>(elements(trained.model.network.layers.back().output));

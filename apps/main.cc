@@ -13,6 +13,7 @@
 #include "apps/verbs.h"
 #include "base/error.h"
 #include "base/nearest.h"
+#include "base/printable.h"
 
 namespace {
 
@@ -84,7 +85,7 @@ int main(int argc, char** argv) {
     return usage_error(app, error, argc, argv);
   } catch (const hadal::Error& error) {
     std::fflush(stdout);
-    std::fprintf(stderr, "hadal: %s\n", error.what());
+    std::fprintf(stderr, "hadal: %s\n", hadal::printable(error.what()).c_str());
     return error.exit_code();
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "hadal: not enough memory\n");

@@ -14,7 +14,6 @@
 #include "base/error.h"
 #include "data/idx_file.h"
 #include "data/image_file.h"
-#include "data/image_source.h"
 #include "train/trained_model.h"
 
 namespace hadal {
@@ -91,7 +90,7 @@ struct PredictCommand {
       } else if (is_idx(name)) {
         append_rows(name, 0, -1, trained.model.network.input, inputs);
       } else {
-        inputs.push_back({name, read(trained, name)});
+        inputs.push_back({name, read(trained.model, name)});
       }
     }
     const auto count = static_cast<std::int64_t>(inputs.size());
@@ -104,12 +103,8 @@ struct PredictCommand {
   }
 
   // As the run read its images, if it did; else an image must have the size of the network's input.
-  static std::vector<float> read(const TrainedModel& trained, const std::string& name) {
-    const DataSpec& data = trained.job.data;
-    const ImageSpec* spec = trained.from_run && data.test ? image_spec(*data.test) : nullptr;
-    if (spec == nullptr && trained.from_run) spec = image_spec(data.train);
-    const Shape& input = trained.model.network.input;
-    return spec == nullptr ? read_image(name, input) : read_image_as(*spec, name, input);
+  static std::vector<float> read(const Model& model, const std::string& name) {
+    return read_image(name, model.network.input, model.image ? &*model.image : nullptr);
   }
 
   void predict(Engine& engine, std::span<const Input> inputs) const {

@@ -12,6 +12,7 @@
 #include "apps/stop_signals.h"
 #include "apps/terminal.h"
 #include "apps/verbs.h"
+#include "base/printable.h"
 #include "train/trainer.h"
 
 namespace hadal {
@@ -71,7 +72,7 @@ class Reporter {
 
   void notice(const std::string& text) {
     end_line();
-    fmt::print(stderr, "{}\n", text);
+    fmt::print(stderr, "{}\n", printable(text));
   }
 
   void end_line() {

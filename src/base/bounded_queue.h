@@ -74,4 +74,17 @@ class BoundedQueue {
   bool closed_ = false;
 };
 
+// Closes a queue where a thread that fills it ends, however it does.
+template <typename T>
+class CloseAtEnd {
+ public:
+  explicit CloseAtEnd(BoundedQueue<T>& queue) : queue_(queue) {}
+  ~CloseAtEnd() { queue_.close(); }
+  CloseAtEnd(const CloseAtEnd&) = delete;
+  CloseAtEnd& operator=(const CloseAtEnd&) = delete;
+
+ private:
+  BoundedQueue<T>& queue_;
+};
+
 }  // namespace hadal

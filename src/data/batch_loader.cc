@@ -27,16 +27,6 @@ BatchLoaderOptions checked(const BatchLoaderOptions& options) {
   return options;
 }
 
-template <typename T>
-class CloseAtEnd {
- public:
-  explicit CloseAtEnd(BoundedQueue<T>& queue) : queue_(queue) {}
-  ~CloseAtEnd() { queue_.close(); }
-
- private:
-  BoundedQueue<T>& queue_;
-};
-
 }  // namespace
 
 StagedBatch::StagedBatch(StagedBatch&& other) noexcept
@@ -77,7 +67,8 @@ BatchLoader::BatchLoader(const SampleSource& source, const BatchLoaderOptions& o
                              .order = options.order,
                              .epochs = options.epochs,
                              .first_epoch = options.first_epoch + options.first_batch / batches_per_epoch_,
-                             .first_sample = options.first_batch % batches_per_epoch_ * options.batch})),
+                             .first_sample = options.first_batch % batches_per_epoch_ * options.batch,
+                             .augment = options.augment})),
       thread_([this] { stage_all(); }) {}
 
 BatchLoader::~BatchLoader() {

@@ -24,6 +24,7 @@ struct BatchLoaderOptions {
   std::int64_t epochs = 1;                     // the job's: the last one is epochs - 1
   std::int64_t first_epoch = 0;                // where to begin, for a resumed job;
   std::int64_t first_batch = 0;                // past the epoch's last batch means in the next epoch
+  bool augment = true;                         // as StreamOptions has it
   int buffers = 4;                             // staged batches and the one in use
   std::chrono::milliseconds timeout{120'000};  // of next()
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/error.h"
 
@@ -155,15 +156,25 @@ int enough_eighths(const Crop& crop, const RasterSize& input) {
   return 8;
 }
 
-Crop scaled(const Crop& crop, const RasterSize& from, const RasterSize& to) {
-  Crop result = crop;
-  const double x = static_cast<double>(to.width) / static_cast<double>(from.width);
-  const double y = static_cast<double>(to.height) / static_cast<double>(from.height);
-  result.x *= x;
-  result.width *= x;
-  result.y *= y;
-  result.height *= y;
-  return result;
+RasterPart part_of(std::span<const Crop> crops, const RasterSize& image, int eighths, const RasterSize& input) {
+  const double scale = eighths / 8.0;
+  // Of one axis: a pixel of the input is a mean over up to half a step around it, or a pixel; decoders round the edges
+  // of a part by another.
+  const auto bounds = [&](double Crop::*begin, double Crop::*length, std::int64_t size, std::int64_t wanted) {
+    const std::int64_t all = (size * eighths + 7) / 8;
+    std::int64_t first = all, end = 0;
+    for (const Crop& crop : crops) {
+      const double from = crop.*begin * scale, to = from + crop.*length * scale;
+      const double margin = std::max(1.0, (to - from) / static_cast<double>(wanted)) + 2;
+      first = std::min(first, static_cast<std::int64_t>(std::floor(from - margin)));
+      end = std::max(end, static_cast<std::int64_t>(std::ceil(to + margin)));
+    }
+    first = std::clamp<std::int64_t>(first, 0, all - 1);
+    return std::pair(first, std::clamp(end, first + 1, all) - first);
+  };
+  const auto [x, width] = bounds(&Crop::x, &Crop::width, image.width, input.width);
+  const auto [y, height] = bounds(&Crop::y, &Crop::height, image.height, input.height);
+  return {x, y, width, height};
 }
 
 }  // namespace hadal

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 
 #include "base/random.h"
 #include "data/raster.h"
@@ -49,7 +50,7 @@ Crop test_crop(const ImageSpec& spec, const RasterSize& image, const RasterSize&
 // The least of 1, 2, 4 and 8 eighths of an image at which the crop has as many pixels as the input on both sides, or 8.
 int enough_eighths(const Crop& crop, const RasterSize& input);
 
-// The crop in the pixels of an image that was decoded at another size.
-Crop scaled(const Crop& crop, const RasterSize& from, const RasterSize& to);
+// The pixels that the crops of an image need where it is decoded at so many eighths of its size, and some around them.
+RasterPart part_of(std::span<const Crop> crops, const RasterSize& image, int eighths, const RasterSize& input);
 
 }  // namespace hadal

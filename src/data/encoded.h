@@ -1,6 +1,7 @@
 #pragma once
 // Image files before they are decoded, in the order in which epochs meet them.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -26,7 +27,7 @@ struct EncodedGroup {
   std::int64_t epoch = 0;
   std::size_t skip = 0;  // of its first samples, where a stream begins in its middle
   std::vector<EncodedSample> samples;
-  std::vector<std::byte> memory;  // grows only
+  std::vector<std::byte> memory;  // may have more room than they need
 
   std::span<const std::byte> bytes(const EncodedSample& sample) const {
     return std::span(memory).subspan(sample.offset, sample.size);
@@ -39,8 +40,23 @@ struct EncodedGroup {
     if (memory.size() < used + size) memory.resize(used + size + size / 4);
     return std::span(memory).subspan(used, size);
   }
+
+  // Gives back memory that only few groups need.
+  void shrink() {
+    constexpr std::size_t kKept = 64 << 20;
+    if (memory.size() > kKept) memory = std::vector<std::byte>();
+  }
 };
-inline constexpr std::size_t kGroupSamples = 16;  // at most
+
+// A group has 16 samples, and the last one of those that are divided up to 31: each bad one has others beside it, where
+// there are any.
+inline constexpr std::size_t kGroupSamples = 16;
+inline std::size_t group_size(std::size_t left) { return left < 2 * kGroupSamples ? left : kGroupSamples; }
+
+// Where the group of sample `at` begins, of `count` that are divided.
+inline std::size_t group_begin(std::size_t at, std::size_t count) {
+  return std::min(at / kGroupSamples, std::max<std::size_t>(1, count / kGroupSamples) - 1) * kGroupSamples;
+}
 
 // One reading of a source. Ends before it.
 class EncodedReader {
@@ -65,9 +81,9 @@ class EncodedSource {
 
   virtual std::int64_t size() const = 0;  // samples, >= 1
   virtual std::unique_ptr<EncodedReader> reader(const StreamOptions& options) const = 0;
-  virtual bool reads_apart() const = 0;                          // read() does the work, and claim() none
-  virtual std::string fingerprint() const = 0;                   // as SampleSource has it
-  virtual const std::vector<std::string>& left_out() const = 0;  // when it was opened, and why
+  virtual bool reads_apart() const = 0;            // read() does the work, and claim() none
+  virtual std::string fingerprint() const = 0;     // as SampleSource has it
+  virtual Skipped left_out() const { return {}; }  // when it was opened
 };
 
 }  // namespace hadal

@@ -4,37 +4,37 @@
 #include <array>
 #include <cctype>
 
-#include "data/image_file.h"
+#include "base/error.h"
+#include "data/png_image.h"
+#include "data/pnm_image.h"
 
 namespace hadal {
 
 RasterSize ImageDecoder::open(std::span<const std::byte> bytes, const std::string& file) {
-  is_jpeg_ = is_jpeg(bytes);
-  if (is_jpeg_) return jpeg_.open(bytes, file);
-  raster_ = decode_raster(bytes, file, {});
-  return {raster_.width, raster_.height};
+  bytes_ = bytes;
+  file_ = &file;
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (text.starts_with("\xff\xd8\xff")) {
+    format_ = Format::jpeg;
+    return jpeg_.open(bytes, file);
+  }
+  if (text.starts_with("\x89PNG")) {
+    format_ = Format::png;
+    return png_size(bytes, file);
+  }
+  if (text.starts_with("P5") || text.starts_with("P6")) {
+    format_ = Format::pnm;
+    return pnm_size(bytes, file);
+  }
+  std::string what = "is not an image that can be read";
+  if (text.starts_with("P2") || text.starts_with("P3")) what = "is a PGM or PPM of text";
+  throw DataError(file, 0, what + "; JPEG, PNG and binary PGM (P5) and PPM (P6) are read");
 }
 
-void ImageDecoder::decode(int eighths, int channels, Image& image) {
-  if (is_jpeg_) return jpeg_.decode(eighths, channels, image);
-  image.width = raster_.width;
-  image.height = raster_.height;
-  image.channels = std::min(channels, raster_.channels);
-  const bool to_gray = image.channels < raster_.channels;
-  if (image.pixels.size() < raster_.samples.size()) image.pixels.resize(raster_.samples.size());
-  const unsigned largest = raster_.largest;
-  const auto to_byte = [largest](unsigned sample) { return largest == 65535 ? sample >> 8 : sample * 255 / largest; };
-  if (!to_gray) {
-    for (std::size_t i = 0; i < raster_.samples.size(); ++i) {
-      image.pixels[i] = static_cast<std::uint8_t>(largest == 255 ? raster_.samples[i] : to_byte(raster_.samples[i]));
-    }
-    return;
-  }
-  for (std::size_t i = 0; 3 * i < raster_.samples.size(); ++i) {
-    const std::uint16_t* colour = &raster_.samples[3 * i];
-    image.pixels[i] = static_cast<std::uint8_t>(
-        (299 * to_byte(colour[0]) + 587 * to_byte(colour[1]) + 114 * to_byte(colour[2]) + 500) / 1000);
-  }
+void ImageDecoder::decode(int eighths, int channels, Image& image, const RasterPart* part) {
+  if (format_ == Format::jpeg) return jpeg_.decode(eighths, channels, image, part);
+  format_ == Format::png ? decode_png(bytes_, *file_, image) : decode_pnm(bytes_, *file_, image);
+  if (channels == 1) image.make_gray();
 }
 
 bool has_image_name(const std::string& name) {

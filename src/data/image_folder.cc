@@ -9,7 +9,6 @@
 #include "base/crc32c.h"
 #include "base/file.h"
 #include "data/image_decoder.h"
-#include "data/image_file.h"
 #include "data/image_list.h"
 #include "data/sample_order.h"
 
@@ -28,15 +27,17 @@ class ImageFolder : public EncodedSource {
   std::int64_t size() const override { return static_cast<std::int64_t>(images_.size()); }
   std::unique_ptr<EncodedReader> reader(const StreamOptions& options) const override;
   bool reads_apart() const override { return true; }
-  const std::vector<std::string>& left_out() const override { return left_out_; }
 
   std::string fingerprint() const override {
     std::uint32_t sum = 0;
     for (const ListedImage& image : images_) {
       sum = crc32c(std::as_bytes(std::span(image.path.c_str(), image.path.size() + 1)), sum);
       sum = crc32c(std::as_bytes(std::span(&image.label, 1)), sum);
+      std::error_code absent;  // then it is the largest number
+      const std::uint64_t size = fs::file_size(path_of(image), absent);
+      sum = crc32c(std::as_bytes(std::span(&size, 1)), sum);
     }
-    return fmt::format("{} images, paths and labels {:08x}", images_.size(), sum);
+    return fmt::format("{} images, paths, labels and sizes {:08x}", images_.size(), sum);
   }
 
   const ListedImage& image(std::size_t number) const { return images_[number]; }
@@ -45,7 +46,6 @@ class ImageFolder : public EncodedSource {
  private:
   const std::string path_;
   const std::vector<ListedImage> images_;
-  const std::vector<std::string> left_out_;
 };
 
 class ImageFolderReader : public EncodedReader {
@@ -56,7 +56,7 @@ class ImageFolderReader : public EncodedReader {
         epoch_(options.first_epoch),
         order_(static_cast<std::size_t>(folder.size())) {
     const auto first = static_cast<std::size_t>(options.first_sample);
-    next_ = first / kGroupSamples * kGroupSamples;
+    next_ = group_begin(first, order_.size());
     skip_ = first - next_;
   }
 
@@ -72,7 +72,7 @@ class ImageFolderReader : public EncodedReader {
     }
     group.epoch = epoch_;
     group.skip = std::exchange(skip_, 0);
-    group.samples.resize(std::min(kGroupSamples, order_.size() - next_));
+    group.samples.resize(group_size(order_.size() - next_));
     for (EncodedSample& sample : group.samples) sample.number = order_[next_++];
     return true;
   }
@@ -108,11 +108,14 @@ std::unique_ptr<EncodedReader> ImageFolder::reader(const StreamOptions& options)
   return std::make_unique<ImageFolderReader>(*this, options);
 }
 
-std::vector<std::string> class_folders(const fs::path& path, const Position& where) {
-  std::error_code error;
+// Of folders and files, as .ipynb_checkpoints or ._1.jpg: other programs' own.
+bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
+
+std::vector<std::string> class_names(const fs::path& path, const Position& where) {
+  std::error_code error, unknown;
   std::vector<std::string> names;
   for (fs::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
-    if (entry->is_directory(error)) names.push_back(entry->path().filename().string());
+    if (entry->is_directory(unknown) && !is_hidden(*entry)) names.push_back(entry->path().filename().string());
   }
   if (error) throw ConfigError(where, "cannot open " + path.string() + ": " + error.message());
   std::sort(names.begin(), names.end());
@@ -124,22 +127,44 @@ std::vector<std::string> class_folders(const fs::path& path, const Position& whe
   return names;
 }
 
-std::vector<ListedImage> images_of_folders(const fs::path& path, const Position& where) {
+// In the order of their paths. What cannot be read is among them: a bad sample.
+std::vector<ListedImage> images_of_class(const fs::path& path, const std::string& name, std::int32_t label,
+                                         const Position& where) {
   std::vector<ListedImage> images;
-  std::int32_t label = 0;
-  for (const std::string& name : class_folders(path, where)) {
-    const std::size_t first = images.size();
-    std::error_code error;
-    const auto options = fs::directory_options::follow_directory_symlink;
-    fs::recursive_directory_iterator entry(path / name, options, error);
-    for (const fs::recursive_directory_iterator end; !error && entry != end; entry.increment(error)) {
-      if (!has_image_name(entry->path().filename().string()) || !entry->is_regular_file()) continue;
+  std::error_code error, unknown;
+  const auto options = fs::directory_options::follow_directory_symlink;
+  fs::recursive_directory_iterator entry(path / name, options, error);
+  for (const fs::recursive_directory_iterator end; !error && entry != end; entry.increment(error)) {
+    const bool is_folder = entry->is_directory(unknown);
+    if (is_hidden(*entry)) {
+      if (is_folder) entry.disable_recursion_pending();
+    } else if (!is_folder && has_image_name(entry->path().filename().string())) {
       images.push_back({entry->path().lexically_relative(path).string(), label});
     }
-    if (error) throw ConfigError(where, "cannot read " + (path / name).string() + ": " + error.message());
-    std::sort(images.begin() + static_cast<std::ptrdiff_t>(first), images.end(),
-              [](const ListedImage& a, const ListedImage& b) { return a.path < b.path; });
-    ++label;
+  }
+  if (error) throw ConfigError(where, "cannot read " + (path / name).string() + ": " + error.message());
+  std::sort(images.begin(), images.end(), [](const auto& a, const auto& b) { return a.path < b.path; });
+  return images;
+}
+
+// `train`: the folder whose folders number the classes, or nothing where they are those of `path`.
+std::vector<ListedImage> images_of_folders(const fs::path& path, const std::optional<std::string>& train,
+                                           const Position& where) {
+  const std::vector<std::string> classes = class_names(train.value_or(path.string()), where);
+  std::vector<ListedImage> images;
+  for (const std::string& name : class_names(path, where)) {
+    const auto place = std::lower_bound(classes.begin(), classes.end(), name);
+    if (place == classes.end() || *place != name) {
+      throw ConfigError(where,
+                        fmt::format("{} has a folder {}, and data.train, {}, has none of that name: it is no class",
+                                    path.string(), name, *train));
+    }
+    const auto of_class = images_of_class(path, name, static_cast<std::int32_t>(place - classes.begin()), where);
+    if (of_class.empty() && !train) {
+      throw ConfigError(where, (path / name).string() +
+                                   " holds no .jpg, .jpeg, .png, .pgm or .ppm files, and would count as a class");
+    }
+    images.insert(images.end(), of_class.begin(), of_class.end());
   }
   if (images.empty()) {
     throw ConfigError(where, path.string() + ": its folders hold no .jpg, .jpeg, .png, .pgm or .ppm files");
@@ -152,8 +177,8 @@ void check_labels(const ImageFolderData& data, const std::vector<ListedImage>& i
                                      [](const ListedImage& a, const ListedImage& b) { return a.label < b.label; });
   if (classes == 0 || most->label < classes) return;
   if (data.list) {
-    throw DataError(fmt::format("{}: {} has label {}, but the network has {} classes, whose labels count from 0",
-                                *data.list, most->path, most->label, classes));
+    throw DataError(fmt::format("{}:{}: {} has label {}, but the network has {} classes, whose labels count from 0",
+                                *data.list, most->line, most->path, most->label, classes));
   }
   throw DataError(
       fmt::format("{}: has {} folders of images, but the network has {} classes: its last layer needs out: {}",
@@ -168,7 +193,7 @@ std::unique_ptr<EncodedSource> open_image_folder(const ImageFolderData& data, co
     images = parse_image_list(read_file(*data.list, kLongestList, data.where), *data.list);
     if (images.empty()) throw DataError(*data.list + ": lists no images");
   } else {
-    images = images_of_folders(data.path, data.where);
+    images = images_of_folders(data.path, options.class_folders, data.where);
   }
   check_labels(data, images, options.classes);
   return std::make_unique<ImageFolder>(data.path, std::move(images));

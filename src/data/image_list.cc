@@ -53,7 +53,7 @@ std::vector<ListedImage> parse_image_list(std::string_view text, const std::stri
       fail(fmt::format("the label '{}' is not a whole number from 0 on; a line is a path, then its label", digits));
     path = without_blanks(path);
     if (path.empty() || path.find('\0') != std::string::npos) fail("there is no path before the label");
-    images.push_back({std::move(path), value});
+    images.push_back({std::move(path), value, number});
   }
   return images;
 }

@@ -10,6 +10,7 @@ namespace hadal {
 struct ListedImage {
   std::string path;
   std::int32_t label = 0;
+  int line = 0;  // of the list
 };
 
 // A list of image files: a line each, the path, then its label, a whole number. They are separated by a comma or a tab,

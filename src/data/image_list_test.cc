@@ -51,6 +51,9 @@ TEST(FileList, braces_stand_for_numbers_or_words) {
   EXPECT_THAT(files("no/s-{08..11}.tar"), ElementsAre("no/s-08.tar", "no/s-09.tar", "no/s-10.tar", "no/s-11.tar"));
   EXPECT_THAT(files("no/{9..11}"), ElementsAre("no/9", "no/10", "no/11"));
   EXPECT_THAT(files("no/{a,b}-{0..1}"), ElementsAre("no/a-0", "no/a-1", "no/b-0", "no/b-1"));
+  EXPECT_THAT(files("no/{a,{b,c}d,e-{0..1}}.tar"),
+              ElementsAre("no/a.tar", "no/bd.tar", "no/cd.tar", "no/e-0.tar", "no/e-1.tar"));
+  EXPECT_THAT(files("no/{x{0..1}"), ElementsAre("no/{x0", "no/{x1"));
   EXPECT_THAT(files("no/{x}"), ElementsAre("no/{x}"));
   EXPECT_THAT(files("no/{x"), ElementsAre("no/{x"));
   EXPECT_THROW(files("no/{3..1}"), ConfigError);

@@ -2,18 +2,18 @@
 
 #include <utility>
 
-#include "base/file.h"
-#include "data/image_decoder.h"
-#include "data/image_file.h"
 #include "data/image_folder.h"
 #include "data/image_stream.h"
-#include "data/resample.h"
 #include "data/tar_source.h"
 
 namespace hadal {
 
 ImageSource::ImageSource(std::unique_ptr<EncodedSource> encoded, const ImageSpec& spec, const DataOptions& options)
-    : options_(options), spec_(spec), values_(spec, options.input), encoded_(std::move(encoded)) {}
+    : options_(options),
+      spec_(spec),
+      values_(spec, options.input),
+      encoded_(std::move(encoded)),
+      skipped_(encoded_->left_out()) {}
 
 std::unique_ptr<SampleStream> ImageSource::stream(const StreamOptions& options) const {
   return std::make_unique<ImageStream>(*this, options);
@@ -21,15 +21,12 @@ std::unique_ptr<SampleStream> ImageSource::stream(const StreamOptions& options) 
 
 Skipped ImageSource::skipped() const {
   const std::lock_guard lock(mutex_);
-  Skipped skipped = skipped_;
-  skipped.shards = encoded_->left_out();
-  return skipped;
+  return skipped_;
 }
 
-void ImageSource::count_skipped(std::int64_t samples, const std::string& what) const {
+void ImageSource::count_skipped(const std::string& what) const {
   const std::lock_guard lock(mutex_);
-  skipped_.samples += samples;
-  name_bad(skipped_.named, what);
+  skipped_.samples.add(what);
 }
 
 std::unique_ptr<ImageSource> open_images(const DataSource& source, const DataOptions& options) {
@@ -39,22 +36,6 @@ std::unique_ptr<ImageSource> open_images(const DataSource& source, const DataOpt
                      ? open_tar(std::get<TarData>(source), options)
                      : open_image_folder(std::get<ImageFolderData>(source), options);
   return std::make_unique<ImageSource>(std::move(encoded), spec, options);
-}
-
-std::vector<float> read_image_as(const ImageSpec& spec, const std::string& path, const Shape& input) {
-  const PixelValues values(spec, input);
-  const RasterSize wanted{input[2], input[1]};
-  const std::string bytes = read_file(path, kImageFileLimit);
-  ImageDecoder decoder;
-  const RasterSize size = decoder.open(std::as_bytes(std::span(bytes)), path);
-  const Crop crop = test_crop(spec, size, wanted, 0, path);
-  Image image;
-  decoder.decode(enough_eighths(crop, wanted), static_cast<int>(input[0]), image);
-  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(elements(input)));
-  Resampler().run(image, scaled(crop, size, image.size()), wanted, pixels);
-  std::vector<float> sample(pixels.size());
-  values.write(pixels, image.channels, {}, sample);
-  return sample;
 }
 
 }  // namespace hadal

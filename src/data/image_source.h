@@ -2,7 +2,6 @@
 // Image files as samples: they are read, decoded, and cropped and changed as the job says, each by threads of their own
 // (image_stream.h).
 
-#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -31,7 +30,7 @@ class ImageSource : public SampleSource {
   const PixelValues& values() const { return values_; }
   RasterSize input() const { return {options_.input[2], options_.input[1]}; }
   int channels() const { return static_cast<int>(options_.input[0]); }
-  void count_skipped(std::int64_t samples, const std::string& what) const;
+  void count_skipped(const std::string& what) const;
 
  private:
   const DataOptions options_;
@@ -46,9 +45,5 @@ class ImageSource : public SampleSource {
 // Of image_folder or tar. Throws as they do (image_folder.h, tar_source.h), and ConfigError where the network's input
 // is no image.
 std::unique_ptr<ImageSource> open_images(const DataSource& source, const DataOptions& options);
-
-// One image file as the source that `spec` is of would give it, with nothing at random: the crop is the centre. Throws
-// ConfigError where it cannot be opened, DataError where it is wrong.
-std::vector<float> read_image_as(const ImageSpec& spec, const std::string& path, const Shape& input);
 
 }  // namespace hadal

@@ -2,13 +2,17 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
+#include <fstream>
 #include <map>
 #include <set>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "data/batch_loader.h"
+#include "data/tar_source.h"
 #include "testing/images.h"
 #include "testing/shared_data.h"
 #include "testing/temporary_folder.h"
@@ -17,12 +21,16 @@ namespace hadal {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::jpeg_bytes;
+using ::testing::Not;
 using testing::png_bytes;
 using ::testing::SizeIs;
 using testing::tar_bytes;
+using testing::tar_end;
+using testing::tar_entry;
 using testing::TemporaryFolder;
 using testing::test_image;
 
@@ -185,12 +193,101 @@ TEST_P(Images, damaged_ones_are_skipped_counted_and_named_wherever_the_reading_b
   for (const int i : {3, 42, 43, 90, 149}) damage(i);
   const auto source = open(kJitter, BadSample::skip);
   const ImageSamples whole = read_images(*source, {.seed = 3, .epochs = 2});
-  EXPECT_EQ(source->skipped().samples, 10);
-  EXPECT_THAT(source->skipped().named, SizeIs(5));  // each once
+  EXPECT_EQ(source->skipped().samples.count, 10);
+  EXPECT_THAT(source->skipped().samples.named, SizeIs(5));  // each once
   EXPECT_THAT(whole.values, SizeIs(2 * kCount));
   for (const std::int64_t first : {1, 40, 100}) {
     const ImageSamples rest = read_images(*source, {.seed = 3, .epochs = 2, .first_sample = first});
     ASSERT_EQ(rest.values, std::vector(whole.values.begin() + first, whole.values.end())) << first;
+  }
+}
+
+TEST_P(Images, one_that_is_damaged_has_others_beside_it_wherever_it_lies) {
+  for (const int count : {17, 33, 65}) {
+    for (const int bad : {0, count / 2, count - 1}) {
+      const TemporaryFolder folder;
+      std::vector<std::pair<std::string, std::string>> files;
+      fs::create_directories(folder.path("images/a"));
+      for (int i = 0; i < count; ++i) {
+        const std::string name = image_name(i).substr(7), bytes = i == bad ? "junk" : image_bytes(i);
+        folder.write("images/a/" + name, bytes);
+        files.emplace_back(name, bytes);
+        files.emplace_back(name.substr(0, 4) + ".cls", "0");
+      }
+      folder.write("a.tar", tar_bytes(files));
+      // Of a buffer of 64 each sample is a block.
+      const DataSource source = std::string(GetParam()) == "tar"
+                                    ? DataSource(TarData{{folder.path("a.tar")}, {}, {}})
+                                    : DataSource(ImageFolderData{folder.path("images"), std::nullopt, {}, {}});
+      const auto images = open_images(source, options(BadSample::skip, count == 65 ? 64 : 1));
+      for (std::uint64_t seed = 0; seed < 5; ++seed) EXPECT_NO_THROW(read_images(*images, {.seed = seed}));
+      EXPECT_NO_THROW(read_images(*images, {.order = SampleOrder::sequential}));
+      EXPECT_EQ(images->skipped().samples.count, 6) << count << " " << bad;
+    }
+  }
+}
+
+TEST_P(Images, a_damaged_one_is_told_when_its_turn_has_come) {
+  open();
+  damage(std::string(GetParam()) == "tar" ? 9 : 36);  // the tenth of its class folder
+  for (const BadSample bad : {BadSample::fail, BadSample::skip}) {
+    const auto source = open({}, bad);
+    const auto stream = source->stream({.order = SampleOrder::sequential});
+    std::vector<float> values(4 * 360);
+    std::vector<std::int32_t> labels(4);
+    for (int batch = 0; batch < 2; ++batch) ASSERT_TRUE(stream->next(values, labels));
+    EXPECT_EQ(source->skipped().samples.count, 0);
+    if (bad == BadSample::fail) {
+      EXPECT_THROW(static_cast<void>(stream->next(values, labels)), DataError);
+    } else {
+      ASSERT_TRUE(stream->next(values, labels));
+      EXPECT_EQ(source->skipped().samples.count, 1);
+    }
+  }
+}
+
+TEST_P(Images, do_not_depend_on_the_number_of_threads) {
+  open();
+  for (const int i : {3, 42, 43}) damage(i);
+  const auto source = open(kJitter, BadSample::skip);
+  const ImageSamples one = read_images(*source, {.seed = 3, .epochs = 2, .threads = 1});
+  const ImageSamples four = read_images(*source, {.seed = 3, .epochs = 2, .threads = 4});
+  EXPECT_EQ(one.values, four.values);
+  EXPECT_EQ(one.labels, four.labels);
+}
+
+TEST_P(Images, are_not_changed_at_random_for_evaluation) {
+  const StreamOptions sequential{.seed = 3, .order = SampleOrder::sequential, .augment = false};
+  ImageSpec plain = kJitter;
+  plain.random_crop = plain.mirror = false;
+  plain.area.reset();
+  plain.pca = 0;
+  EXPECT_EQ(read_images(*open(kJitter), sequential).values,
+            read_images(*open(plain), {.order = SampleOrder::sequential}).values);
+}
+
+// Where the system gives no more memory for threads.
+TEST_P(Images, a_stream_that_gets_no_threads_is_an_error) {
+#ifdef HADAL_SANITIZED
+  GTEST_SKIP() << "a sanitizer needs all addresses";
+#endif
+  const auto source = open();
+  for (const std::uint64_t room : {4, 12, 20, 28, 36}) {
+    const auto start = [&] {
+      alarm(20);
+      std::uint64_t pages = 0;
+      std::ifstream("/proc/self/statm") >> pages;
+      const rlim_t most = pages * static_cast<std::uint64_t>(getpagesize()) + (room << 20);
+      const rlimit limit{most, most};
+      setrlimit(RLIMIT_AS, &limit);
+      try {
+        source->stream({.threads = 32});
+        std::_Exit(1);
+      } catch (const std::exception&) {
+        std::_Exit(0);
+      }
+    };
+    EXPECT_EXIT(start(), ::testing::ExitedWithCode(0), "") << room;
   }
 }
 
@@ -199,8 +296,8 @@ TEST_P(Images, the_first_ten_damaged_ones_are_named) {
   for (int i = 0; i < kCount; i += 9) damage(i);
   const auto source = open({}, BadSample::skip);
   read_images(*source, {.epochs = 2});
-  EXPECT_EQ(source->skipped().samples, 34);
-  EXPECT_THAT(source->skipped().named, SizeIs(10));
+  EXPECT_EQ(source->skipped().samples.count, 34);
+  EXPECT_THAT(source->skipped().samples.named, SizeIs(10));
 }
 
 TEST_P(Images, where_none_is_good_that_is_said) {
@@ -256,6 +353,12 @@ TEST_P(Images, its_fingerprint_is_of_what_it_holds) {
   const std::string before = open()->fingerprint();
   EXPECT_EQ(open()->fingerprint(), before);
   EXPECT_EQ(open(kJitter)->fingerprint(), before);
+  if (std::string(GetParam()) == "tar") {
+    damage(60);  // in the second of four shards
+  } else {
+    folder_.write("images/" + image_name(60), image_bytes(60) + "x");
+  }
+  EXPECT_NE(open()->fingerprint(), before);
 }
 
 INSTANTIATE_TEST_SUITE_P(all, Images, ::testing::Values("folder", "tar"), [](const auto& test) { return test.param; });
@@ -289,14 +392,52 @@ TEST(ImageFolder, what_is_wrong_is_told) {
   EXPECT_THAT(open(folder.path("none")), HasSubstr("cannot open " + folder.path("none")));
   EXPECT_THAT(open(folder.path()), HasSubstr("holds no folders"));
   fs::create_directories(folder.path("images/a"));
-  EXPECT_THAT(open(folder.path("images")), HasSubstr("its folders hold no .jpg"));
+  EXPECT_THAT(open(folder.path("images")), HasSubstr("images/a holds no .jpg, .jpeg, .png, .pgm or .ppm files"));
   for (int c = 0; c < 5; ++c) {
     fs::create_directories(folder.path("many/" + std::to_string(c)));
     folder.write("many/" + std::to_string(c) + "/a.jpg", "x");
   }
   EXPECT_THAT(open(folder.path("many")), HasSubstr("has 5 folders of images, but the network has 4 classes"));
-  EXPECT_THAT(open(folder.path(), folder.write("list", "a.jpg 4\n")), HasSubstr("a.jpg has label 4"));
+  EXPECT_THAT(open(folder.path(), folder.write("list", "a.jpg 4\n")), HasSubstr("list:1: a.jpg has label 4"));
   EXPECT_THAT(open(folder.path(), folder.write("empty", "")), HasSubstr("lists no images"));
+}
+
+TEST(ImageFolder, classes_of_test_data_are_numbered_as_those_of_train) {
+  const TemporaryFolder folder;
+  for (const char* name : {"train/a", "train/b", "train/c", "test/a", "test/c", "other/d"}) {
+    fs::create_directories(folder.path(name));
+    folder.write(std::string(name) + "/1.png", image_bytes(1));
+  }
+  JobSpec job;
+  job.data.train = ImageFolderData{folder.path("train"), std::nullopt, {}, {}};
+  job.data.buffer = 64;
+  const DataOptions of_test = data_options(job, kImageInput, kClasses, Split::test);
+  const auto open = [&](const char* name) {
+    return open_images(ImageFolderData{folder.path(name), std::nullopt, {}, {}}, of_test);
+  };
+  EXPECT_THAT(read_images(*open("test"), {.order = SampleOrder::sequential}).labels, ElementsAre(0, 2));
+  EXPECT_THAT(source_error_of([&] { open("other"); }), HasSubstr("other has a folder d, and data.train"));
+}
+
+TEST(ImageFolder, hidden_files_and_folders_are_passed_over) {
+  const TemporaryFolder folder;
+  for (const char* name : {".ipynb_checkpoints", "a", "a/.cache"}) {
+    fs::create_directories(folder.path(name));
+    folder.write(std::string(name) + "/1.png", image_bytes(1));
+    folder.write(std::string(name) + "/._1.png", "not an image");
+  }
+  const auto source = open_images(ImageFolderData{folder.path(), std::nullopt, {}, {}}, options());
+  EXPECT_THAT(read_images(*source, {}).labels, ElementsAre(0));
+}
+
+TEST(ImageFolder, a_link_to_itself_is_a_bad_sample) {
+  const TemporaryFolder folder;
+  write_folder(folder, 8);
+  fs::create_symlink("x.jpg", folder.path("images/class0/x.jpg"));
+  const auto source =
+      open_images(ImageFolderData{folder.path("images"), std::nullopt, {}, {}}, options(BadSample::skip));
+  EXPECT_THAT(read_images(*source, {}).labels, SizeIs(9));
+  EXPECT_THAT(source->skipped().samples.named, ElementsAre(HasSubstr("class0/x.jpg")));
 }
 
 TEST(ImageFolder, a_file_that_went_away_is_a_bad_sample) {
@@ -306,7 +447,7 @@ TEST(ImageFolder, a_file_that_went_away_is_a_bad_sample) {
       open_images(ImageFolderData{folder.path("images"), std::nullopt, {}, {}}, options(BadSample::skip));
   fs::remove(folder.path("images/" + image_name(5)));
   read_images(*source, {});
-  EXPECT_THAT(source->skipped().named, ElementsAre(HasSubstr(image_name(5))));
+  EXPECT_THAT(source->skipped().samples.named, ElementsAre(HasSubstr(image_name(5))));
 }
 
 // --- Shards ---
@@ -316,11 +457,14 @@ TEST(TarShards, a_damaged_shard_keeps_what_comes_before_the_damage) {
   const std::string shards = write_shards(folder, 80, 40);
   std::string first = read_file(folder.path("s-0.tar"), 1 << 30);
   write_file(folder.path("s-0.tar"), first.substr(0, first.size() / 2));
-  EXPECT_THROW(open_images(TarData{{shards}, {}, {}}, options()), DataError);
+  EXPECT_THAT(source_error_of([&] {
+                open_images(TarData{{shards}, {}, {}}, options());
+              }),
+              AllOf(HasSubstr("the archive ends within"), Not(HasSubstr("is kept"))));
   const auto source = open_images(TarData{{shards}, {}, {}}, options(BadSample::skip));
   EXPECT_GT(source->size(), 50);
   EXPECT_LT(source->size(), 65);
-  EXPECT_THAT(source->skipped().shards, ElementsAre(HasSubstr("what comes before it is kept")));
+  EXPECT_THAT(source->skipped().files.named, ElementsAre(HasSubstr("what comes before it is kept")));
   EXPECT_THAT(read_images(*source, {}).labels, SizeIs(source->size()));
 }
 
@@ -336,7 +480,83 @@ TEST(TarShards, labels_that_do_not_fit_are_bad_samples) {
               HasSubstr("a.tar: 2.jpg: its label is 4, but the network has 4 classes"));
   const auto source = open_images(data, options(BadSample::skip));
   EXPECT_THAT(read_images(*source, {}).labels, ElementsAre(1, 1, 1, 1, 1, 1));
-  EXPECT_EQ(source->skipped().samples, 2);
+  EXPECT_EQ(source->skipped().samples.count, 2);
+}
+
+TEST(TarShards, an_empty_image_is_a_bad_sample_within_its_groups_memory) {
+  const TemporaryFolder folder;
+  const std::string archive = folder.write("a.tar", tar_bytes({{"0.json", std::string(5000, ' ')},
+                                                               {"0.cls", "1"},
+                                                               {"0.jpg", ""},
+                                                               {"1.jpg", image_bytes(4)},
+                                                               {"1.cls", "1"}}));
+  EncodedGroup group;
+  ASSERT_TRUE(open_tar({{archive}, {}, {}}, options())->reader({.order = SampleOrder::sequential})->claim(group));
+  for (const EncodedSample& sample : group.samples) EXPECT_LE(sample.offset + sample.size, group.memory.size());
+  const auto source = open_images(TarData{{archive}, {}, {}}, options(BadSample::skip));
+  EXPECT_THAT(read_images(*source, {}).labels, ElementsAre(1, 1));
+  EXPECT_THAT(source->skipped().samples.named, ElementsAre(HasSubstr("a.tar: 0.jpg")));
+}
+
+TEST(TarShards, of_what_is_no_whole_sample_the_first_ten_are_named) {
+  const TemporaryFolder folder;
+  std::vector<std::pair<std::string, std::string>> files;
+  for (int i = 0; i < 1500; ++i) {
+    files.emplace_back(std::to_string(i) + ".jpg", i == 700 ? image_bytes(4) : "x");
+    if (i == 700) files.emplace_back("700.cls", "2");
+  }
+  const TarData data{{folder.write("a.tar", tar_bytes(files))}, {}, {}};
+  const auto source = open_images(data, options(BadSample::skip));
+  const Skipped skipped = source->skipped();
+  EXPECT_EQ(skipped.incomplete.count, 1499);
+  EXPECT_THAT(skipped.incomplete.named, SizeIs(10));
+  EXPECT_EQ(skipped.files.count, 0);
+  EXPECT_THAT(lines_of_left_out(skipped), SizeIs(10));
+  EXPECT_THAT(lines_of_left_out(skipped)[0], HasSubstr("no whole sample: 1,499; the first: " + data.files[0] +
+                                                       ": at byte 0: sample '0' has no label"));
+  EXPECT_THAT(read_images(*source, {}).labels, ElementsAre(2));
+  EXPECT_THROW(open_images(data, options()), DataError);
+}
+
+// Of a corpus of 1.6 GB, half of it in samples, whose other files than images are holes, and one sample that is too
+// large for a window.
+TEST(TarShards, are_streamed_in_bounded_memory) {
+#ifdef HADAL_SANITIZED
+  GTEST_SKIP() << "a sanitizer keeps memory of its own";
+#endif
+  const TemporaryFolder folder;
+  const std::string path = folder.path("a.tar");
+  std::ofstream archive(path, std::ios::binary);
+  const auto write = [&](const std::string& name, const std::string& bytes) { archive << tar_entry(name, bytes); };
+  const auto write_hole = [&](const std::string& name, std::uint64_t size) {
+    archive << testing::tar_header(name, size);
+    archive.seekp(static_cast<std::streamoff>(size), std::ios::cur);
+  };
+  for (int i = 0; i < 200; ++i) {
+    const std::string name = image_name(i).substr(7), key = name.substr(0, 4);
+    write(name, image_bytes(i));
+    write(key + ".cls", "1");
+    if (i % 2 == 0) write_hole(key + ".npy", 4 << 20);            // in a window
+    if (i % 50 == 0) write_hole(key + ".large", 100 << 20);       // so that its sample is a block of its own
+    if (i % 100 == 0) write_hole("x" + key + ".raw", 200 << 20);  // no sample
+    if (i == 150) write_hole(key + ".huge", 300 << 20);           // more than a window holds
+  }
+  archive << tar_end() << std::flush;
+  ASSERT_TRUE(archive.good());
+  const auto read_all = [&] {
+    const auto peak = [] {
+      rusage usage{};
+      getrusage(RUSAGE_SELF, &usage);
+      return usage.ru_maxrss * 1024 / 1'000'000;
+    };
+    const long before = peak();
+    const auto source = open_images(TarData{{path}, {}, {}}, options(BadSample::skip, 1 << 20));
+    const bool all = read_images(*source, {}).labels.size() == 199 && source->skipped().incomplete.count == 3;
+    const long grown = peak() - before;  // two windows of 268 MB, and little else
+    std::fprintf(stderr, "%d, %ld MB", all, grown);
+    std::_Exit(all && grown < 600 ? 0 : 1);
+  };
+  EXPECT_EXIT(read_all(), ::testing::ExitedWithCode(0), "");
 }
 
 TEST(TarShards, one_without_images_is_told) {

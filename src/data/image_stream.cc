@@ -4,6 +4,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/elapsed.h"
+
 namespace hadal {
 
 namespace {
@@ -13,9 +15,9 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kEncodedGroups = 8, kDecodedGroups = 8, kTasks = 4;  // of the queues
 constexpr int kMostReaders = 8;
 
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
-
-int cores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+int threads_of(const StreamOptions& options) {
+  return options.threads > 0 ? options.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
 
 }  // namespace
 
@@ -47,19 +49,25 @@ ImageStream::ImageStream(const ImageSource& source, const StreamOptions& options
       encoded_(kEncodedGroups),
       decoded_(kDecodedGroups),
       tasks_(kTasks),
-      decoders_(static_cast<std::size_t>(cores())),
+      decoders_(static_cast<std::size_t>(threads_of(options))),
       read_stage_(
-          "read", source.encoded().reads_apart() ? std::min(kMostReaders, cores()) : 1,
+          "read", source.encoded().reads_apart() ? std::min(kMostReaders, threads_of(options)) : 1,
           [this](int, StageTimes& times) { return read(times); }, [this] { give_up(); }),
       decode_stage_(
-          "decode", cores(), [this](int worker, StageTimes& times) { return decode(worker, times); },
+          "decode", threads_of(options), [this](int worker, StageTimes& times) { return decode(worker, times); },
           [this] { give_up(); }),
       augment_stage_(
-          "augment", cores(), [this](int, StageTimes& times) { return augment(times); }, [this] { give_up(); }) {
+          "augment", threads_of(options), [this](int, StageTimes& times) { return augment(times); },
+          [this] { give_up(); }) {
   HADAL_CHECK(options.first_sample % source.crops() == 0);
-  read_stage_.set_threads(1);
-  decode_stage_.set_threads(cores() - 1);
-  augment_stage_.set_threads(1);
+  try {
+    read_stage_.set_threads(options.threads);
+    decode_stage_.set_threads(threads_of(options) - (options.threads > 0 ? 0 : 1));
+    augment_stage_.set_threads(options.threads);
+  } catch (...) {  // those that run already wait in queues
+    close();
+    throw;
+  }
 }
 
 ImageStream::~ImageStream() { close(); }
@@ -93,8 +101,9 @@ bool ImageStream::hand_out(std::span<float> samples, std::span<std::int32_t> lab
     if (group_ == nullptr && !take_group()) return false;
     const std::size_t all = group_->count * crops_, rows = std::min(all - next_row_, labels.size() - row);
     for (std::size_t i = 0; i < rows; ++i) {
-      const DecodedSample& sample = group_->samples[(next_row_ + i) / crops_];
-      labels[row + i] = group_->samples[sample.shown].label;
+      const std::size_t place = (next_row_ + i) / crops_;
+      if ((next_row_ + i) % crops_ == 0) meet(*group_, place);
+      labels[row + i] = group_->samples[group_->samples[place].shown].label;
     }
     ++group_->users;
     {
@@ -147,17 +156,19 @@ bool ImageStream::take_group() {
   }
   next_row_ = group_->skip * crops_;
   group_->users = 1;
-  for (std::size_t i = group_->skip; i < group_->count; ++i) {
-    const DecodedSample& sample = group_->samples[i];
-    if (sample.error.empty()) continue;
-    if (source_.options().on_bad_sample == BadSample::fail) throw DataError(sample.error);
-    if (sample.shown == i) {
-      throw DataError(sample.error + "; no sample can stand for it: the " + std::to_string(group_->count) +
-                      " around it are bad, too");
-    }
-    source_.count_skipped(1, sample.error);
-  }
   return true;
+}
+
+// A sample whose turn has come: a bad one is told or counted.
+void ImageStream::meet(const DecodedGroup& group, std::size_t place) const {
+  const DecodedSample& sample = group.samples[place];
+  if (sample.error.empty()) return;
+  if (source_.options().on_bad_sample == BadSample::fail) throw DataError(sample.error);
+  if (sample.shown == place) {
+    throw DataError(sample.error + "; no sample can stand for it: all " + std::to_string(group.count) +
+                    " of its group are bad");
+  }
+  source_.count_skipped(sample.error);
 }
 
 void ImageStream::let_go(DecodedGroup* group) {
@@ -207,6 +218,7 @@ bool ImageStream::decode(int worker, StageTimes& times) {
     decode_sample(decoders_[static_cast<std::size_t>(worker)], *encoded, encoded->samples[i], group->samples[i], draws);
   }
   replace_bad(*group);
+  encoded->shrink();
   encoded_pool_.give(encoded);
   const auto decoded = Clock::now();
   times.samples = static_cast<std::int64_t>(group->count);
@@ -228,16 +240,20 @@ void ImageStream::decode_sample(Decoder& decoder, const EncodedGroup& from, cons
     const RasterSize input = source_.input(), size = decoder.library.open(from.bytes(encoded), encoded.name);
     to.crops.clear();
     for (std::size_t k = 0; k < crops_; ++k) {
-      to.crops.push_back(crops_ == 1 ? choose_crop(spec, size, input, {draws, to.number}, encoded.name)
-                                     : test_crop(spec, size, input, static_cast<std::int64_t>(k), encoded.name));
+      to.crops.push_back(options_.augment && crops_ == 1
+                             ? choose_crop(spec, size, input, {draws, to.number}, encoded.name)
+                             : test_crop(spec, size, input, static_cast<std::int64_t>(k), encoded.name));
     }
-    decoder.library.decode(enough_eighths(to.crops[0], input), source_.channels(), decoder.image);
+    const int eighths = enough_eighths(to.crops[0], input);
+    const RasterPart part = part_of(to.crops, size, eighths, input);
+    decoder.library.decode(eighths, source_.channels(), decoder.image, &part);
     to.channels = decoder.image.channels;
     to.pixels.resize(crops_ * sample_elements_);
     for (std::size_t k = 0; k < crops_; ++k) {
-      decoder.resampler.run(decoder.image, scaled(to.crops[k], size, decoder.image.size()), input,
+      decoder.resampler.run(decoder.image, to.crops[k], input,
                             std::span(to.pixels).subspan(k * sample_elements_, sample_elements_));
     }
+    decoder.image.shrink();
   } catch (const DataError& error) {
     to.error = error.what();
   }
@@ -281,6 +297,7 @@ bool ImageStream::augment(StageTimes& times) {
 // busiest stage gets another thread; where it often is not, stages that could do with fewer threads lose one.
 void ImageStream::adapt(double inside_seconds) {
   constexpr double kInterval = 0.2;
+  if (options_.threads > 0) return;
   inside_seconds_ += inside_seconds;
   const double passed = seconds_since(adapted_);
   if (passed < kInterval) return;

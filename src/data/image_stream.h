@@ -37,7 +37,7 @@ class ImageStream : public SampleStream {
     std::uint32_t number = 0;
     std::int32_t label = 0;
     int channels = 1;                  // of the pixels
-    std::vector<std::uint8_t> pixels;  // one crop after the other, as large as the input, [height, width, channels]
+    std::vector<std::uint8_t> pixels;  // one crop after the other, as large as the input, [channels, height, width]
     std::vector<Crop> crops;
     std::string error;      // why there is no image, or empty
     std::size_t shown = 0;  // the sample of the group that stands here: this one, or another for a bad one
@@ -84,6 +84,7 @@ class ImageStream : public SampleStream {
   void end_task(const Task& task);
   void give_up();
   bool take_group();
+  void meet(const DecodedGroup& group, std::size_t place) const;
   void let_go(DecodedGroup* group);
   void adapt(double inside_seconds);
 

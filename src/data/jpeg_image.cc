@@ -22,6 +22,7 @@ class JpegDecoder::Library {
     errors_.emit_message = on_message;
     jpeg_.client_data = this;
     HADAL_CHECK(create());
+    jpeg_.mem->max_memory_to_use = kMostMemory;
     progress_.progress_monitor = on_progress;
     jpeg_.progress = &progress_;
   }
@@ -52,10 +53,24 @@ class JpegDecoder::Library {
     return true;
   }
 
-  bool read_pixels(unsigned char* pixels, std::size_t row_bytes) {
+  // Columns [x, x + width) alone are wanted: makes them what is read.
+  bool choose_columns(JDIMENSION& x, JDIMENSION& width) {
     if (setjmp(jump_) != 0) return false;
+    jpeg_crop_scanline(&jpeg_, &x, &width);
+    return true;
+  }
+
+  // Rows [y, y + height); there is room for one more. All others are looked at for errors, so the last is read too: the
+  // library does not look behind what is skipped at the end.
+  bool read_pixels(unsigned char* pixels, std::size_t row_bytes, JDIMENSION y, JDIMENSION height) {
+    if (setjmp(jump_) != 0) return false;
+    if (y > 0) jpeg_skip_scanlines(&jpeg_, y);
     while (jpeg_.output_scanline < jpeg_.output_height) {
-      JSAMPROW row = pixels + jpeg_.output_scanline * row_bytes;
+      const JDIMENSION done = jpeg_.output_scanline - y;
+      if (done == height && jpeg_.output_height - jpeg_.output_scanline > 1) {
+        jpeg_skip_scanlines(&jpeg_, jpeg_.output_height - jpeg_.output_scanline - 1);
+      }
+      JSAMPROW row = pixels + std::min(done, height) * row_bytes;
       jpeg_read_scanlines(&jpeg_, &row, 1);
     }
     jpeg_finish_decompress(&jpeg_);
@@ -72,7 +87,8 @@ class JpegDecoder::Library {
   }
 
  private:
-  static constexpr int kMostScans = 200;  // of a progressive image: each costs as much as an image
+  static constexpr int kMostScans = 200;          // of a progressive image: each costs as much as an image
+  static constexpr long kMostMemory = 256 << 20;  // of its coefficients, which are all kept
 
   bool create() {
     if (setjmp(jump_) != 0) return false;
@@ -87,6 +103,8 @@ class JpegDecoder::Library {
   }
 
   [[noreturn]] static void on_error(j_common_ptr jpeg) {
+    if (jpeg->err->msg_code == JERR_NO_BACKING_STORE)
+      fail(jpeg, "it needs more than 256 MiB: save it as a baseline one");
     char message[JMSG_LENGTH_MAX];
     jpeg->err->format_message(jpeg, message);
     fail(jpeg, message);
@@ -113,22 +131,17 @@ class JpegDecoder::Library {
 
 namespace {
 
-// Ink that leaves this much of each colour, as Adobe's programs write it, to three colours, or their luma.
-void cmyk_to_colour(int channels, bool inverted, Image& image) {
-  const std::size_t count = static_cast<std::size_t>(image.width * image.height);
-  for (std::size_t i = 0; i < count; ++i) {
-    int colour[3];
+// Ink that leaves this much of each colour, as Adobe's programs write it, or takes it, to three colours.
+void make_colour(bool inverted, Image& image) {
+  for (std::size_t i = 0; i < static_cast<std::size_t>(image.width * image.height); ++i) {
+    const int black = image.pixels[4 * i + 3];
     for (std::size_t c = 0; c < 3; ++c) {
-      const int ink = image.pixels[4 * i + c], black = image.pixels[4 * i + 3];
-      colour[c] = inverted ? ink * black / 255 : (255 - ink) * (255 - black) / 255;
+      const int ink = image.pixels[4 * i + c];
+      image.pixels[3 * i + c] =
+          static_cast<std::uint8_t>(inverted ? ink * black / 255 : (255 - ink) * (255 - black) / 255);
     }
-    if (channels == 1) {
-      image.pixels[i] = static_cast<std::uint8_t>((299 * colour[0] + 587 * colour[1] + 114 * colour[2] + 500) / 1000);
-      continue;
-    }
-    for (std::size_t c = 0; c < 3; ++c) image.pixels[3 * i + c] = static_cast<std::uint8_t>(colour[c]);
   }
-  image.channels = channels;
+  image.channels = 3;
 }
 
 }  // namespace
@@ -138,28 +151,37 @@ JpegDecoder::JpegDecoder() : library_(std::make_unique<Library>()) {}
 JpegDecoder::~JpegDecoder() = default;
 
 RasterSize JpegDecoder::open(std::span<const std::byte> bytes, const std::string& file) {
-  bytes_ = bytes;
   file_ = &file;
   if (!library_->read_header(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size())) {
     throw DataError(file, library_->position(), std::string("the JPEG is damaged: ") + library_->message());
   }
-  check_size(library_->size(), {}, file);
+  check_size(library_->size(), file);
   return library_->size();
 }
 
-void JpegDecoder::decode(int eighths, int channels, Image& image) {
+void JpegDecoder::decode(int eighths, int channels, Image& image, const RasterPart* part) {
   const auto fail = [&] {
     throw DataError(*file_, library_->position(), std::string("the JPEG is damaged: ") + library_->message());
   };
   if (!library_->start(eighths, channels == 1)) fail();
-  image.width = library_->output().width;
-  image.height = library_->output().height;
-  image.channels = library_->channels();
-  const std::size_t row_bytes = static_cast<std::size_t>(image.width * image.channels);
-  const std::size_t bytes = row_bytes * static_cast<std::size_t>(image.height);
-  if (image.pixels.size() < bytes) image.pixels.resize(bytes);
-  if (!library_->read_pixels(image.pixels.data(), row_bytes)) fail();
-  if (image.channels == 4) cmyk_to_colour(channels, library_->is_inverted(), image);
+  RasterPart read{.width = library_->output().width, .height = library_->output().height};
+  if (part != nullptr) {
+    auto x = static_cast<JDIMENSION>(part->x), width = static_cast<JDIMENSION>(part->width);
+    if (part->width < read.width && !library_->choose_columns(x, width)) fail();
+    read = {x, part->y, library_->output().width, part->height};
+  }
+  image.begin({read.width, read.height + 1}, library_->channels());
+  image.height = read.height;
+  image.eighths = eighths;
+  image.file = library_->size();
+  image.x = read.x;
+  image.y = read.y;
+  if (!library_->read_pixels(image.pixels.data(), static_cast<std::size_t>(image.width * image.channels),
+                             static_cast<JDIMENSION>(read.y), static_cast<JDIMENSION>(read.height))) {
+    fail();
+  }
+  if (image.channels == 4) make_colour(library_->is_inverted(), image);
+  if (channels == 1) image.make_gray();
 }
 
 }  // namespace hadal

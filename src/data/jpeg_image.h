@@ -19,15 +19,15 @@ class JpegDecoder {
   // DataError.
   RasterSize open(std::span<const std::byte> bytes, const std::string& file);
 
-  // The image that was opened, at `eighths` (1, 2, 4 or 8) of its size, rounded up: [height, width, channels], with one
-  // channel where it is gray or `channels` is 1, else three. Throws DataError where it is damaged, also where the
-  // library could go on with what it has.
-  void decode(int eighths, int channels, Image& image);
+  // The image that was opened, at `eighths` (1, 2, 4 or 8) of its size, rounded up, or a part of that, which may get
+  // larger: [height, width, channels], with one channel where it is gray or `channels` is 1, else three. Throws
+  // DataError where it is damaged, also where the library could go on with what it has, and where it is progressive and
+  // needs more than 256 MiB to be decoded.
+  void decode(int eighths, int channels, Image& image, const RasterPart* part = nullptr);
 
  private:
   class Library;
   std::unique_ptr<Library> library_;
-  std::span<const std::byte> bytes_;
   const std::string* file_ = nullptr;
 };
 

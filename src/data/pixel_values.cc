@@ -1,8 +1,22 @@
 #include "data/pixel_values.h"
 
+#include <algorithm>
+
+#include "base/clones.h"
 #include "base/error.h"
 
 namespace hadal {
+
+namespace {
+
+HADAL_CLONES void set_values(const std::uint8_t* __restrict pixels, std::int64_t count, float divisor, float mean,
+                             float deviation, float shift, float* __restrict values) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    values[i] = (static_cast<float>(pixels[i]) / divisor - mean) / deviation + shift;
+  }
+}
+
+}  // namespace
 
 PixelValues::PixelValues(const ImageSpec& spec, const Shape& input) {
   if (input.size() != 3 || (input[0] != 1 && input[0] != 3)) {
@@ -22,31 +36,27 @@ PixelValues::PixelValues(const ImageSpec& spec, const Shape& input) {
     throw ConfigError(spec.where, "pca changes colours, and the network's input is gray: leave it out");
   }
   for (std::size_t c = 0; c < channels_.size(); ++c) {
-    const double mean = spec.mean[spec.mean.size() == 1 ? 0 : c];
-    const double deviation = spec.deviation[spec.deviation.size() == 1 ? 0 : c];
-    for (std::size_t x = 0; x < 256; ++x) {
-      // The default is x / 255 to the bit, as for every other source.
-      const double value = spec.scale == 1 / 255.0 ? static_cast<double>(x) / 255 : static_cast<double>(x) * spec.scale;
-      channels_[c].values[x] = static_cast<float>((value - mean) / deviation);
-    }
-    channels_[c].of_one = static_cast<float>(spec.scale / deviation);
+    channels_[c].mean = static_cast<float>(spec.mean[spec.mean.size() == 1 ? 0 : c]);
+    channels_[c].deviation = static_cast<float>(spec.deviation[spec.deviation.size() == 1 ? 0 : c]);
   }
+  divisor_ = static_cast<float>(1 / spec.scale);
 }
 
 void PixelValues::write(std::span<const std::uint8_t> pixels, int channels, const Crop& crop,
                         std::span<float> values) const {
-  const auto width = static_cast<std::size_t>(width_), step = static_cast<std::size_t>(channels);
   for (std::size_t c = 0; c < channels_.size(); ++c) {
-    const Channel& channel = channels_[c];
-    const float shift = crop.colour[c] * channel.of_one;
-    for (std::size_t y = 0; y < static_cast<std::size_t>(height_); ++y) {
-      const std::uint8_t* const from = pixels.data() + y * width * step + (step == 1 ? 0 : c);
-      float* const to = values.data() + (c * static_cast<std::size_t>(height_) + y) * width;
-      if (crop.mirrored) {
-        for (std::size_t x = 0; x < width; ++x) to[width - 1 - x] = channel.values[from[x * step]] + shift;
-      } else {
-        for (std::size_t x = 0; x < width; ++x) to[x] = channel.values[from[x * step]] + shift;
-      }
+    const auto& [mean, deviation] = channels_[c];
+    const std::int64_t plane = height_ * width_;
+    const std::uint8_t* from = pixels.data() + (channels == 1 ? 0 : static_cast<std::int64_t>(c) * plane);
+    float* to = values.data() + static_cast<std::int64_t>(c) * plane;
+    const float shift = crop.colour[c] / divisor_ / deviation;
+    if (!crop.mirrored) {
+      set_values(from, plane, divisor_, mean, deviation, shift, to);
+      continue;
+    }
+    for (std::int64_t y = 0; y < height_; ++y, from += width_, to += width_) {
+      set_values(from, width_, divisor_, mean, deviation, shift, to);
+      std::reverse(to, to + width_);
     }
   }
 }

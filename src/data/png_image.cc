@@ -25,31 +25,34 @@ class PngReader {
   PngReader(const PngReader&) = delete;
   PngReader& operator=(const PngReader&) = delete;
 
-  bool read_header(Raster& raster) {
+  bool read_header() {
     if (setjmp(png_jmpbuf(png_)) != 0) return false;
     png_set_read_fn(png_, this, on_read);
     png_set_crc_action(png_, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
     png_read_info(png_, info_);
     if (png_get_color_type(png_, info_) == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(png_);
     png_set_expand_gray_1_2_4_to_8(png_);
+    png_set_strip_16(png_);
     png_set_strip_alpha(png_);
-    png_set_interlace_handling(png_);
+    passes_ = png_set_interlace_handling(png_);
     png_read_update_info(png_, info_);
-    raster.width = png_get_image_width(png_, info_);
-    raster.height = png_get_image_height(png_, info_);
-    raster.channels = png_get_channels(png_, info_);
-    raster.largest = png_get_bit_depth(png_, info_) == 16 ? 65535 : 255;
     return true;
   }
 
-  // `rows`: one pointer a row, to room for row_bytes().
-  bool read_pixels(png_bytepp rows) {
+  // An interlaced image comes in several passes, each of which adds to all rows.
+  bool read_pixels(png_bytep pixels) {
     if (setjmp(png_jmpbuf(png_)) != 0) return false;
-    png_read_image(png_, rows);
+    for (int pass = 0; pass < passes_; ++pass) {
+      for (std::size_t y = 0; y < png_get_image_height(png_, info_); ++y) {
+        png_read_row(png_, pixels + y * row_bytes(), nullptr);
+      }
+    }
     png_read_end(png_, nullptr);
     return true;
   }
 
+  RasterSize size() const { return {png_get_image_width(png_, info_), png_get_image_height(png_, info_)}; }
+  int channels() const { return png_get_channels(png_, info_); }
   std::size_t row_bytes() const { return png_get_rowbytes(png_, info_); }
   std::size_t position() const { return position_; }
   const char* message() const { return message_; }
@@ -78,36 +81,33 @@ class PngReader {
   char message_[160] = "";
   png_structp png_ = nullptr;
   png_infop info_ = nullptr;
+  int passes_ = 1;
 };
 
 [[noreturn]] void fail(const PngReader& reader, const std::string& file) {
   throw DataError(file, reader.position(), std::string("the PNG is damaged: ") + reader.message());
 }
 
+void read_header(PngReader& reader, const std::string& file) {
+  if (!reader.read_header()) fail(reader, file);
+  check_size(reader.size(), file);
+}
+
 }  // namespace
 
-Raster decode_png(std::span<const std::byte> bytes, const std::string& file, const RasterSize& wanted) {
+RasterSize png_size(std::span<const std::byte> bytes, const std::string& file) {
   PngReader reader(bytes);
-  Raster raster;
-  if (!reader.read_header(raster)) fail(reader, file);
-  check_size({raster.width, raster.height}, wanted, file);
+  read_header(reader, file);
+  return reader.size();
+}
 
-  const std::size_t row_samples = static_cast<std::size_t>(raster.width) * static_cast<std::size_t>(raster.channels);
-  const std::size_t sample_bytes = raster.largest > 255 ? 2 : 1;
-  HADAL_CHECK(raster.channels == 1 || raster.channels == 3);
-  HADAL_CHECK(reader.row_bytes() == row_samples * sample_bytes);
-  const std::size_t height = static_cast<std::size_t>(raster.height);
-  std::vector<png_byte> pixels(height * reader.row_bytes());
-  std::vector<png_bytep> rows;
-  for (std::size_t y = 0; y < height; ++y) rows.push_back(pixels.data() + y * reader.row_bytes());
-  if (!reader.read_pixels(rows.data())) fail(reader, file);
-
-  raster.samples.resize(height * row_samples);
-  for (std::size_t i = 0; i < raster.samples.size(); ++i) {
-    raster.samples[i] =
-        static_cast<std::uint16_t>(sample_bytes == 1 ? pixels[i] : pixels[2 * i] << 8 | pixels[2 * i + 1]);
-  }
-  return raster;
+void decode_png(std::span<const std::byte> bytes, const std::string& file, Image& image) {
+  PngReader reader(bytes);
+  read_header(reader, file);
+  image.begin(reader.size(), reader.channels());
+  HADAL_CHECK(image.channels == 1 || image.channels == 3);
+  HADAL_CHECK(reader.row_bytes() == static_cast<std::size_t>(image.width * image.channels));
+  if (!reader.read_pixels(image.pixels.data())) fail(reader, file);
 }
 
 }  // namespace hadal

@@ -8,8 +8,9 @@
 
 namespace hadal {
 
-// Decodes a PNG by libpng: palettes become colours, 1, 2 and 4 bits of gray become 8, transparency is dropped. Throws
-// DataError.
-Raster decode_png(std::span<const std::byte> bytes, const std::string& file, const RasterSize& wanted);
+// Of a PNG, by libpng: palettes become colours, 1, 2 and 4 bits of gray become 8, of 16 bits the first 8 are kept,
+// transparency is dropped. Both throw DataError.
+RasterSize png_size(std::span<const std::byte> bytes, const std::string& file);
+void decode_png(std::span<const std::byte> bytes, const std::string& file, Image& image);
 
 }  // namespace hadal

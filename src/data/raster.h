@@ -7,31 +7,38 @@
 
 namespace hadal {
 
-// Of a raster or an image, in pixels. Side 0: whatever it is.
+// In pixels.
 struct RasterSize {
   std::int64_t width = 0, height = 0;
-};
-inline constexpr std::int64_t kMostPixels = std::int64_t{1} << 26;  // of an image whose size was not known before
 
-// Samples as the file has them, [height, width, channels], in [0, largest].
-struct Raster {
-  std::int64_t width = 0, height = 0;
-  int channels = 1;  // 1 or 3
-  unsigned largest = 255;
-  std::vector<std::uint16_t> samples;
+  bool operator==(const RasterSize&) const = default;
 };
 
-// The same with 8 bits.
+// A part of an image.
+struct RasterPart {
+  std::int64_t x = 0, y = 0, width = 0, height = 0;
+};
+
+// What a file shows, or a part of it, or the same with fewer pixels.
 struct Image {
   std::int64_t width = 0, height = 0;
   int channels = 1;                  // 1 or 3
-  std::vector<std::uint8_t> pixels;  // may have more room than the image needs
+  std::vector<std::uint8_t> pixels;  // [height, width, channels]; may have more room than that
+  int eighths = 8;                   // of the size that its file has, which is `file`
+  RasterSize file{};                 // 0: the image's own
+  std::int64_t x = 0, y = 0;         // where it begins in all that the file shows, in pixels of this image
 
-  RasterSize size() const { return {width, height}; }
+  // All of a file's image: there is room for its pixels, which are not set.
+  void begin(const RasterSize& size, int channel_count);
+
+  // Colour by the luma of ITU-R BT.601.
+  void make_gray();
+
+  // Gives back memory that only few images need.
+  void shrink();
 };
 
-// Throws DataError where a size is not the wanted one, or where any is wanted, has more than kMostPixels. Decoders ask
-// before they make room.
-void check_size(const RasterSize& size, const RasterSize& wanted, const std::string& file);
+// Throws DataError where an image has more pixels, or longer sides, than are read. Decoders ask before they make room.
+void check_size(const RasterSize& size, const std::string& file);
 
 }  // namespace hadal

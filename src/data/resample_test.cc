@@ -56,7 +56,7 @@ TEST(Resample, is_what_its_definition_says) {
         for (std::int64_t y = 0; y < size.height; ++y) {
           for (std::int64_t x = 0; x < size.width; ++x) {
             for (int c = 0; c < channels; ++c) {
-              ASSERT_NEAR(pixels[static_cast<std::size_t>((y * size.width + x) * channels + c)],
+              ASSERT_NEAR(pixels[static_cast<std::size_t>((c * size.height + y) * size.width + x)],
                           exact(image, crop, size, x, y, c), 1.1)
                   << x << " " << y;
             }
@@ -71,7 +71,9 @@ TEST(Resample, a_crop_of_whole_pixels_is_copied) {
   const Image image = noise(9, 8, 3);
   const auto pixels = resample(image, {.x = 2, .y = 3, .width = 4, .height = 5}, {4, 5});
   for (std::size_t y = 0; y < 5; ++y) {
-    for (std::size_t i = 0; i < 12; ++i) EXPECT_EQ(pixels[y * 12 + i], image.pixels[((y + 3) * 9 + 2) * 3 + i]);
+    for (std::size_t i = 0; i < 12; ++i) {
+      EXPECT_EQ(pixels[i % 3 * 20 + y * 4 + i / 3], image.pixels[((y + 3) * 9 + 2) * 3 + i]);
+    }
   }
 }
 
@@ -93,7 +95,7 @@ TEST(PixelValues, are_scaled_then_centred_and_mirrored) {
   spec.mean = {0.5, 0, 0};
   spec.deviation = {0.25};
   const PixelValues values(spec, {3, 1, 2});
-  const std::vector<std::uint8_t> pixels = {255, 51, 0, 0, 102, 204};
+  const std::vector<std::uint8_t> pixels = {255, 0, 51, 102, 0, 204};
   std::vector<float> plain(6), mirrored(6);
   values.write(pixels, 3, {}, plain);
   EXPECT_EQ(plain, (std::vector<float>{2, -2, 0.8f, 1.6f, 0, 3.2f}));

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,6 +33,8 @@ struct StreamOptions {
   std::int64_t epochs = 1;        // the last one is epochs - 1
   std::int64_t first_epoch = 0;   // where to begin:
   std::int64_t first_sample = 0;  // below the source's size
+  bool augment = true;            // samples of images are changed at random, as the job says; else as for evaluation
+  int threads = 0;                // of each stage; 0: as many as there is work for
 };
 
 // One reading of a source, for one thread. Ends before its source.
@@ -50,12 +53,24 @@ class SampleStream {
   virtual std::vector<InputCounters> stages() const { return {}; }
 };
 
+// Things that are left out: how many, and what was wrong with the first ten of them, each once, by file and place.
+struct LeftOut {
+  std::int64_t count = 0;
+  std::vector<std::string> named;
+
+  void add(const std::string& what);
+  void name(const std::string& what);  // and no more
+};
+
 // What `on_bad_sample: skip` has left out.
 struct Skipped {
-  std::int64_t samples = 0;         // replaced by others in what the streams gave
-  std::vector<std::string> named;   // what was wrong with the first ten of them, by file and place
-  std::vector<std::string> shards;  // left out as a whole when the source was opened, and why
+  LeftOut samples;     // replaced by others in what the streams gave
+  LeftOut files;       // from their beginning or a damaged place on, when the source was opened
+  LeftOut incomplete;  // what has no image or no label in a shard of images, when it was opened
 };
+
+// What is told of it when the source was opened.
+std::vector<std::string> lines_of_left_out(const Skipped& skipped);
 
 // Any thread may call any function.
 class SampleSource {
@@ -77,9 +92,6 @@ class SampleSource {
   virtual std::int64_t crops() const { return 1; }
 };
 
-// Adds to the first ten.
-void name_bad(std::vector<std::string>& named, const std::string& what);
-
 enum class Split { train, test };
 
 struct DataOptions {
@@ -89,6 +101,7 @@ struct DataOptions {
   Split split = Split::train;
   std::int64_t buffer = 0;  // of a streamed source
   BadSample on_bad_sample = BadSample::fail;
+  std::optional<std::string> class_folders;  // folder whose folders number the classes of another image_folder
 };
 
 // Of a job's data; `classes` may be 0.

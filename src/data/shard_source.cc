@@ -47,12 +47,12 @@ class Opening {
       shards_.push_back(open());
     } catch (const DataError& error) {
       if (options_.on_bad_sample == BadSample::fail) throw;
-      left_out_.emplace_back(error.what());
+      left_out_.add(error.what());
     }
   }
 
   std::unique_ptr<SampleSource> finish() {
-    if (shards_.empty()) throw DataError(left_out_.at(0) + "; no shard is left");
+    if (shards_.empty()) throw DataError(left_out_.named.at(0) + "; no shard is left");
     return std::make_unique<ShardSource>(std::move(shards_), format_, options_, std::move(left_out_));
   }
 
@@ -61,7 +61,7 @@ class Opening {
   const DataOptions& options_;
   std::int64_t block_;
   std::vector<std::unique_ptr<Shard>> shards_;
-  std::vector<std::string> left_out_;
+  LeftOut left_out_;
 };
 
 std::unique_ptr<SampleSource> open_files(const NpyData& data, const DataOptions& options) {
@@ -137,7 +137,7 @@ BlockSizes block_sizes(std::int64_t buffer, std::int64_t frame_elements) {
 }
 
 ShardSource::ShardSource(std::vector<std::unique_ptr<Shard>> shards, const FrameFormat& format,
-                         const DataOptions& options, std::vector<std::string> left_out)
+                         const DataOptions& options, LeftOut left_out)
     : shards_(std::move(shards)),
       format_(format),
       options_(options),
@@ -169,12 +169,12 @@ std::string ShardSource::fingerprint() const {
 
 Skipped ShardSource::skipped() const {
   const std::lock_guard lock(mutex_);
-  return {.samples = skipped_samples_, .named = named_, .shards = left_out_};
+  return {.samples = {skipped_samples_, named_.named}, .files = left_out_, .incomplete = {}};
 }
 
 void ShardSource::note_bad(const std::string& what) const {
   const std::lock_guard lock(mutex_);
-  name_bad(named_, what);
+  named_.name(what);
 }
 
 std::unique_ptr<SampleSource> open_shards(const DataSource& source, const DataOptions& options) {

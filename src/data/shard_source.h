@@ -28,7 +28,7 @@ class ShardSource : public SampleSource {
  public:
   // `shards` is not empty; `left_out` says which were damaged.
   ShardSource(std::vector<std::unique_ptr<Shard>> shards, const FrameFormat& format, const DataOptions& options,
-              std::vector<std::string> left_out);
+              LeftOut left_out);
 
   const Shape& sample_shape() const override { return options_.input; }
   std::int64_t size() const override { return size_; }
@@ -58,14 +58,14 @@ class ShardSource : public SampleSource {
   const std::vector<std::unique_ptr<Shard>> shards_;
   const FrameFormat format_;
   const DataOptions options_;
-  const std::vector<std::string> left_out_;
+  const LeftOut left_out_;
   const std::int64_t window_samples_;
   std::int64_t size_ = 0;
   std::vector<BlockPlace> blocks_;
 
   mutable std::atomic<std::int64_t> skipped_samples_{0};
   mutable std::mutex mutex_;  // of what follows
-  mutable std::vector<std::string> named_;
+  mutable LeftOut named_;
 };
 
 // `source` is streamed. Throws ConfigError where a file cannot be opened, DataError where one is damaged and

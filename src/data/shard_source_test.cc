@@ -394,12 +394,12 @@ TEST_F(NpyCorpus, skip_puts_the_next_good_sample_in_place_of_a_bad_one) {
   }
   const auto source = open_source(data, {2}, 1024, BadSample::skip);
   EXPECT_EQ(order(*source, 1, 0), expected);
-  EXPECT_EQ(source->skipped().samples, static_cast<std::int64_t>(bad.size()));
-  EXPECT_THAT(source->skipped().named.at(0), HasSubstr(folder_.path("")));
+  EXPECT_EQ(source->skipped().samples.count, static_cast<std::int64_t>(bad.size()));
+  EXPECT_THAT(source->skipped().samples.named.at(0), HasSubstr(folder_.path("")));
   // A run that goes on meets the same, and counts what it meets.
   const auto again = open_source(data, {2}, 1024, BadSample::skip);
   EXPECT_EQ(order(*again, 1, 0, 100, 3), std::vector<std::int64_t>(expected.begin() + 300, expected.end()));
-  EXPECT_LE(again->skipped().samples, static_cast<std::int64_t>(bad.size()));
+  EXPECT_LE(again->skipped().samples.count, static_cast<std::int64_t>(bad.size()));
 }
 
 TEST_F(NpyCorpus, skip_leaves_a_block_out_that_cannot_be_read) {
@@ -411,8 +411,8 @@ TEST_F(NpyCorpus, skip_leaves_a_block_out_that_cannot_be_read) {
   const std::set<std::int64_t> seen(numbers.begin(), numbers.end());
   EXPECT_EQ(seen.size(), 856u);
   EXPECT_EQ(*seen.rbegin(), 855);
-  EXPECT_EQ(source->skipped().samples, 256);
-  EXPECT_THAT(source->skipped().named.at(0), AllOf(HasSubstr("f1.npy"), HasSubstr("the file ends here")));
+  EXPECT_EQ(source->skipped().samples.count, 256);
+  EXPECT_THAT(source->skipped().samples.named.at(0), AllOf(HasSubstr("f1.npy"), HasSubstr("the file ends here")));
   EXPECT_EQ(order(*source, 1, 0), numbers);
 }
 
@@ -438,7 +438,7 @@ TEST_F(NpyCorpus, a_frame_that_is_not_finite_spoils_the_samples_it_is_spliced_to
   damage("f0.npy", 128 + 8 * 255, number_bytes(std::nanf("")));  // at the end of a block
   const auto source = open_source(data, {8}, 1024, BadSample::skip);
   const Samples all = read_sequentially(*source);
-  EXPECT_EQ(source->skipped().samples, 4);  // 254 to 257
+  EXPECT_EQ(source->skipped().samples.count, 4);  // 254 to 257
   EXPECT_TRUE(std::all_of(all.values.begin(), all.values.end(), [](float value) { return std::isfinite(value); }));
 }
 
@@ -449,7 +449,7 @@ TEST_F(NpyCorpus, skip_leaves_out_a_shard_whose_header_is_damaged) {
               ThrowsMessage<DataError>(HasSubstr(folder_.path("f1.npy") + ": at byte 0: is not a .npy file")));
   const auto source = open_source(data, {2}, 1024, BadSample::skip);
   EXPECT_EQ(source->size(), 800);
-  EXPECT_THAT(source->skipped().shards, ElementsAre(HasSubstr("f1.npy")));
+  EXPECT_THAT(source->skipped().files.named, ElementsAre(HasSubstr("f1.npy")));
   EXPECT_EQ(order(*source, 1, 0).size(), 800u);
   damage("f0.npy", 0, "XX");
   damage("f2.npy", 0, "XX");
@@ -584,8 +584,8 @@ TEST(LibsvmSource, skip_replaces_lines_that_cannot_be_read) {
   ASSERT_EQ(all.labels.size(), 1000u);
   for (int i = 0; i < 1000; ++i)
     EXPECT_EQ(all.values[static_cast<std::size_t>(i)], static_cast<float>(i % 100 == 42 ? i + 1 : i));
-  EXPECT_EQ(source->skipped().samples, 10);
-  EXPECT_EQ(source->skipped().named.at(0), folder.path("a") + ":43:1: the label 'oops' is not a whole number");
+  EXPECT_EQ(source->skipped().samples.count, 10);
+  EXPECT_EQ(source->skipped().samples.named.at(0), folder.path("a") + ":43:1: the label 'oops' is not a whole number");
 }
 
 TEST(LibsvmSource, a_file_that_changed_is_an_error) {

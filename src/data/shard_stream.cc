@@ -201,7 +201,7 @@ class ShardStream : public SampleStream {
       fill(*window, epoch, (number + i) % windows_of_epoch_.size());
       any_good = replace_bad(*window, windows_of_epoch_[number].samples, i > 0);
     }
-    if (!any_good) throw DataError(source_.skipped().named.at(0) + "; no sample of the data can be read");
+    if (!any_good) throw DataError(source_.skipped().samples.named.at(0) + "; no sample of the data can be read");
     window->first = first;
     {
       const std::lock_guard lock(mutex_);

@@ -6,8 +6,10 @@
 #include <array>
 #include <charconv>
 #include <cstring>
+#include <vector>
 
 #include "base/error.h"
+#include "base/printable.h"
 
 namespace hadal {
 
@@ -101,6 +103,21 @@ void TarReader::read_attributes(const std::string& text, const TarEntry& entry, 
   }
 }
 
+// What follows a block of zeros are zeros, or a header was overwritten by them, or archives were joined by cat.
+void TarReader::check_end() const {
+  std::vector<std::byte> bytes(std::min<std::uint64_t>(size_ - position_, 64 << 10));
+  for (std::uint64_t at = position_; at < size_; at += bytes.size()) {
+    bytes.resize(std::min<std::uint64_t>(size_ - at, bytes.size()));
+    bytes_(at, bytes);
+    const auto other = std::find_if(bytes.begin(), bytes.end(), [](std::byte byte) { return byte != std::byte{0}; });
+    if (other == bytes.end()) continue;
+    fail(position_,
+         fmt::format("zeros end the archive here, but it goes on at byte {}: a header is damaged, or archives "
+                     "were joined by other means than tar's",
+                     at + static_cast<std::uint64_t>(other - bytes.begin())));
+  }
+}
+
 std::optional<TarEntry> TarReader::next() {
   std::optional<std::string> long_name, pax_name;
   std::optional<std::uint64_t> pax_size;
@@ -109,7 +126,10 @@ std::optional<TarEntry> TarReader::next() {
     if (size_ - position_ < kBlock) fail(position_, "the archive ends within a header");
     Header header;
     bytes_(position_, header);
-    if (is_zero(header)) break;
+    if (is_zero(header)) {
+      check_end();
+      break;
+    }
     if (header[0] == std::byte{0x1f} && header[1] == std::byte{0x8b}) {
       fail(position_, "is compressed by gzip; shards are read as they are: unpack it with gzip -d");
     }
@@ -146,6 +166,7 @@ std::optional<TarEntry> TarReader::next() {
       entry.name = is_ustar && !prefix.empty() ? fmt::format("{}/{}", prefix, name) : std::string(name);
       if (long_name) entry.name = *long_name;
       if (pax_name) entry.name = *pax_name;
+      entry.name = printable(entry.name);
       return entry;
     }
     long_name.reset();

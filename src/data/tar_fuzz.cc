@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/printable.h"
 #include "data/tar_sample.h"
 
 namespace {
@@ -27,6 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     std::uint64_t end = 0;
     while (const auto entry = reader.next()) {
       require(entry->header >= end && entry->offset > entry->header);
+      require(entry->name == hadal::printable(entry->name));
       require_inside(entry->offset, entry->size, size);
       end = entry->offset + entry->size;
     }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstring>
@@ -11,9 +12,10 @@
 #include "base/crc32c.h"
 #include "base/file.h"
 #include "base/owned_thread.h"
+#include "base/thousands.h"
 #include "data/file_checksum.h"
 #include "data/file_list.h"
-#include "data/image_file.h"
+#include "data/image_decoder.h"
 #include "data/sample_order.h"
 #include "data/tar_sample.h"
 
@@ -23,6 +25,7 @@ namespace {
 
 constexpr std::uint64_t kTarBlockBytes = 4 << 20, kTarWindowBytes = 256 << 20;
 constexpr std::int64_t kBlocksOfWindow = 64;
+constexpr std::int64_t kFewestOfWindow = 2 * kGroupSamples;  // so that a bad sample has others beside it
 
 // Samples of a shard that follow each other: bytes [begin, end) of its archive.
 struct Block {
@@ -36,38 +39,37 @@ class TarSource : public EncodedSource {
       : options_(options), files_(list_files(data.files, data.where)) {
     for (std::uint32_t shard = 0; shard < files_.size(); ++shard) scan(shard, data.where);
     if (blocks_.empty()) {
-      throw DataError(left_out_.empty() ? files_[0] + ": holds no images" : left_out_[0] + "; no sample is left");
+      throw DataError(left_out_.files.count == 0 ? files_[0] + ": holds no images"
+                                                 : left_out_.files.named[0] + "; no sample is left");
     }
   }
 
   std::int64_t size() const override { return size_; }
   std::unique_ptr<EncodedReader> reader(const StreamOptions& options) const override;
   bool reads_apart() const override { return false; }
-  const std::vector<std::string>& left_out() const override { return left_out_; }
+  Skipped left_out() const override { return left_out_; }
 
   std::string fingerprint() const override {
-    std::uint32_t sum = 0;
+    std::uint32_t sum = checksum_;
     for (const Block& block : blocks_) {
       sum = crc32c(std::as_bytes(std::span(&block.samples, 1)), sum);
       sum = crc32c(std::as_bytes(std::span(&block.end, 1)), sum);
     }
-    for (const std::string& file : {files_.front(), files_.back()}) sum = checksum_of_ends(file, sum);
     return fmt::format("{} images in {} shards, checksum {:08x}", size_, files_.size(), sum);
   }
 
   const DataOptions& options() const { return options_; }
+  std::int64_t window_samples() const { return std::max(options_.buffer, kFewestOfWindow); }
   const std::vector<Block>& blocks() const { return blocks_; }
   const std::string& file(const Block& block) const { return files_[block.shard]; }
 
  private:
-  bool leaves_out() const { return options_.on_bad_sample == BadSample::skip; }
-
   // Where the samples of a shard lie.
   void scan(std::uint32_t shard, const Position& where) {
     const InputFile file(files_[shard], where);
     TarSamples samples(files_[shard], file.size(),
                        [&](std::uint64_t offset, std::span<std::byte> bytes) { file.read(offset, bytes); });
-    const std::int64_t most = std::max<std::int64_t>(1, options_.buffer / kBlocksOfWindow);
+    const std::int64_t most = std::max<std::int64_t>(1, window_samples() / kBlocksOfWindow);
     Block block{.shard = shard};
     const auto end_block = [&] {
       if (block.samples > 0) blocks_.push_back(block);
@@ -75,34 +77,43 @@ class TarSource : public EncodedSource {
     };
     const std::int64_t before = size_;
     try {
-      while (const auto sample = samples.next([&](const DataError& error) { leave_out(error.what()); })) {
+      checksum_ = checksum_of_ends(files_[shard], checksum_);
+      while (const auto sample =
+                 samples.next([&](const DataError& error) { leave_out(left_out_.incomplete, error.what()); })) {
+        const std::uint64_t end = std::min(sample->end, file.size());
+        if (end - sample->begin > kTarWindowBytes) {
+          leave_out(left_out_.incomplete,
+                    fmt::format("{}: {} lies in {} bytes of files of its name; at most {} are read", files_[shard],
+                                sample->name, with_thousands(end - sample->begin), with_thousands(kTarWindowBytes)));
+          continue;
+        }
+        if (block.samples == most || (block.samples > 0 && end - block.begin > kTarBlockBytes)) end_block();
         if (block.samples == 0) {
           block.begin = sample->begin;
           block.first = static_cast<std::uint32_t>(size_);
         }
-        block.end = std::min(sample->end, file.size());
+        block.end = end;
         ++block.samples;
         ++size_;
-        if (block.samples == most || block.end - block.begin >= kTarBlockBytes) end_block();
       }
       if (size_ == before) throw DataError(files_[shard] + ": holds no images");
     } catch (const DataError& error) {
-      if (!leaves_out()) throw;
-      leave_out(std::string(error.what()) + (size_ > before ? "; what comes before it is kept" : ""));
+      if (options_.on_bad_sample == BadSample::fail) throw;
+      left_out_.files.add(std::string(error.what()) + (size_ > before ? "; what comes before it is kept" : ""));
     }
     end_block();
     if (size_ > UINT32_MAX) throw DataError("there are more than 2^32 samples");
   }
 
-  void leave_out(const std::string& what) {
-    constexpr std::size_t kMost = 1000;  // samples without a label may be many
-    if (!leaves_out()) throw DataError(what);
-    if (left_out_.size() < kMost) left_out_.push_back(what);
+  void leave_out(LeftOut& list, const std::string& what) const {
+    if (options_.on_bad_sample == BadSample::fail) throw DataError(what);
+    list.add(what);
   }
 
   const DataOptions options_;
   const std::vector<std::string> files_;
-  std::vector<std::string> left_out_;
+  Skipped left_out_;
+  std::uint32_t checksum_ = 0;  // of the files' ends
   std::vector<Block> blocks_;
   std::int64_t size_ = 0;
 };
@@ -134,13 +145,13 @@ class TarStream : public EncodedReader {
     }
     group.epoch = window_->epoch;
     group.skip = std::exchange(skip_, 0);
-    group.samples.resize(std::min(kGroupSamples, window_->order.size() - next_));
+    group.samples.resize(group_size(window_->order.size() - next_));
     std::size_t used = 0;
     for (EncodedSample& sample : group.samples) {
       const EncodedSample& from = window_->samples[window_->order[next_++]];
       sample = from;
-      if (from.size > 0)
-        std::memcpy(group.append(sample, used, from.size).data(), window_->memory.data() + from.offset, from.size);
+      const auto bytes = std::span(window_->memory).subspan(from.offset, from.size);
+      std::copy(bytes.begin(), bytes.end(), group.append(sample, used, from.size).begin());
       used += from.size;
     }
     return true;
@@ -162,7 +173,7 @@ class TarStream : public EncodedReader {
       thread_.join();  // rethrows what it met
       return false;
     }
-    next_ = window_->first / kGroupSamples * kGroupSamples;
+    next_ = group_begin(window_->first, window_->order.size());
     skip_ = window_->first - next_;
     return true;
   }
@@ -170,20 +181,19 @@ class TarStream : public EncodedReader {
   // --- The thread ---
 
   void read_all() {
-    const struct CloseAtEnd {
-      BoundedQueue<TarWindow*>& queue;
-      ~CloseAtEnd() { queue.close(); }
-    } close_at_end{ready_};
+    const CloseAtEnd end_of_queue(ready_);
     for (TarWindow& window : windows_) static_cast<void>(free_.push(&window));
     auto skip = static_cast<std::size_t>(options_.first_sample);
     for (std::int64_t number = options_.first_epoch; number < options_.epochs; ++number) {
       const Epoch epoch{.seed = options_.seed, .number = number, .order = options_.order};
       order_samples(epoch, block_order_);
       std::size_t end = 0;
+      auto left = static_cast<std::size_t>(source_.size());
       for (std::uint32_t w = 0; end < block_order_.size(); ++w) {
         const std::size_t begin = end;
         std::size_t samples = 0;
-        end = end_of_window(begin, samples);
+        end = end_of_window(begin, left, samples);
+        left -= samples;
         if (skip >= samples) {
           skip -= samples;
           continue;
@@ -202,15 +212,18 @@ class TarStream : public EncodedReader {
 
   const Block& block(std::size_t place) const { return source_.blocks()[block_order_[place]]; }
 
-  // Joins blocks in their order, as many as fit.
-  std::size_t end_of_window(std::size_t begin, std::size_t& samples) const {
+  // Joins blocks in their order, as many as fit; in the files' order no more than a bad sample needs beside it. `left`:
+  // samples of the epoch from there on, of which no few are left alone.
+  std::size_t end_of_window(std::size_t begin, std::size_t left, std::size_t& samples) const {
+    const auto most = static_cast<std::size_t>(source_.window_samples());
     std::uint64_t bytes = 0;
     std::size_t end = begin;
     for (; end < block_order_.size(); ++end) {
       bytes += block(end).end - block(end).begin;
-      const bool fits = bytes <= kTarWindowBytes &&
-                        static_cast<std::int64_t>(samples + block(end).samples) <= source_.options().buffer;
-      if (end > begin && (!fits || options_.order == SampleOrder::sequential)) break;
+      const bool is_full =
+          options_.order == SampleOrder::sequential ? samples >= kGroupSamples : samples + block(end).samples > most;
+      const bool is_end = left - samples < kGroupSamples;
+      if (end > begin && (bytes > kTarWindowBytes || (is_full && !is_end))) break;
       samples += block(end).samples;
     }
     return end;
@@ -219,7 +232,10 @@ class TarStream : public EncodedReader {
   void fill(TarWindow& window, std::size_t begin, std::size_t end) const {
     std::size_t all = 0, used = 0;
     for (std::size_t place = begin; place < end; ++place) all += block(place).end - block(place).begin;
-    if (window.memory.size() < all) window.memory = std::vector<std::byte>(all);
+    if (window.memory.size() < all) {
+      window.memory = std::vector<std::byte>();  // not both at once
+      window.memory.resize(all);
+    }
     window.samples.clear();
     for (std::size_t place = begin; place < end; ++place) {
       const Block& from = block(place);

@@ -166,12 +166,12 @@ const Keys<DataSource>& data_sources() {
   return kSources;
 }
 
-void read_data_source(const Value& value, const std::string& path, DataSource& into) {
+void read_data_source(const Value& value, const std::string& path, bool is_test, DataSource& into) {
   const Position where = read_one_of(value, path, "data source", data_sources(), into);
   std::visit(
       [&](auto& source) {
         if constexpr (requires { source.where; }) source.where = where;
-        if constexpr (requires { source.image; }) check_image(source.image, path, where);
+        if constexpr (requires { source.image; }) check_image(source.image, is_test, path, where);
       },
       into);
 }
@@ -182,10 +182,12 @@ Keys<DataSpec> data_keys() {
   using D = DataSpec;
   return {
       {"train", "data source", kRequired, "what is trained on",
-       [](const Value& value, const std::string& path, D& into) { read_data_source(value, path, into.train); },
+       [](const Value& value, const std::string& path, D& into) { read_data_source(value, path, false, into.train); },
        [](const D& from) { return write_map(data_sources(), from.train); }, list_keys(data_sources())},
       {"test", "data source", "absent", "what is evaluated on after each epoch; the options are those of `data.train`",
-       [](const Value& value, const std::string& path, D& into) { read_data_source(value, path, into.test.emplace()); },
+       [](const Value& value, const std::string& path, D& into) {
+         read_data_source(value, path, true, into.test.emplace());
+       },
        [](const D& from) { return from.test ? std::optional(write_map(data_sources(), *from.test)) : std::nullopt; }},
       at(&D::batch_where, whole<D>("batch", &D::batch, {1, 1 << 20}, kRequired,
                                    "samples of a step, of all devices together; at least one for each device")),

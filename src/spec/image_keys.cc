@@ -130,17 +130,31 @@ Keys<ImageSpec> image_keys() {
   };
 }
 
-void check_image(ImageSpec& image, const std::string& path, const Position& where) {
+std::string image_to_json(const ImageSpec& image) { return write_map(image_keys(), image).dump(); }
+
+ImageSpec image_from_json(const std::string& json, const std::string& file) {
+  try {
+    const Value value = read_yaml_at(json, {file, 0, 0});
+    ImageSpec image{.where = value.where};
+    read_map(value, "image", image_keys(), image);
+    return image;
+  } catch (const ConfigError& error) {
+    throw DataError(error.what());
+  }
+}
+
+void check_image(ImageSpec& image, bool is_test, const std::string& path, const Position& where) {
   image.where = where;
   const auto refuse = [&](bool what, const std::string& why) {
     if (what) throw ConfigError(where, path + ": " + why);
   };
   const bool random = image.random_crop || image.mirror;
+  refuse(is_test && (random || image.pca > 0),
+         "evaluation changes nothing at random: data.test goes without crop: random, mirror, area and pca");
   refuse(image.area && !image.random_crop, "area needs crop: random");
   refuse(!image.area && image.aspect != std::array<double, 2>{1, 1}, "aspect needs area, the size of its crops");
   refuse(image.area && (image.pad > 0 || image.resize != Resize::fit),
          "area cuts its crops from the image as it is: it goes without resize and pad");
-  refuse(image.crops > 1 && random, "crops takes the centre and the corners: it goes without crop: random and mirror");
 }
 
 }  // namespace hadal

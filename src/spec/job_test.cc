@@ -259,7 +259,11 @@ const BadLine kBadLines[] = {
     {7, "  train: {tar: {files: a, crop: random, area: [0.5, 1], resize: 256}}",
      "7:11: data.train: area cuts its crops from the image as it is: it goes without resize and pad"},
     {7, "  train: {synthetic: {samples: 8, classes: 2}}\n  test: {tar: {files: a, crops: 5, mirror: true}}",
-     "8:10: data.test: crops takes the centre and the corners: it goes without crop: random and mirror"},
+     "8:10: data.test: evaluation changes nothing at random: data.test goes without crop: random, mirror, area and "
+     "pca"},
+    {7, "  train: {tar: {files: a, pca: 0.1}}\n  test: {tar: {files: a, pca: 0.1}}",
+     "8:10: data.test: evaluation changes nothing at random: data.test goes without crop: random, mirror, area and "
+     "pca"},
     {7, "  train: {tar: {files: a, mean: [1, 2]}}", "7:33: data.train.tar.mean must have 1 or 3 numbers, not 2"},
     {7, "  train: {tar: {files: a, std: 0}}",
      "7:32: data.train.tar.std must be a number above 0, at most 1000000, not '0'"},

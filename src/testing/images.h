@@ -33,7 +33,9 @@ inline Image test_image(std::int64_t width, std::int64_t height, int channels, i
 struct JpegKind {
   int quality = 95;
   bool progressive = false;
-  J_COLOR_SPACE colours = JCS_UNKNOWN;  // of four channels: JCS_CMYK; else those that the channels say
+  J_COLOR_SPACE colours = JCS_UNKNOWN;  // of four channels: JCS_CMYK, or JCS_YCCK; else those that the channels say
+  std::pair<int, int> samples{2, 2};    // of luma for one of each colour: across, down
+  bool adobe = true;                    // of four channels: the file says that it is as Adobe's programs write it
 };
 
 inline std::string jpeg_bytes(const Image& image, const JpegKind& kind = {}) {
@@ -47,8 +49,14 @@ inline std::string jpeg_bytes(const Image& image, const JpegKind& kind = {}) {
   jpeg.image_width = static_cast<JDIMENSION>(image.width);
   jpeg.image_height = static_cast<JDIMENSION>(image.height);
   jpeg.input_components = image.channels;
-  jpeg.in_color_space = kind.colours != JCS_UNKNOWN ? kind.colours : image.channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+  jpeg.in_color_space = image.channels == 4 ? JCS_CMYK : image.channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
   jpeg_set_defaults(&jpeg);
+  if (kind.colours != JCS_UNKNOWN) jpeg_set_colorspace(&jpeg, kind.colours);
+  if (jpeg.jpeg_color_space == JCS_YCbCr) {
+    jpeg.comp_info[0].h_samp_factor = kind.samples.first;
+    jpeg.comp_info[0].v_samp_factor = kind.samples.second;
+  }
+  jpeg.write_Adobe_marker = static_cast<boolean>(jpeg.write_Adobe_marker && kind.adobe);
   jpeg_set_quality(&jpeg, kind.quality, TRUE);
   if (kind.progressive) jpeg_simple_progression(&jpeg);
   jpeg_start_compress(&jpeg, TRUE);
@@ -78,9 +86,9 @@ inline std::string png_bytes(const Image& image) {
   return bytes;
 }
 
-// One entry of an archive: header and padded bytes.
-inline std::string tar_entry(const std::string& name, const std::string& bytes, char type = '0',
-                             const std::string& prefix = "") {
+// Of an archive's entry of so many bytes.
+inline std::string tar_header(const std::string& name, std::size_t size, char type = '0',
+                              const std::string& prefix = "") {
   std::string header(512, '\0');
   const auto put = [&](std::size_t at, const std::string& text) { header.replace(at, text.size(), text); };
   const auto octal = [](std::size_t value, int digits) {
@@ -90,7 +98,7 @@ inline std::string tar_entry(const std::string& name, const std::string& bytes, 
   };
   put(0, name.substr(0, 100));
   put(100, "0000644");
-  put(124, octal(bytes.size(), 11));
+  put(124, octal(size, 11));
   put(148, "        ");
   put(156, std::string(1, type));
   put(257, std::string("ustar\0", 6) + "00");
@@ -98,7 +106,13 @@ inline std::string tar_entry(const std::string& name, const std::string& bytes, 
   unsigned sum = 0;
   for (const char c : header) sum += static_cast<unsigned char>(c);
   put(148, octal(sum, 6) + std::string("\0 ", 2));
-  return header + bytes + std::string((512 - bytes.size() % 512) % 512, '\0');
+  return header;
+}
+
+// Header and padded bytes.
+inline std::string tar_entry(const std::string& name, const std::string& bytes, char type = '0',
+                             const std::string& prefix = "") {
+  return tar_header(name, bytes.size(), type, prefix) + bytes + std::string((512 - bytes.size() % 512) % 512, '\0');
 }
 
 inline std::string tar_end() { return std::string(1024, '\0'); }

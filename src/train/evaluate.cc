@@ -48,6 +48,7 @@ Evaluation evaluate(Engine& engine, const SampleSource& source, std::int64_t bat
   BatchLoaderOptions options;
   options.batch = rows_of_batch(batch, source);
   options.order = SampleOrder::sequential;
+  options.augment = false;
   BatchLoader loader(source, options);
   Evaluation total;
   total.classes = elements(engine.network().layers.back().output);

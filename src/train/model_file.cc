@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/sha256.h"
+#include "spec/image_keys.h"
 #include "spec/job.h"
 #include "tensor/safetensors.h"
 
@@ -16,13 +17,15 @@ constexpr const char* kModelFormat = "hadal-model-1";
 }  // namespace
 
 std::string save_model(const std::string& path, const NetworkSpec& spec, const Network& network,
-                       const Values& parameters) {
+                       const Values& parameters, const ImageSpec* image) {
   std::vector<TensorData> tensors;
   for (std::size_t p = 0; p < network.parameters.size(); ++p) {
     const Parameter& parameter = network.parameters[p];
     tensors.push_back({parameter.name, DType::f32, parameter.shape, std::as_bytes(std::span(parameters[p]))});
   }
-  write_safetensors(path, {{"format", kModelFormat}, {"network", network_to_json(spec)}}, tensors);
+  Metadata metadata{{"format", kModelFormat}, {"network", network_to_json(spec)}};
+  if (image != nullptr) metadata["image"] = image_to_json(*image);
+  write_safetensors(path, metadata, tensors);
   return sha256_of_file(path);
 }
 
@@ -34,6 +37,7 @@ Model load_model(const std::string& path) {
   }
   Model model;
   model.spec = network_from_json(metadata.at("network"), path);
+  if (metadata.contains("image")) model.image = image_from_json(metadata.at("image"), path);
   try {
     model.network = build_network(model.spec);
   } catch (const ConfigError& error) {

@@ -1,10 +1,12 @@
 #pragma once
 // model.safetensors: parameters with the network that they belong to (docs/formats.md).
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "nn/network.h"
+#include "spec/image_spec.h"
 
 namespace hadal {
 
@@ -14,11 +16,12 @@ struct Model {
   NetworkSpec spec;
   Network network;
   Values parameters;
+  std::optional<ImageSpec> image;  // how an image file becomes its input
 };
 
 // Writes the file; nothing in it depends on devices, paths, time or machine. Returns its SHA-256.
 std::string save_model(const std::string& path, const NetworkSpec& spec, const Network& network,
-                       const Values& parameters);
+                       const Values& parameters, const ImageSpec* image = nullptr);
 
 // Throws ConfigError where the file cannot be opened, DataError where it is damaged or not such a file.
 Model load_model(const std::string& path);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/sha256.h"
+#include "spec/image_keys.h"
 #include "spec/job.h"
 #include "tensor/safetensors.h"
 #include "testing/networks.h"
@@ -197,6 +198,22 @@ TEST_F(InitFromModel, needs_a_file) {
   const Network network = build_network(mlp(4, 3));
   Values values = values_of(network, 1);
   EXPECT_THROW((void)init_from_model(folder_.path("none"), network, false, values), ConfigError);
+}
+
+TEST(ModelFile, says_how_images_are_read) {
+  const TemporaryFolder folder;
+  const NetworkSpec spec = mlp(5, 3);
+  const Network network = build_network(spec);
+  const ImageSpec image{.resize = Resize::side, .side = 40, .scale = 0.5, .mean = {1, 2, 3}, .deviation = {4}};
+  save_model(folder.path("m"), spec, network, values_of(network, 1), &image);
+  const std::optional<ImageSpec> read = load_model(folder.path("m")).image;
+  ASSERT_TRUE(read);
+  EXPECT_EQ(image_to_json(*read), image_to_json(image));
+  EXPECT_EQ(read->side, 40);
+  EXPECT_EQ(read->mean, image.mean);
+  save_model(folder.path("m"), spec, network, values_of(network, 1));
+  EXPECT_FALSE(load_model(folder.path("m")).image);
+  EXPECT_THROW(image_from_json("{\"resize\": 0}", "m"), DataError);
 }
 
 }  // namespace

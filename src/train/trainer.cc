@@ -66,7 +66,7 @@ std::vector<float> state_of(const Checkpoint& checkpoint, const std::vector<std:
 
 // Some training steps in a row, with the waits for their batches; nothing else.
 struct Trainer::Part {
-  std::int64_t samples = 0;
+  std::int64_t steps = 0, samples = 0;
   double wait_seconds = 0, step_seconds = 0;
   std::vector<DeviceUse> before;  // of the devices, when it began
 
@@ -82,6 +82,7 @@ struct Trainer::Meter {
     ++steps;
     for (Part* part : {&all, &warm, &since_report}) {
       if (part == &warm && steps <= kWarmUpSteps) continue;
+      ++part->steps;
       part->samples += rows;
       part->wait_seconds += wait;
       part->step_seconds += duration;
@@ -256,7 +257,7 @@ void Trainer::begin(const TrainOptions& options, RunFolder& folder, bool resumes
   clear(options, folder, resumes);
   for (const SampleSource* source : {train_.get(), test_.get()}) {
     if (source == nullptr) continue;
-    for (const std::string& what : source->skipped().shards) options.notice("a file is left out: " + what);
+    for (const std::string& line : lines_of_left_out(source->skipped())) options.notice(line);
   }
   if (job_.samples_per_step() > train_->size()) {
     const std::string what = job_.solver.accumulate > 1 ? "data.batch x solver.accumulate" : "data.batch";
@@ -295,14 +296,14 @@ const std::string& Trainer::train_fingerprint() {
 void Trainer::tell_skipped(const TrainOptions& options, bool at_end) {
   const auto tell = [&](const SampleSource* source, const std::string& name, bool& told) {
     if (source == nullptr) return;
-    const Skipped skipped = source->skipped();
-    if (skipped.samples == 0) return;
+    const LeftOut skipped = source->skipped().samples;
+    if (skipped.count == 0) return;
     if (!std::exchange(told, true)) {
       options.notice(name + ": bad samples are skipped, and others stand for them; the first: " + skipped.named.at(0));
     }
     if (at_end) {
       options.notice(fmt::format("{}: samples skipped in all: {}", name,
-                                 with_thousands(static_cast<std::uint64_t>(skipped.samples))));
+                                 with_thousands(static_cast<std::uint64_t>(skipped.count))));
       for (std::size_t i = 1; i < skipped.named.size(); ++i) options.notice("  also skipped: " + skipped.named[i]);
     }
   };
@@ -325,6 +326,9 @@ auto Trainer::reading(const TrainOptions& options, const Read& read) {
   try {
     return read();
   } catch (const DataError&) {
+    if (position_.step > first_step_) save(options);
+    throw;
+  } catch (const std::bad_alloc&) {  // an image that is too large for this machine
     if (position_.step > first_step_) save(options);
     throw;
   }
@@ -384,7 +388,7 @@ std::optional<Straggler> Trainer::straggler() const {
 }
 
 Measured Trainer::measured(const Part& part) const {
-  Measured measured{.wait_seconds = part.wait_seconds, .step_seconds = part.step_seconds};
+  Measured measured{.steps = part.steps, .wait_seconds = part.wait_seconds, .step_seconds = part.step_seconds};
   measured.devices = engine_->runner().use();
   for (std::size_t d = 0; d < part.before.size(); ++d) {
     measured.devices[d].compute_seconds -= part.before[d].compute_seconds;
@@ -494,7 +498,9 @@ ordered_json Trainer::run(const TrainOptions& options) {
   const Values parameters = finite_parameters();
   const std::optional<Evaluation> tested = test();
   tell_skipped(options, true);
-  const std::string sha256 = save_model(folder.model(), job_.network, network_, parameters);
+  const ImageSpec* image = job_.data.test ? image_spec(*job_.data.test) : nullptr;
+  if (image == nullptr) image = image_spec(job_.data.train);
+  const std::string sha256 = save_model(folder.model(), job_.network, network_, parameters, image);
   ordered_json result = summary(meter, tested, sha256);
   write_file(folder.summary(), result.dump(2) + "\n");
   end_trace(options);
@@ -573,8 +579,10 @@ ordered_json Trainer::summary(const Meter& meter, const std::optional<Evaluation
                                        {"queue_mean", stage.queue_mean}});
   }
   if (job_.data.on_bad_sample == BadSample::skip) {
-    json["input"]["skipped_samples"] = train_->skipped().samples;
-    json["input"]["skipped_files"] = train_->skipped().shards.size();
+    const Skipped skipped = train_->skipped();
+    json["input"]["skipped_samples"] = skipped.samples.count;
+    json["input"]["skipped_files"] = skipped.files.count;
+    json["input"]["incomplete_samples"] = skipped.incomplete.count;
   }
   return json;
 }

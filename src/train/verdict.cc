@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "train/straggler.h"
 
@@ -14,9 +15,12 @@ namespace {
 
 constexpr double kInputShare = 0.1;
 
-// The stage whose threads have the least rest.
+// The stage whose threads work the largest share of their time.
 const InputCounters* busiest(const std::vector<InputCounters>& stages) {
-  const auto load = [](const InputCounters& stage) { return stage.busy_seconds / std::max(1, stage.threads); };
+  const auto load = [](const InputCounters& stage) {
+    const double all = stage.busy_seconds + stage.starved_seconds + stage.wait_seconds;
+    return all > 0 ? stage.busy_seconds / all : 0;
+  };
   const auto most = std::max_element(stages.begin(), stages.end(),
                                      [&](const InputCounters& a, const InputCounters& b) { return load(a) < load(b); });
   return most == stages.end() ? nullptr : &*most;
@@ -27,7 +31,7 @@ void say_input(const Measured& measured, const JobSpec& job, Verdict& verdict) {
   if (stage == nullptr) return;
   verdict.stage = stage->name;
   const ImageSpec* const image = image_spec(job.data.train);
-  const bool all_cores = stage->threads >= measured.cores;
+  verdict.at_most = 1 / (1 - verdict.input_share);
   if (stage->name == "read") {
     verdict.change = std::holds_alternative<ImageFolderData>(job.data.train)
                          ? "pack the files into tar shards, which are read in large pieces, or use a faster disk"
@@ -37,7 +41,9 @@ void say_input(const Measured& measured, const JobSpec& job, Verdict& verdict) {
                                                  : "a faster memory: samples are only copied";
   } else if (stage->name == "decode") {
     verdict.change = "store the images smaller: they are decoded anew in each epoch";
-    if (all_cores) verdict.change += fmt::format("; all {} cores decode already", measured.cores);
+    if (static_cast<unsigned>(stage->threads) >= std::thread::hardware_concurrency()) {
+      verdict.change += fmt::format("; {} threads decode already, as many as run at once here", stage->threads);
+    }
   } else {
     verdict.change = "more cores, or fewer for the devices";
   }
@@ -49,6 +55,7 @@ void say_exchange(const JobSpec& job, const Plan& plan, Verdict& verdict) {
   verdict.stage = most == plan.links.end()
                       ? "reading what other devices computed"
                       : "the link from " + plan.devices[most->from].name + " to " + plan.devices[most->to].name;
+  verdict.at_most = 1 / (1 - verdict.exchange_share);
   if (job.exchange.topology != Topology::automatic && most != plan.links.end()) {
     verdict.change = "exchange.topology: auto, which takes the fastest of all";
   } else if (job.exchange.content == Content::gradients) {
@@ -60,10 +67,11 @@ void say_exchange(const JobSpec& job, const Plan& plan, Verdict& verdict) {
 
 void say_compute(const Measured& measured, const JobSpec& job, const Network& network, const Plan& plan,
                  Verdict& verdict) {
-  constexpr std::int64_t kEnoughSteps = 1000;  // the caller's business
-  if (const auto slow = find_straggler(plan, measured.devices, kEnoughSteps)) {
+  const double all = measured.wait_seconds + measured.step_seconds;
+  if (const auto slow = find_straggler(plan, measured.devices, measured.steps)) {
     verdict.stage = plan.devices[slow->device].name;
-    verdict.change = "leave " + verdict.stage + " out, or find what slows it down: the others wait for it";
+    verdict.change = "find what slows " + verdict.stage + " down, or leave it out: the others wait for it";
+    verdict.at_most = all / (all - slow->step_seconds * static_cast<double>(measured.steps));
     return;
   }
   const auto layer = std::max_element(network.layers.begin(), network.layers.end(),
@@ -72,12 +80,17 @@ void say_compute(const Measured& measured, const JobSpec& job, const Network& ne
   const bool real = plan.devices[0].name.starts_with("cpu");
   if (real && !job.reproducible && measured.device_cores < measured.cores) {
     verdict.change = fmt::format("more cores: the devices have {} of {}", measured.device_cores, measured.cores);
+    const double saved = 1 - static_cast<double>(measured.device_cores) / measured.cores;
+    verdict.at_most = 1 / (1 - verdict.compute_share * saved);
   } else if (job.precision == Precision::fp32) {
     verdict.change = "precision: bf16 where the processor has instructions for it (hadal doctor), else more devices";
   } else {
     verdict.change = "more devices";
   }
 }
+
+// Not where nothing but what would go was measured.
+bool knows_gain(const Verdict& verdict) { return verdict.at_most > 0 && std::isfinite(verdict.at_most); }
 
 }  // namespace
 
@@ -124,7 +137,8 @@ std::string describe(const Verdict& verdict) {
                         percent(verdict.compute_share), percent(verdict.exchange_share), percent(verdict.input_share));
   }
   if (!verdict.stage.empty()) text += "; most of it: " + verdict.stage;
-  if (!verdict.change.empty()) text += "; what would help most: " + verdict.change;
+  if (!verdict.change.empty()) text += "; what would help: " + verdict.change;
+  if (knows_gain(verdict)) text += fmt::format(" (at most {:.1f} times as fast)", verdict.at_most);
   return text;
 }
 
@@ -136,6 +150,7 @@ nlohmann::ordered_json to_json(const Verdict& verdict) {
                               {"input_share", short_number(verdict.input_share)}};
   if (!verdict.stage.empty()) json["stage"] = verdict.stage;
   if (!verdict.change.empty()) json["change"] = verdict.change;
+  if (knows_gain(verdict)) json["change_at_most"] = short_number(verdict.at_most);
   return json;
 }
 

@@ -15,6 +15,7 @@ namespace hadal {
 
 // What was measured over some steps.
 struct Measured {
+  std::int64_t steps = 0;
   double wait_seconds = 0;            // for batches
   double step_seconds = 0;            // with them
   std::vector<DeviceUse> devices;     // in those steps
@@ -28,7 +29,8 @@ struct Verdict {
   std::string bound_by;  // "compute", "exchange" or "input"
   double compute_share = 0, exchange_share = 0, input_share = 0;
   std::string stage;   // what takes the most time of it: a stage of the input, a link, a layer or device
-  std::string change;  // the one change that helps most
+  std::string change;  // what makes it shorter
+  double at_most = 0;  // how many times as fast the run can become by that; 0 where nothing is known of it
 
   double share() const {
     return bound_by == "input" ? input_share : bound_by == "exchange" ? exchange_share : compute_share;
@@ -44,7 +46,8 @@ Verdict judge(const Measured& measured, const JobSpec& job, const Network& netwo
 // "input-bound: devices wait for batches 63 % of the time (exchange 4 %, compute 33 %), longest for decode; ..."
 std::string describe(const Verdict& verdict);
 
-// {"bound_by", "compute_share", "exchange_share", "input_share"}, and where they are known "stage" and "change".
+// {"bound_by", "compute_share", "exchange_share", "input_share"}, and where they are known "stage", "change" and
+// "change_at_most".
 nlohmann::ordered_json to_json(const Verdict& verdict);
 
 }  // namespace hadal

@@ -41,6 +41,57 @@ TEST(Judge, is_exchange_where_it_takes_more_than_computing) {
             "compute");
 }
 
+// What judge() says of a job on two devices, of which the second is slow.
+Verdict judge_two(Measured measured, const std::string& more = "") {
+  const JobSpec job = parse_job(
+      "name: two\nnetwork: {input: [4], layers: [fully_connected: {name: all, out: 2}]}\n"
+      "data: {train: {image_folder: {path: a}}, batch: 2}\nsolver: {rule: {sgd: {rate: 0.1}}}\n" +
+          more,
+      "job.yaml");
+  Plan plan;
+  plan.devices = {{"cpu:0", 0}, {"cpu:1", 0}};
+  plan.device_rows = {{0, 1, {}}, {1, 1, {}}};
+  measured.cores = 8;
+  measured.device_cores = 2;
+  return judge(measured, job, build_network(job.network), plan);
+}
+
+TEST(Judge, a_device_is_slow_only_after_enough_steps) {
+  Measured measured{.steps = 3, .step_seconds = 10, .devices = {use(2, 8), use(8, 2)}, .stages = {}};
+  EXPECT_EQ(judge_two(measured).stage, "all");
+  measured.steps = 100;
+  const Verdict slow = judge_two(measured);
+  EXPECT_EQ(slow.stage, "cpu:1");
+  EXPECT_DOUBLE_EQ(slow.at_most, 10 / (10 - 6.0));
+}
+
+TEST(Judge, says_how_much_a_change_can_help) {
+  const Measured measured{.steps = 3, .step_seconds = 10, .devices = {use(8, 2), use(8, 2)}, .stages = {}};
+  const Verdict cores = judge_two(measured);
+  EXPECT_DOUBLE_EQ(cores.at_most, 1 / (1 - 0.8 * 0.75));
+  EXPECT_THAT(describe(cores),
+              HasSubstr("what would help: more cores: the devices have 2 of 8 (at most 2.5 times as fast)"));
+  EXPECT_EQ(to_json(cores)["change_at_most"], 2.5);
+  EXPECT_FALSE(to_json(judge_two(measured, "reproducible: true")).contains("change_at_most"));
+  const Verdict input = judge_two({.wait_seconds = 6, .step_seconds = 4, .devices = {use(4, 0)}, .stages = {{}}});
+  EXPECT_DOUBLE_EQ(input.at_most, 2.5);
+}
+
+TEST(Judge, the_busiest_stage_is_the_one_whose_threads_rest_least) {
+  const auto stage_of = [](double read, double decode, double augment) {
+    Measured measured{.wait_seconds = 6, .step_seconds = 4, .devices = {use(4, 0)}, .stages = {}};
+    measured.stages = {{.name = "read", .busy_seconds = read, .wait_seconds = 10 - read},
+                       // Of four threads that were, and one that is left.
+                       {.name = "decode", .busy_seconds = 4 * decode, .starved_seconds = 4 * (10 - decode)},
+                       {.name = "augment", .busy_seconds = augment, .starved_seconds = 10 - augment}};
+    const Verdict verdict = judge_two(measured);
+    return verdict.stage + ": " + verdict.change;
+  };
+  EXPECT_THAT(stage_of(9, 3, 1), HasSubstr("read: pack the files into tar shards"));
+  EXPECT_THAT(stage_of(5, 9, 8), HasSubstr("decode: store the images smaller"));
+  EXPECT_THAT(stage_of(5, 8, 9), HasSubstr("augment: more cores"));
+}
+
 // --- Runs in which one part after the other is slow ---
 
 nlohmann::ordered_json run(const std::string& job, const TemporaryFolder& folder, std::int64_t steps = 40) {
@@ -108,6 +159,25 @@ TEST(Runs, are_input_bound_where_images_are_large) {
   std::string line, last;
   while (std::getline(metrics, line)) last = line;
   EXPECT_EQ(nlohmann::json::parse(last)["verdict"]["bound_by"], "input") << last;
+}
+
+TEST(Runs, are_input_bound_where_files_are_slow_to_read) {
+  const TemporaryFolder folder;
+  std::ofstream archive(folder.path("a.tar"), std::ios::binary);
+  for (int i = 0; i < 24; ++i) {  // of each sample 8 MB that nothing looks at
+    const std::string key = std::to_string(i);
+    archive << testing::tar_entry(key + ".jpg", testing::jpeg_bytes(testing::test_image(8, 8, 3, i)))
+            << testing::tar_entry(key + ".cls", "1") << testing::tar_header(key + ".bin", 8 << 20);
+    archive.seekp(8 << 20, std::ios::cur);
+  }
+  archive << testing::tar_end() << std::flush;
+  const auto summary = run(job_with("[3, 8, 8]", "fully_connected: {out: 2}",
+                                    "{train: {tar: {files: " + folder.path("a.tar") + "}}, batch: 8, buffer: 32}"),
+                           folder, 15);
+  EXPECT_EQ(summary["verdict"]["bound_by"], "input") << summary["verdict"];
+  EXPECT_EQ(summary["verdict"]["stage"], "read") << summary["input"];
+  EXPECT_THAT(summary["verdict"]["change"].get<std::string>(), HasSubstr("disk"));
+  EXPECT_GT(summary["verdict"]["change_at_most"], 1.1);
 }
 
 TEST(Runs, tell_their_verdict_when_they_are_asked) {
