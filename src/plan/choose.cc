@@ -70,8 +70,9 @@ std::vector<Considered> choose_exchange(const Network& network, PlanOptions& opt
 
 namespace {
 
-constexpr std::size_t kLarge = 20'000;  // steps: each try takes a second
-constexpr double kWorthIt = 0.99;       // what must be gained to leave the plain way
+constexpr std::size_t kLarge = 20'000;       // steps: each try takes a second
+constexpr std::size_t kMostPlanned = 5'000;  // layers x devices x split of what is compared
+constexpr double kWorthIt = 0.99;            // what must be gained to leave the plain way
 
 // The layers that are better not divided, of those that may be and are with `options`.
 std::vector<int> better_whole(const Network& network, PlanOptions options, const Machine& machine,
@@ -137,7 +138,15 @@ ConsideredSplit consider(const Network& network, PlanOptions options, const Mach
   }
   options.deferred = choose_deferred(network, options, machine, freedom.deferred, scratch).deferred;
   const Plan plan = build_unchecked(network, options);
-  const MemoryPlan memory = memory_of(plan, scratch);
+  // Layers that are whole have kernels of their own.
+  const MemoryPlan memory = memory_of(plan, freedom.scratch ? freedom.scratch(plan) : scratch);
+  if (!options.whole.empty() && !fits(memory, machine)) {
+    SplitFreedom divided = freedom;
+    divided.layers = false;
+    options.whole.clear();
+    options.content = content;
+    return consider(network, options, machine, divided);
+  }
   std::size_t peak = 0;
   for (const MemoryUse& use : memory.use) peak = std::max(peak, use.peak);
   return {options.split,        options.whole, step_seconds(plan, machine), peak, freedom.scratch != nullptr,
@@ -155,6 +164,9 @@ std::vector<ConsideredSplit> consider_splits(const Network& network, const PlanO
     tried.split = split;
     const std::int64_t together = tried.pass_rows > 0 ? std::min(tried.rows, tried.pass_rows) : tried.rows;
     if (together < tried.groups()) continue;
+    // Planning takes time with the square of a group's devices.
+    if (split > 1 && network.layers.size() * options.devices.size() * static_cast<std::size_t>(split) > kMostPlanned)
+      continue;
     try {
       splits.push_back(consider(network, tried, machine, freedom));
     } catch (const ConfigError&) {  // what a layer must be does not go with it

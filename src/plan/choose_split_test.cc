@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "base/error.h"
 #include "plan/choose.h"
 #include "plan/divide.h"
@@ -47,6 +49,44 @@ TEST(Division, does_what_layers_say) {
   EXPECT_THAT(divided(network(divide, divide), 1), ElementsAre(false, false, false));
   // What is chosen besides goes before what a layer leaves open, and after what it says.
   EXPECT_THAT(divided(network(automatic, divide), 4, {0, 2}), ElementsAre(false, false, true));
+}
+
+// Groups x chunks x parts: whatever is divided, a part has whole pieces of the definition.
+TEST(Division, gives_parts_whole_pieces) {
+  int cut = 0;
+  for (std::int64_t groups = 1; groups <= 8; ++groups) {
+    NetworkSpec spec{{groups, 4, 4},
+                     {testing::conv("stem", {.out = 24 * groups, .kernel = 1}),
+                      testing::conv("grouped", {.out = 24 * groups, .kernel = 1, .groups = groups}),
+                      testing::conv("other", {.out = 24 * groups, .kernel = 1}, {"stem"}),
+                      testing::layer("add", "sum", AddOptions{}, {"grouped", "other"}),
+                      testing::layer("batch_norm", "norm", BatchNormOptions{})},
+                     {}};
+    const Network network = build_network(spec);
+    for (std::int64_t chunks = 1; chunks <= 16; ++chunks) {
+      for (int parts = 1; parts <= 12; ++parts) {
+        const Division division(network, parts, 1, chunks);
+        for (int l = 0; l < static_cast<int>(network.layers.size()); ++l) {
+          std::int64_t next = 0;
+          for (int part = 0; part < parts && division.divides(l); ++part) {
+            const Channels own = division.computed(l, part);
+            EXPECT_EQ(own.first, next);
+            EXPECT_GT(own.count, 0);
+            next = own.first + own.count;
+          }
+          EXPECT_EQ(next, division.divides(l) ? network.layers[static_cast<std::size_t>(l)].output[0] : 0);
+          cut += division.divides(l);
+          for (int part = 0; part < parts && chunks > 1; ++part) {
+            const OutputUnits units = division.units(l, part);
+            if (units.empty()) continue;
+            EXPECT_EQ(std::accumulate(units.begin(), units.end(), std::int64_t{0}), division.computed(l, part).count)
+                << groups << " groups, " << chunks << " chunks, " << parts << " parts, layer " << l;
+          }
+        }
+      }
+    }
+  }
+  EXPECT_GT(cut, 1000);
 }
 
 TEST(Division, says_why_a_layer_cannot_be_divided) {

@@ -66,7 +66,9 @@ bool halves_groups(const Bounds& bounds, std::int64_t pieces_of_group) {
     }
     const bool cut = std::any_of(inside.begin(), inside.end(),
                                  [&](std::int64_t bound) { return bound > 0 && bound < pieces_of_group; });
-    if (cut && inside != cut_by_halves(pieces_of_group, static_cast<std::int64_t>(inside.size()) - 1)) return false;
+    if (!cut) continue;
+    const bool apart = inside.front() == 0 && inside.back() == pieces_of_group;
+    if (!apart || inside != cut_by_halves(pieces_of_group, static_cast<std::int64_t>(inside.size()) - 1)) return false;
   }
   return true;
 }
@@ -77,44 +79,55 @@ Division::Division(const Network& network, int parts, std::int64_t smallest, std
                    const std::vector<int>& whole)
     : network_(network), parts_(parts), smallest_(smallest), chunks_(chunks) {
   for (int l = 0; l < static_cast<int>(network.layers.size()); ++l) {
-    chunk_bounds_.push_back(chunks == 1 ? Bounds{} : cut_layer(l, chunks, chunk_bounds_, smallest));
-    const LayerSplit said = network.layers[static_cast<std::size_t>(l)].split;
-    const bool must = said == LayerSplit::divide;
-    const bool may = said != LayerSplit::whole && std::find(whole.begin(), whole.end(), l) == whole.end();
+    const Layer& layer = network.layers[static_cast<std::size_t>(l)];
+    if (!as<FullyConnectedOptions>(layer) && !as<ConvOptions>(layer)) {
+      const int input = followed(layer);
+      chunk_bounds_.push_back(follow(layer, input, chunk_bounds_));
+      bounds_.push_back(follow(layer, input, bounds_));
+      continue;
+    }
+    chunk_bounds_.push_back(chunks == 1 ? Bounds{} : cut_outputs(layer, chunks, smallest));
+    const bool must = layer.split == LayerSplit::divide;
+    const bool may = layer.split != LayerSplit::whole && std::find(whole.begin(), whole.end(), l) == whole.end();
     bounds_.push_back(parts > 1 && (must || may) ? bounds_of(l, must ? 1 : smallest) : Bounds{});
   }
 }
 
-// A layer's channels in `parts`, where those before it are cut as `before` says.
-Division::Bounds Division::cut_layer(int l, std::int64_t parts, const std::vector<Bounds>& before,
-                                     std::int64_t smallest) const {
-  const Layer& layer = network_.layers[static_cast<std::size_t>(l)];
-  const auto of_input = [&](std::size_t i) {
-    return layer.inputs[i] == kNetworkInput ? Bounds{} : before[static_cast<std::size_t>(layer.inputs[i])];
-  };
-  const auto cut_outputs = [&](std::int64_t outputs, std::int64_t count) {
+// Of a layer that takes channels one by one: the first input whose channels are cut, by the definition of the result
+// where that cuts them. kNetworkInput: none.
+int Division::followed(const Layer& layer) const {
+  if (as<ConcatOptions>(layer) && layer.inputs.size() > 1) return kNetworkInput;
+  const std::vector<Bounds>& cuts = chunks_ == 1 ? bounds_ : chunk_bounds_;
+  const auto first = std::find_if(layer.inputs.begin(), layer.inputs.end(), [&](int input) {
+    return input != kNetworkInput && !cuts[static_cast<std::size_t>(input)].empty();
+  });
+  return first == layer.inputs.end() ? kNetworkInput : *first;
+}
+
+Division::Bounds Division::follow(const Layer& layer, int input, const std::vector<Bounds>& cuts) const {
+  if (input == kNetworkInput) return {};
+  const Bounds& bounds = cuts[static_cast<std::size_t>(input)];
+  return as<FlattenOptions>(layer) ? times(bounds, layer.output[0] / network_.shape_of(input)[0]) : bounds;
+}
+
+// The outputs of a fully-connected layer or a convolution in `parts`: of groups whole ones, or of each group alike.
+Division::Bounds Division::cut_outputs(const Layer& layer, std::int64_t parts, std::int64_t smallest) const {
+  const auto cut_evenly = [&](std::int64_t outputs, std::int64_t count) {
     return chunks_ == 1 ? cut(outputs, 1, count, smallest) : cut_aligned(outputs, count, smallest);
   };
-  if (const auto* o = as<FullyConnectedOptions>(layer)) return cut_outputs(o->out, parts);
-  if (const auto* o = as<ConvOptions>(layer)) {  // whole groups, or each group alike
-    if (o->groups >= parts && o->groups > 1) return cut(o->out, o->out / o->groups, parts, smallest);
-    if (parts % o->groups != 0) return {};
-    return repeated(cut_outputs(o->out / o->groups, parts / o->groups), o->groups);
-  }
-  if (as<FlattenOptions>(layer)) return times(of_input(0), layer.output[0] / network_.shape_of(layer.inputs[0])[0]);
-  if (as<ConcatOptions>(layer) && layer.inputs.size() > 1) return {};
-  for (std::size_t i = 0; i < layer.inputs.size(); ++i) {
-    if (Bounds bounds = of_input(i); !bounds.empty()) return bounds;
-  }
-  return {};
+  if (const auto* o = as<FullyConnectedOptions>(layer)) return cut_evenly(o->out, parts);
+  const auto& o = *as<ConvOptions>(layer);
+  if (o.groups >= parts && o.groups > 1) return cut(o.out, o.out / o.groups, parts, smallest);
+  if (parts % o.groups != 0) return {};
+  return repeated(cut_evenly(o.out / o.groups, parts / o.groups), o.groups);
 }
 
 Division::Bounds Division::bounds_of(int l, std::int64_t smallest) const {
   const Layer& layer = network_.layers[static_cast<std::size_t>(l)];
   const auto* conv = as<ConvOptions>(layer);
   Bounds bounds;
-  if (chunks_ == 1 || !(conv || as<FullyConnectedOptions>(layer))) {
-    bounds = cut_layer(l, parts_, bounds_, smallest);
+  if (chunks_ == 1) {
+    bounds = cut_outputs(layer, parts_, smallest);
   } else if (const Bounds& chunks = chunk_bounds_[static_cast<std::size_t>(l)]; !chunks.empty() && parts_ <= chunks_) {
     const Bounds halves = cut_by_halves(chunks_, parts_);
     if (conv && conv->groups < chunks_ && !halves_groups(halves, chunks_ / conv->groups)) return {};

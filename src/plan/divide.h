@@ -56,7 +56,9 @@ class Division {
  private:
   using Bounds = std::vector<std::int64_t>;
 
-  Bounds cut_layer(int layer, std::int64_t parts, const std::vector<Bounds>& before, std::int64_t smallest) const;
+  int followed(const Layer& layer) const;
+  Bounds follow(const Layer& layer, int input, const std::vector<Bounds>& cuts) const;
+  Bounds cut_outputs(const Layer& layer, std::int64_t parts, std::int64_t smallest) const;
   Bounds bounds_of(int layer, std::int64_t smallest) const;
   bool gathers_gradients(const Layer& layer, const Bounds& bounds) const;
   Channels all(int layer) const { return {0, network_.shape_of(layer)[0]}; }

@@ -1,6 +1,9 @@
 #include "plan/partition.h"
 
 #include <algorithm>
+#include <numeric>
+
+#include "base/error.h"
 
 namespace hadal {
 
@@ -36,6 +39,7 @@ std::vector<std::int64_t> bounds_of_pieces(const Division& division, int layer, 
   if (shards == 0) return even_bounds(outputs, groups);
   const OutputUnits units = division.units(layer, part);
   if (units.empty()) return even_bounds(outputs, shards);
+  HADAL_CHECK(std::accumulate(units.begin(), units.end(), std::int64_t{0}) == outputs);
   const std::int64_t of_unit = (shards + division.chunks() - 1) / division.chunks();
   std::vector<std::int64_t> bounds{0};
   for (const std::int64_t unit : units) {

@@ -21,6 +21,7 @@ void count_traffic(Plan& plan) {
   plan.load_bytes.assign(plan.devices.size(), 0);
   plan.layer_exchange_bytes.assign(plan.content.size(), 0);
   plan.layer_transfer_bytes.assign(plan.content.size(), 0);
+  plan.group_bytes = 0;
   for (const Step& step : plan.steps) {
     if (std::holds_alternative<Load>(step.body)) {
       const Range& to = step.writes[0];
@@ -29,9 +30,10 @@ void count_traffic(Plan& plan) {
     const auto* transfer = std::get_if<Transfer>(&step.body);
     if (!transfer || transfer->to == step.device) continue;
     links[{step.device, transfer->to}] += transfer->bytes();
-    if (step.layer < 0) continue;
-    auto& of_layer = step.stream == StreamKind::transfer ? plan.layer_transfer_bytes : plan.layer_exchange_bytes;
-    of_layer[step.layer] += transfer->bytes();
+    const bool in_group = step.device / plan.split == transfer->to / plan.split;
+    if (in_group) plan.group_bytes += transfer->bytes();
+    if (step.layer >= 0)
+      (in_group ? plan.layer_transfer_bytes : plan.layer_exchange_bytes)[step.layer] += transfer->bytes();
   }
   plan.links.clear();
   for (const auto& [ends, bytes] : links) plan.links.push_back({ends.first, ends.second, bytes});
@@ -45,9 +47,7 @@ std::size_t Plan::exchange_bytes() const {
   return sum - transfer_bytes();
 }
 
-std::size_t Plan::transfer_bytes() const {
-  return std::accumulate(layer_transfer_bytes.begin(), layer_transfer_bytes.end(), std::size_t{0});
-}
+std::size_t Plan::transfer_bytes() const { return group_bytes; }
 
 int Plan::deferred_layers() const {
   std::set<int> layers;

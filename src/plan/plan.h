@@ -192,6 +192,7 @@ struct Plan {
   std::vector<LinkBytes> links;                   // of one step, sorted
   std::vector<std::size_t> layer_exchange_bytes;  // by layer: what is exchanged in one step
   std::vector<std::size_t> layer_transfer_bytes;  // by layer: what partitions bring each other for it in one step
+  std::size_t group_bytes = 0;                    // ... in all
   std::vector<std::size_t> load_bytes;            // by device: of one step, from the host
   std::size_t remote_read_bytes = 0;  // of one step: gradients, factors and new parameters read where they lie
   int clip_norm = -1;                 // tensor of the gradient's norm, -1: not clipped

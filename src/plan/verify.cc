@@ -8,6 +8,7 @@
 #include <tuple>
 #include <type_traits>
 
+#include "ops/arguments.h"
 #include "plan/contents.h"
 #include "plan/verify_group.h"
 
@@ -37,6 +38,7 @@ class Verifier {
 
   std::string run() {
     place_states();
+    check_owners();
     if (plan_.deferral == Deferral::continues) follow_the_step_before();
     const std::vector<Contents> before = contents_;
     if (plan_.deferral == Deferral::continues && error_.empty()) {
@@ -70,7 +72,9 @@ class Verifier {
           if (wait >= i) fail(i, "waits for a step that comes after it");
         }
       }
-      if (plan_.mode != PlanMode::train && plan_.mode != PlanMode::average) continue;
+      check_arguments(i);
+      const bool trains = plan_.mode == PlanMode::train || plan_.mode == PlanMode::average;
+      if (!trains && plan_.split == 1) continue;
       if (const auto* transfer = std::get_if<Transfer>(&step.body)) {
         if (GroupVerifier::brings(step)) {
           fail(i, group_.bring(i, contents_));
@@ -80,6 +84,10 @@ class Verifier {
         continue;
       }
       if (plan_.split > 1) fail(i, group_.use(i, contents_));
+      if (!trains) {
+        write_all(i);
+        continue;
+      }
       if (which == Follow::all && !step.deferred) check_values_read(i);
       std::vector<Producer> sum_of;
       std::int64_t shift = 0;
@@ -113,13 +121,68 @@ class Verifier {
         gradients_[step.layer].insert(i);
       } else if (compute && std::holds_alternative<ConvBackwardWeights>(compute->op)) {
         note_gradient(i, std::get<ConvBackwardWeights>(compute->op).rows);
+      } else if (compute && std::holds_alternative<ClipScale>(compute->op)) {
+        check_norms(i);
       }
-      for (std::size_t w = 0; w < step.writes.size(); ++w) {
-        const Range& to = step.writes[w];
-        const bool summed = !sum_of.empty();
-        contents_[to.tensor].write(to.first, to.count,
-                                   summed ? sum_of : std::vector<Producer>{{i, static_cast<int>(w)}},
-                                   summed ? shift : -to.first);
+      write_all(i, sum_of, shift);
+    }
+  }
+
+  // What step `i` writes is its own, or such a sum.
+  void write_all(int i, const std::vector<Producer>& sum_of = {}, std::int64_t shift = 0) {
+    const Step& step = plan_.steps[i];
+    for (std::size_t w = 0; w < step.writes.size(); ++w) {
+      const Range& to = step.writes[w];
+      const bool summed = !sum_of.empty();
+      contents_[to.tensor].write(to.first, to.count, summed ? sum_of : std::vector<Producer>{{i, static_cast<int>(w)}},
+                                 summed ? shift : -to.first);
+    }
+  }
+
+  // A kernel gets as many numbers as its operator says.
+  void check_arguments(int i) {
+    const Step& step = plan_.steps[i];
+    const auto* compute = std::get_if<Compute>(&step.body);
+    if (compute == nullptr) return;
+    const std::vector<OpArgument> arguments = arguments_of(compute->op);
+    if (arguments.size() != step.reads.size() + step.writes.size()) fail(i, "has not the arguments of its operator");
+    for (std::size_t a = 0; a < arguments.size() && error_.empty(); ++a) {
+      const Range& range = a < step.reads.size() ? step.reads[a] : step.writes[a - step.reads.size()];
+      if (range.count != arguments[a].elements)
+        fail(i, fmt::format("gets {} numbers as its {}, which has {}", range.count, arguments[a].name,
+                            arguments[a].elements));
+    }
+  }
+
+  // The norm is that of all parameters: squares of every range have come.
+  void check_norms(int i) {
+    const Range& slots = plan_.steps[i].reads[0];
+    for (const auto& [first, part] : contents_[slots.tensor].read(slots.first, slots.count)) {
+      const bool norms = part.sum_of.size() == 1 && part.sum_of[0].step >= 0 && is_norms(part.sum_of[0].step);
+      if (!norms) fail(i, "clips by a norm of which something is not there");
+    }
+  }
+
+  bool is_norms(int i) const {
+    const auto* compute = std::get_if<Compute>(&plan_.steps[i].body);
+    return compute && std::holds_alternative<SquaredNorms>(compute->op);
+  }
+
+  // In each partition every parameter has owners for all that it has of it, once.
+  void check_owners() {
+    for (const Layer& layer : network_.layers) {
+      if (layer.weight < 0) continue;
+      for (const int p : {layer.weight, layer.bias}) {
+        for (int partition = 0; partition < plan_.split; ++partition) {
+          std::int64_t next = plan_.parameters[p].first[partition];
+          const std::int64_t end = next + plan_.tensors[plan_.parameters[p].tensor[partition]].elements;
+          for (const OwnedRange& owned : plan_.owned) {
+            if (owned.parameter != p || owned.device % plan_.split != partition) continue;
+            next = owned.first == next ? next + owned.count : -1;
+            if (next < 0) break;
+          }
+          if (next != end) error_ = "not all of " + network_.parameters[p].name + " has one owner in each partition";
+        }
       }
     }
   }

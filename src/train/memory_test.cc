@@ -81,7 +81,6 @@ TEST_P(Memory, the_plan_is_the_high_water_mark_to_the_byte) {
   training.again = GetParam().again;
   if (training.split > 1) training.topology = ExchangeTopology::direct;
   for (const std::int64_t shards : {0, 12}) {
-    if (shards > 0 && training.split > 1) continue;
     for (const PlanMode mode : {PlanMode::train, PlanMode::evaluate, PlanMode::predict}) {
       training.shards = shards;
       constexpr std::byte kOne{0x5a}, kOther{0xc3};

@@ -12,11 +12,12 @@ namespace hadal {
 
 struct Straggler {
   int device = 0;
-  double slowdown = 1;      // its kernels' time for a row, against the median of the other devices
+  double slowdown = 1;      // its kernels' time for its work, against the median of the other devices
   double step_seconds = 0;  // what a step would be shorter by if it were as fast as they are
 };
 
-// The slowest device of a run, where its kernels take at least 1.5 times as long for a row as the others' median. None
+// The slowest device of a run, where its kernels take at least 1.5 times as long for a row, or of a split model for an
+// operation, as the others' median. None
 // with fewer than two devices that work, or fewer than 20 steps.
 std::optional<Straggler> find_straggler(const Plan& plan, const std::vector<DeviceUse>& uses, std::int64_t steps);
 

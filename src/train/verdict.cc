@@ -65,15 +65,19 @@ void say_exchange(const JobSpec& job, const Plan& plan, Verdict& verdict) {
   }
 }
 
+// Whether one device makes the others wait.
+bool say_straggler(const Measured& measured, const Plan& plan, Verdict& verdict) {
+  const double all = measured.wait_seconds + measured.step_seconds;
+  const auto slow = find_straggler(plan, measured.devices, measured.steps);
+  if (!slow) return false;
+  verdict.stage = plan.devices[slow->device].name;
+  verdict.change = "find what slows " + verdict.stage + " down, or leave it out: the others wait for it";
+  verdict.at_most = all / (all - slow->step_seconds * static_cast<double>(measured.steps));
+  return true;
+}
+
 void say_compute(const Measured& measured, const JobSpec& job, const Network& network, const Plan& plan,
                  Verdict& verdict) {
-  const double all = measured.wait_seconds + measured.step_seconds;
-  if (const auto slow = find_straggler(plan, measured.devices, measured.steps)) {
-    verdict.stage = plan.devices[slow->device].name;
-    verdict.change = "find what slows " + verdict.stage + " down, or leave it out: the others wait for it";
-    verdict.at_most = all / (all - slow->step_seconds * static_cast<double>(measured.steps));
-    return;
-  }
   const auto layer = std::max_element(network.layers.begin(), network.layers.end(),
                                       [](const Layer& a, const Layer& b) { return a.forward_flops < b.forward_flops; });
   verdict.stage = layer->name;
@@ -115,6 +119,8 @@ Verdict judge(const Measured& measured, const JobSpec& job, const Network& netwo
   Verdict verdict = judge(measured);
   if (verdict.bound_by == "input") {
     say_input(measured, job, verdict);
+  } else if (say_straggler(measured, plan, verdict)) {
+    return verdict;
   } else if (verdict.bound_by == "exchange") {
     say_exchange(job, plan, verdict);
   } else {

@@ -152,7 +152,27 @@ std::vector<WaitsCase> cases() {
           split("split", two_layers(), 2),
           split("split_channels", tiny_channels(), 2),
           split("split_branches_bf16", tiny_dag(), 2, DType::bf16),
-          split("two_groups", tiny_conv(), 4)};
+          split("two_groups", tiny_conv(), 4),
+          {"split_reproducible",
+           two_layers(),
+           ExchangeContent::automatic,
+           0,
+           2,
+           DType::f32,
+           ExchangeTopology::direct,
+           2,
+           {},
+           2},
+          {"split_clipped",
+           two_layers(),
+           ExchangeContent::gradients,
+           0.1,
+           0,
+           DType::f32,
+           ExchangeTopology::direct,
+           2,
+           {},
+           2}};
 }
 
 const auto kName = [](const auto& test) { return test.param.name; };
