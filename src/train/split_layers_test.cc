@@ -139,7 +139,8 @@ TEST_P(SplitLayers, train_as_whole_ones) {
             difference += std::abs(result[p][i] - one[p][i]);
             size += std::abs(one[p][i]);
           }
-          EXPECT_LE(difference, 1e-5 * size + 1e-7) << groups << " x " << split << (reference ? ", reference" : "")
+          // A bias that a normalisation takes away again is nothing but rounding.
+          EXPECT_LE(difference, 1e-5 * size + 1e-6) << groups << " x " << split << (reference ? ", reference" : "")
                                                     << (clip_norm > 0 ? ", clipped" : "") << ", parameter " << p;
         }
       }
