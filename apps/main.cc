@@ -30,8 +30,8 @@ int usage_error(const CLI::App& app, const CLI::ParseError& error, int argc, cha
   for (const CLI::App* below : verb->get_subcommands({})) names.push_back(below->get_name());
   if (!names.empty() && argc > words && argv[words][0] != '-') {
     const std::string near = hadal::nearest(argv[words], names);
-    message = "there is no verb '" + path + argv[words] + "'" +
-              (near.empty() ? "" : "; did you mean '" + path + near + "'?");
+    message =
+        "there is no verb '" + path + argv[words] + "'" + (near.empty() ? "" : "; did you mean '" + path + near + "'?");
   }
   std::fprintf(stderr, "hadal: %s; see 'hadal %s--help'\n", message.c_str(), path.c_str());
   return 2;

@@ -3,9 +3,9 @@
 // rows, split.cc what the devices of a group bring each other, exchange.cc what brings gradients to their owners and
 // new parameters back, synchronise.cc and room.cc the waits.
 
-#include <compare>
 #include <functional>
 #include <map>
+#include <tuple>
 
 #include "plan/divide.h"
 #include "plan/plan.h"
@@ -16,7 +16,8 @@ namespace hadal {
 struct Columns {
   std::int64_t first = 0, count = 0;
 
-  auto operator<=>(const Columns&) const = default;
+  bool operator==(const Columns&) const = default;
+  bool operator<(const Columns& other) const { return std::tie(first, count) < std::tie(other.first, other.count); }
   std::int64_t end() const { return first + count; }
 };
 

@@ -9,7 +9,7 @@ namespace hadal {
 namespace {
 
 template <class Options>
-const Options* as(const Layer& layer) {
+const Options* options_of(const Layer& layer) {
   return std::get_if<Options>(&layer.options);
 }
 
@@ -80,7 +80,7 @@ Division::Division(const Network& network, int parts, std::int64_t smallest, std
     : network_(network), parts_(parts), smallest_(smallest), chunks_(chunks) {
   for (int l = 0; l < static_cast<int>(network.layers.size()); ++l) {
     const Layer& layer = network.layers[static_cast<std::size_t>(l)];
-    if (!as<FullyConnectedOptions>(layer) && !as<ConvOptions>(layer)) {
+    if (!options_of<FullyConnectedOptions>(layer) && !options_of<ConvOptions>(layer)) {
       const int input = followed(layer);
       chunk_bounds_.push_back(follow(layer, input, chunk_bounds_));
       bounds_.push_back(follow(layer, input, bounds_));
@@ -96,7 +96,7 @@ Division::Division(const Network& network, int parts, std::int64_t smallest, std
 // Of a layer that takes channels one by one: the first input whose channels are cut, by the definition of the result
 // where that cuts them. kNetworkInput: none.
 int Division::followed(const Layer& layer) const {
-  if (as<ConcatOptions>(layer) && layer.inputs.size() > 1) return kNetworkInput;
+  if (options_of<ConcatOptions>(layer) && layer.inputs.size() > 1) return kNetworkInput;
   const std::vector<Bounds>& cuts = chunks_ == 1 ? bounds_ : chunk_bounds_;
   const auto first = std::find_if(layer.inputs.begin(), layer.inputs.end(), [&](int input) {
     return input != kNetworkInput && !cuts[static_cast<std::size_t>(input)].empty();
@@ -107,7 +107,7 @@ int Division::followed(const Layer& layer) const {
 Division::Bounds Division::follow(const Layer& layer, int input, const std::vector<Bounds>& cuts) const {
   if (input == kNetworkInput) return {};
   const Bounds& bounds = cuts[static_cast<std::size_t>(input)];
-  return as<FlattenOptions>(layer) ? times(bounds, layer.output[0] / network_.shape_of(input)[0]) : bounds;
+  return options_of<FlattenOptions>(layer) ? times(bounds, layer.output[0] / network_.shape_of(input)[0]) : bounds;
 }
 
 // The outputs of a fully-connected layer or a convolution in `parts`: of groups whole ones, or of each group alike.
@@ -115,8 +115,8 @@ Division::Bounds Division::cut_outputs(const Layer& layer, std::int64_t parts, s
   const auto cut_evenly = [&](std::int64_t outputs, std::int64_t count) {
     return chunks_ == 1 ? cut(outputs, 1, count, smallest) : cut_aligned(outputs, count, smallest);
   };
-  if (const auto* o = as<FullyConnectedOptions>(layer)) return cut_evenly(o->out, parts);
-  const auto& o = *as<ConvOptions>(layer);
+  if (const auto* o = options_of<FullyConnectedOptions>(layer)) return cut_evenly(o->out, parts);
+  const auto& o = *options_of<ConvOptions>(layer);
   if (o.groups >= parts && o.groups > 1) return cut(o.out, o.out / o.groups, parts, smallest);
   if (parts % o.groups != 0) return {};
   return repeated(cut_evenly(o.out / o.groups, parts / o.groups), o.groups);
@@ -124,7 +124,7 @@ Division::Bounds Division::cut_outputs(const Layer& layer, std::int64_t parts, s
 
 Division::Bounds Division::bounds_of(int l, std::int64_t smallest) const {
   const Layer& layer = network_.layers[static_cast<std::size_t>(l)];
-  const auto* conv = as<ConvOptions>(layer);
+  const auto* conv = options_of<ConvOptions>(layer);
   Bounds bounds;
   if (chunks_ == 1) {
     bounds = cut_outputs(layer, parts_, smallest);
@@ -139,7 +139,7 @@ Division::Bounds Division::bounds_of(int l, std::int64_t smallest) const {
 // Where parts have less than a group, whether each part has input channels of one group: so it gets all of their
 // gradient from the parts of that group.
 bool Division::gathers_gradients(const Layer& layer, const Bounds& bounds) const {
-  const std::int64_t groups = as<ConvOptions>(layer)->groups, outputs = bounds.back() / groups;
+  const std::int64_t groups = options_of<ConvOptions>(layer)->groups, outputs = bounds.back() / groups;
   const bool less = std::any_of(bounds.begin(), bounds.end(), [&](std::int64_t bound) { return bound % outputs != 0; });
   const int input = layer.inputs[0];
   if (!less || input == kNetworkInput) return true;
@@ -167,7 +167,7 @@ OutputUnits Division::units(int l, int part) const {
 std::string Division::why_not(int l) const {
   const Layer& layer = network_.layers[static_cast<std::size_t>(l)];
   if (parts_ == 1 || layer.split != LayerSplit::divide || divides(l)) return "";
-  const auto* conv = as<ConvOptions>(layer);
+  const auto* conv = options_of<ConvOptions>(layer);
   const std::string parts = std::to_string(parts_), outputs = std::to_string(layer.output[0]);
   if (layer.output[0] < parts_) return "it has only " + outputs + " outputs for " + parts + " parts";
   if (chunks_ > 1 && chunk_bounds_[static_cast<std::size_t>(l)].empty()) {
@@ -191,19 +191,19 @@ Channels Division::computed(int layer, int part) const {
 Channels Division::needed(int l, std::size_t input, int part) const {
   const Layer& layer = network_.layers[static_cast<std::size_t>(l)];
   const Channels every = all(layer.inputs[input]);
-  if (!divides(l) || as<FullyConnectedOptions>(layer)) return every;
+  if (!divides(l) || options_of<FullyConnectedOptions>(layer)) return every;
   const Channels own = computed(l, part);
-  if (const auto* o = as<ConvOptions>(layer)) {  // of the groups that its outputs are of
+  if (const auto* o = options_of<ConvOptions>(layer)) {  // of the groups that its outputs are of
     const std::int64_t outputs = o->out / o->groups, inputs = every.count / o->groups;
     const std::int64_t first = own.first / outputs, end = (own.first + own.count - 1) / outputs + 1;
     return {first * inputs, (end - first) * inputs};
   }
   if (const auto* o =
-          as<LrnOptions>(layer)) {  // twice the window: the gradient of a channel depends on its neighbours'
+          options_of<LrnOptions>(layer)) {  // twice the window: the gradient of a channel depends on its neighbours'
     const std::int64_t first = std::max<std::int64_t>(own.first - 2 * (o->size / 2), 0);
     return {first, std::min(own.first + own.count + 2 * (o->size / 2), every.count) - first};
   }
-  if (as<FlattenOptions>(layer)) {
+  if (options_of<FlattenOptions>(layer)) {
     const std::int64_t pixels = layer.output[0] / every.count;
     return {own.first / pixels, own.count / pixels};
   }
@@ -212,8 +212,8 @@ Channels Division::needed(int l, std::size_t input, int part) const {
 
 bool Division::adds_up(int l) const {
   const Layer& layer = network_.layers[static_cast<std::size_t>(l)];
-  const auto* conv = as<ConvOptions>(layer);
-  return divides(l) && (as<FullyConnectedOptions>(layer) || (conv && conv->groups < parts_));
+  const auto* conv = options_of<ConvOptions>(layer);
+  return divides(l) && (options_of<FullyConnectedOptions>(layer) || (conv && conv->groups < parts_));
 }
 
 }  // namespace hadal

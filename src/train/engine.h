@@ -47,7 +47,7 @@ class Engine {
   // and how the devices divide the model, is chosen for it where the job leaves that open. With
   // RunnerOptions::plan_only and ParallelSpec::described, devices have the names and memories of the machine's. Throws
   // ConfigError or DeviceError where the job cannot run here.
-  Engine(const JobSpec& job, const Network& network, const std::vector<PlanKey>& keys,
+  Engine(const JobSpec& given, const Network& network, const std::vector<PlanKey>& keys,
          const RunnerOptions& options = {}, const BackendMaker& backend_of = make_backend);
 
   // `batch` is staged as data/batch_loader.h says. step: training steps already taken.

@@ -25,7 +25,7 @@ struct Case {
   double clip_norm = 0;
 };
 
-class Split : public ::testing::TestWithParam<Case> {
+class SplitTraining : public ::testing::TestWithParam<Case> {
  protected:
   SmallTraining training(int groups, int split, const std::string& kind = "fake") const {
     SmallTraining training;
@@ -78,7 +78,7 @@ class Split : public ::testing::TestWithParam<Case> {
   std::vector<std::vector<float>> one_, start_;
 };
 
-TEST_P(Split, models_train_as_whole_ones) {
+TEST_P(SplitTraining, models_train_as_whole_ones) {
   for (const char* kind : {"cpu", "fake"}) {
     for (const int groups : {1, 2, 3}) {
       for (const int split : {2, 3, 4}) {
@@ -94,7 +94,7 @@ TEST_P(Split, models_train_as_whole_ones) {
   }
 }
 
-TEST_P(Split, models_train_as_whole_ones_in_every_topology_and_in_passes) {
+TEST_P(SplitTraining, models_train_as_whole_ones_in_every_topology_and_in_passes) {
   for (const ExchangeTopology topology : {ExchangeTopology::line, ExchangeTopology::tree, ExchangeTopology::ring}) {
     for (const auto content : {ExchangeContent::gradients, ExchangeContent::factors}) {
       SmallTraining many = training(3, 2);
@@ -108,7 +108,7 @@ TEST_P(Split, models_train_as_whole_ones_in_every_topology_and_in_passes) {
   }
 }
 
-TEST_P(Split, models_give_the_bits_of_one_device_under_reproducible) {
+TEST_P(SplitTraining, models_give_the_bits_of_one_device_under_reproducible) {
   if (GetParam().precision == DType::bf16) GTEST_SKIP() << "refused";
   SmallTraining single = training(1, 1);
   single.shards = 12;
@@ -133,7 +133,7 @@ TEST_P(Split, models_give_the_bits_of_one_device_under_reproducible) {
   }
 }
 
-TEST_P(Split, models_train_as_whole_ones_where_a_step_leaves_its_exchange_to_the_next) {
+TEST_P(SplitTraining, models_train_as_whole_ones_where_a_step_leaves_its_exchange_to_the_next) {
   for (const ExchangeTopology topology : {ExchangeTopology::direct, ExchangeTopology::line}) {
     for (const PlanOptions::Deferred deferred : {PlanOptions::Deferred{1, 1}, {2, 0}, {3, 2}}) {
       SmallTraining many = training(3, 2);
@@ -148,7 +148,7 @@ TEST_P(Split, models_train_as_whole_ones_where_a_step_leaves_its_exchange_to_the
 
 // Layers that are not divided lie on each device of a group, and must stay the same there: nothing brings them
 // together.
-TEST_P(Split, replicas_within_a_group_stay_the_same_bits) {
+TEST_P(SplitTraining, replicas_within_a_group_stay_the_same_bits) {
   SmallTraining many = training(2, 3);
   many.smallest_part = 8;
   many.steps = 12;
@@ -167,7 +167,7 @@ TEST_P(Split, replicas_within_a_group_stay_the_same_bits) {
 }
 
 // Parameters and states are those of the whole model, whoever has them.
-TEST_P(Split, trainings_go_on_with_another_division) {
+TEST_P(SplitTraining, trainings_go_on_with_another_division) {
   const auto move = [](LocalRunner& from, LocalRunner& to) {
     from.settle();
     for (int p = 0; p < static_cast<int>(from.plan(0).parameters.size()); ++p) {
@@ -193,7 +193,7 @@ TEST_P(Split, trainings_go_on_with_another_division) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    all, Split,
+    all, SplitTraining,
     ::testing::Values(Case{"lenet", testing::small_lenet()}, Case{"mlp", testing::small_mlp()},
                       Case{"lenet_on_reference", testing::small_lenet(), true},
                       Case{"lenet_bf16", testing::small_lenet(), false, DType::bf16},

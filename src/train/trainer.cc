@@ -451,7 +451,9 @@ ordered_json Trainer::run(const TrainOptions& options) {
         throw Stopped("");
       }
       if (meter.steps > 0) asked = Clock::now();
-      const auto batch = meter.steps == 0 ? std::move(first) : reading(options, [this] { return loader_->next(); });
+      std::optional<StagedBatch> batch =
+          first ? std::move(first) : reading(options, [this] { return loader_->next(); });
+      first.reset();
       HADAL_CHECK(batch.has_value());
       const auto start = Clock::now();
       const BatchResult result = step(*batch);
