@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 using testing::SmallWorkplace;
 
 // Values that are cheap to compute again, values that are not, and a layer of many parameters.
-constexpr const char* kJob = R"(name: full
+constexpr const char* kFullJob = R"(name: full
 seed: 3
 network:
   input: [1, 12, 12]
@@ -44,7 +44,7 @@ solver:
 
 class MemoryLimit : public ::testing::Test {
  protected:
-  MemoryLimit() { place_.write("job.yaml", kJob); }
+  MemoryLimit() { place_.write("job.yaml", kFullJob); }
 
   CommandResult run(const std::string& verb, std::vector<std::string> arguments) const {
     arguments.insert(arguments.begin(), {verb, "job.yaml", "--threads", "1"});
