@@ -56,7 +56,10 @@ void say_exchange(const JobSpec& job, const Plan& plan, Verdict& verdict) {
                       ? "reading what other devices computed"
                       : "the link from " + plan.devices[most->from].name + " to " + plan.devices[most->to].name;
   verdict.at_most = 1 / (1 - verdict.exchange_share);
-  if (job.exchange.topology != Topology::automatic && most != plan.links.end()) {
+  if (plan.transfer_bytes() > plan.exchange_bytes()) {
+    verdict.change =
+        "a smaller parallel.split, where the model fits: what a group's devices bring each other grows with the batch";
+  } else if (job.exchange.topology != Topology::automatic && most != plan.links.end()) {
     verdict.change = "exchange.topology: auto, which takes the fastest of all";
   } else if (job.exchange.content == Content::gradients) {
     verdict.change = "exchange.content: auto, which sends factors where they are smaller";
