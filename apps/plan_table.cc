@@ -51,9 +51,8 @@ std::string beside_data(const ConsideredSplit& way, const std::vector<Considered
   if (!way.fits) return "does not fit";
   if (way.split == 1 || data == all.end()) return "";
   const auto change = [](double now, double before) { return fmt::format("{:+.1f} %", 100 * (now / before - 1)); };
-  std::string text =
-      fmt::format("time {}, memory {}", change(way.step_seconds, data->step_seconds),
-                  change(static_cast<double>(way.peak_bytes), static_cast<double>(data->peak_bytes)));
+  std::string text = fmt::format("time {}, memory {}", change(way.step_seconds, data->step_seconds),
+                                 change(static_cast<double>(way.peak_bytes), static_cast<double>(data->peak_bytes)));
   switch (what_it_buys(way, all)) {
     case Gain::none:
       return text + ": buys nothing";

@@ -451,12 +451,12 @@ ordered_json Trainer::run(const TrainOptions& options) {
         throw Stopped("");
       }
       if (meter.steps > 0) asked = Clock::now();
-      std::optional<StagedBatch> batch =
-          first ? std::move(first) : reading(options, [this] { return loader_->next(); });
-      first.reset();
-      HADAL_CHECK(batch.has_value());
+      const std::optional<StagedBatch> read =
+          first ? std::nullopt : reading(options, [this] { return loader_->next(); });
+      HADAL_CHECK(first || read);
       const auto start = Clock::now();
-      const BatchResult result = step(*batch);
+      const BatchResult result = step(first ? *first : *read);
+      first.reset();
       const double settled = std::exchange(settled_seconds_, 0);
       meter.count(result.rows, seconds(start - asked), seconds(Clock::now() - start) + settled);
       if (meter.steps == kWarmUpSteps) meter.warm.before = engine_->runner().use();
