@@ -408,6 +408,7 @@ TEST(Trace, that_cannot_be_written_leaves_the_last_one) {
   ASSERT_EQ(place.hadal(train("run", {"--trace", "trace.json"})).exit_code, 0);
   const std::string trace = place.read("trace.json");
   EXPECT_NE(place.hadal(train("run", {"--trace", "trace.json", "--init", "nope"})).exit_code, 0);
+  EXPECT_EQ(place.read("trace.json"), trace);
   place.write("trace.json", "mine");
   Command command(place.path(), train("run", {"--trace", "trace.json"}));
   ASSERT_TRUE(kill_after(command, place, "run", 3, {}));

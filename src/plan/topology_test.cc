@@ -330,6 +330,65 @@ const Damage kDamages[] = {
 };
 
 constexpr const char* kLaterWait = "waits for a step that comes after it";
+constexpr const char* kOtherArguments = "numbers as its";
+
+TEST(Exchange, a_kernel_that_gets_more_or_less_than_its_operator_says_is_found) {
+  const Network network = build_network(testing::small_mlp());
+  Plan plan = build_plan(network, route_options(ExchangeTopology::line, 3, ExchangeContent::gradients));
+  const auto forward = std::find_if(plan.steps.begin(), plan.steps.end(),
+                                    [](const Step& step) { return step.name.ends_with(".forward"); });
+  ASSERT_NE(forward, plan.steps.end());
+  --forward->reads.back().count;
+  EXPECT_THAT(exchange_error(plan, network), ::testing::HasSubstr(kOtherArguments));
+}
+
+TEST(Exchange, a_range_that_nobody_owns_is_found) {
+  const Network network = build_network(testing::small_mlp());
+  const Plan plan = build_plan(network, route_options(ExchangeTopology::direct, 4, ExchangeContent::gradients));
+  for (std::size_t o = 0; o < plan.owned.size(); ++o) {
+    Plan damaged = plan;
+    damaged.owned.erase(damaged.owned.begin() + static_cast<std::ptrdiff_t>(o));
+    EXPECT_THAT(exchange_error(damaged, network), ::testing::HasSubstr("one owner"));
+  }
+}
+
+// Every step that brings a norm to who clips by it.
+TEST(Exchange, a_norm_that_does_not_arrive_is_found) {
+  const Network network = build_network(testing::small_mlp());
+  PlanOptions options = route_options(ExchangeTopology::direct, 4, ExchangeContent::gradients);
+  options.split = 2;
+  options.smallest_part = 1;
+  options.clip_norm = 1;
+  const Plan plan = build_plan(network, options);
+  int dropped = 0;
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    if (!plan.steps[i].name.starts_with("norms.send")) continue;
+    Plan damaged = plan;
+    ASSERT_TRUE(drop(damaged, i));
+    EXPECT_THAT(exchange_error(damaged, network), ::testing::HasSubstr("clips by a norm")) << plan.steps[i].name;
+    ++dropped;
+  }
+  EXPECT_GT(dropped, 10);
+}
+
+// Evaluation has no gradients, but brings channels too.
+TEST(Exchange, channels_that_do_not_arrive_in_evaluation_are_found) {
+  const Network network = build_network(testing::small_lenet());
+  PlanOptions options = route_options(ExchangeTopology::direct, 4, ExchangeContent::gradients);
+  options.split = 2;
+  options.smallest_part = 1;
+  options.mode = PlanMode::evaluate;
+  const Plan plan = build_plan(network, options);
+  int dropped = 0;
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    if (!std::holds_alternative<Transfer>(plan.steps[i].body)) continue;
+    Plan damaged = plan;
+    ASSERT_TRUE(drop(damaged, i));
+    EXPECT_NE(exchange_error(damaged, network), "") << plan.steps[i].name;
+    ++dropped;
+  }
+  EXPECT_GT(dropped, 3);
+}
 
 TEST(Exchange, a_plan_with_a_wait_for_a_later_step_is_found) {
   const Network network = build_network(testing::small_mlp());
@@ -386,7 +445,9 @@ TEST(Exchange, the_check_finds_every_damaged_step) {
           Plan damaged = whole;
           if (!damage.apply(damaged, i)) continue;
           const std::string error = exchange_error(damaged, network);
-          EXPECT_TRUE(!error.empty() && error.find(kLaterWait) == std::string::npos)
+          // By the check that is meant: numbers that do not fit the operator any more are found last.
+          EXPECT_TRUE(!error.empty() && error.find(kLaterWait) == std::string::npos &&
+                      error.find(kOtherArguments) == std::string::npos)
               << to_string(options.topology) << ": " << damage.name << " at " << whole.steps[i].name << ": " << error;
           ++applied[damage.name];
         }

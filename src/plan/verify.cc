@@ -55,6 +55,7 @@ class Verifier {
     if (trains && error_.empty()) check_new_values(false);
     if (trains && error_.empty()) check_squares();
     if (plan_.mode == PlanMode::average && error_.empty()) check_means();
+    for (int i = 0; i < static_cast<int>(plan_.steps.size()) && error_.empty(); ++i) check_arguments(i);
     return error_;
   }
 
@@ -72,7 +73,6 @@ class Verifier {
           if (wait >= i) fail(i, "waits for a step that comes after it");
         }
       }
-      check_arguments(i);
       const bool trains = plan_.mode == PlanMode::train || plan_.mode == PlanMode::average;
       if (!trains && plan_.split == 1) continue;
       if (const auto* transfer = std::get_if<Transfer>(&step.body)) {
