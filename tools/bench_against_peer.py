@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Hadal's training speed against a peer's: the two run in turn, on the same cores, and the medians are compared.
 
-usage: bench_against_peer.py [NETWORK...] [--runs N] [--devices D] [--threads T] [--seconds S] [--bf16] [--scaling]
+usage: bench_against_peer.py [NETWORK...] [--runs N] [--devices D] [--threads T] [--seconds S] [--bf16]
+       bench_against_peer.py [NETWORK...] --scaling [--divisions GxS...] [--runs N] [--devices D] ...
 
 The peer is a script that takes `NETWORK --threads N --seconds S --json [--bf16]` and prints {"samples_per_second": ...}: the one that
 HADAL_PEER names; for mlp, alexnet and lenet bench/peer_pytorch.py in the folder HADAL_SHARED (../shared unless set) where that is;
 else tools/peer_pytorch.py. Each result becomes a line of bench/history.jsonl, with the peak resident sets.
 
 --scaling compares Hadal with itself instead: D devices with one, and with D processes of one device each that run at the same
-time, which is what the machine has to give.
+time, which is what the machine has to give. --divisions 1x2 2x1 2x2 measures these numbers of groups and of devices that hold one
+model together instead, on the same cores.
 """
 import argparse
 import datetime
@@ -66,29 +68,37 @@ def describe(figures):
     return f"{statistics.median(figures):9.1f} samples/s ({min(figures):.1f} to {max(figures):.1f})"
 
 
-def hadal_command(network, options, device_count):
-    devices = ",".join(f"cpu:{i}" for i in range(device_count))
+def hadal_command(network, options, groups, split=1):
+    devices = ",".join(f"cpu:{i}" for i in range(groups * split))
     command = [HADAL, "bench", "train", "--only", network, "--devices", devices, "--threads", options.threads,
                "--seconds", options.seconds, "--json"]
+    if split > 1:
+        command += ["--split", split, "--set", "exchange.topology=auto"]
     for setting in options.set + ["precision=bf16"] * options.bf16:
         command += ["--set", setting]
     return command
 
 
+def ratio_of(figures, others):
+    ratios = [figure / other for figure, other in zip(figures, others)]
+    return f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+
+
 def measure_scaling(network, options, cores):
-    """Prints what D devices reach, against one and against D processes."""
+    """Prints what each division reaches, against one device and against as many processes as there are cores for."""
     shares = [cores[i * options.threads:(i + 1) * options.threads] for i in range(options.devices)]
-    to_one, to_processes = [], []
+    one, processes, divided = [], [], {division: [] for division in options.divisions}
     for _ in range(options.runs):
-        one, _ = run(hadal_command(network, options, 1), shares[0])
-        many, _ = run(hadal_command(network, options, options.devices), cores)
+        one.append(run(hadal_command(network, options, 1), shares[0])[0])
+        for (groups, split), figures in divided.items():
+            figures.append(run(hadal_command(network, options, groups, split), cores)[0])
         together = [Run(hadal_command(network, options, 1), share) for share in shares]
-        processes = sum(each.result()[0] for each in together)
-        to_one.append(many / one)
-        to_processes.append(many / processes)
-    print(f"{network}: {options.devices} devices are {statistics.median(to_one):.3f} of one "
-          f"({min(to_one):.3f} to {max(to_one):.3f}), {statistics.median(to_processes):.3f} of {options.devices} processes "
-          f"({min(to_processes):.3f} to {max(to_processes):.3f})")
+        processes.append(sum(each.result()[0] for each in together))
+    print(f"{network}: one device {describe(one)}")
+    print(f"{network}: {options.devices} processes {describe(processes)}: {ratio_of(processes, one)} of one device")
+    for (groups, split), figures in divided.items():
+        print(f"{network}: {groups} x {split} {describe(figures)}: {ratio_of(figures, one)} of one device, "
+              f"{ratio_of(figures, processes)} of {options.devices} processes")
     sys.stdout.flush()
 
 
@@ -102,6 +112,13 @@ def measure(network, options, cores):
         hadal.append(run(ours, cores))
         peer.append(run(theirs, cores))
     return hadal, peer
+
+
+def division(text):
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text}: groups x split, for example 2x2")
+    return int(match[1]), int(match[2])
 
 
 def git(*arguments):
@@ -140,6 +157,7 @@ def main():
     parser.add_argument("--threads", type=int, default=1, help="cores of each device; the peer gets devices x threads (1)")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each run (3)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of Hadal's jobs")
+    parser.add_argument("--divisions", nargs="+", type=division, metavar="GxS", help="with --scaling: groups x split (Dx1)")
     parser.add_argument("--scaling", action="store_true", help="Hadal on D devices against one, and against D processes")
     parser.add_argument("--bf16", action="store_true", help="both in bf16: precision: bf16 against torch.autocast")
     options = parser.parse_args()
@@ -148,6 +166,9 @@ def main():
             parser.error(f"--{name} must be 1 or more")
     if any(setting.startswith("precision") for setting in options.set):
         parser.error("--set precision is for one side only: use --bf16")
+    if options.divisions and not options.scaling:
+        parser.error("--divisions is for --scaling")
+    options.divisions = options.divisions or [(options.devices, 1)]
     available = sorted(os.sched_getaffinity(0))
     wanted = options.devices * options.threads
     if wanted > len(available):
