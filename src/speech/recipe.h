@@ -12,13 +12,11 @@
 
 namespace hadal {
 
-enum class BadUtterance { fail, skip };
-
 // Folders as Kaldi has them; paths are relative to the working directory.
 struct RecipeData {
   std::string train, test;  // no test: empty
   double held_out = 0.1;    // share of the speakers of `train`, or of its utterances where it has too few speakers
-  BadUtterance on_bad_utterance = BadUtterance::fail;
+  BadSample on_bad_utterance = BadSample::fail;
   Position train_where, test_where;
 };
 

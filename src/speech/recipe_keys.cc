@@ -46,10 +46,10 @@ Keys<RecipeData> data_folder_keys() {
       real<D>("held_out", &D::held_out, {.most = 0.5}, "0.1",
               "share of the speakers of `train` that is not trained on, but chooses what is tuned; of its utterances "
               "where it has fewer than ten speakers"),
-      choice<D, BadUtterance>("on_bad_utterance", &D::on_bad_utterance,
-                              {{"fail", BadUtterance::fail}, {"skip", BadUtterance::skip}}, "fail",
-                              "what to do with an utterance that cannot be read, has a word that the lexicon has not, "
-                              "or is too short for its words"),
+      choice<D, BadSample>("on_bad_utterance", &D::on_bad_utterance,
+                           {{"fail", BadSample::fail}, {"skip", BadSample::skip}}, "fail",
+                           "what to do with an utterance that cannot be read, has a word that the lexicon has not, "
+                           "or is too short for its words"),
   };
 }
 
