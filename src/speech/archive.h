@@ -54,23 +54,20 @@ class ArchiveReader {
  private:
   std::size_t available(std::size_t bytes);
   std::uint64_t left() const { return size_ - offset(); }
-  int peek(std::size_t ahead = 0);
-  void take(std::size_t bytes) { position_ += bytes; }
+  int peek(std::size_t ahead = 0);  // a byte, or -1 at the end
   void read(std::span<std::byte> bytes, const char* what);
   template <typename T>
   T number(const char* what);
   std::int32_t sized_integer(const char* what);
   bool begins_binary();
-  std::string token();
-  void check_size(std::int64_t rows, std::int64_t columns, std::uint64_t bytes_each, std::uint64_t more = 0);
+  std::string binary_kind();
+  void check_size(std::int64_t rows, std::int64_t columns, std::uint64_t bytes_each, std::uint64_t more = 0) const;
   template <typename T>
   void fill(std::span<float> values);
   FeatureMatrix compressed(const std::string& kind);
-  std::string_view word();
-  bool skip_blanks();
+  const std::string& word();
+  float text_number();
   FeatureMatrix text_matrix();
-  std::vector<float> text_vector();
-  std::vector<std::int32_t> text_integers();
   [[noreturn]] void fail(const std::string& what) const;
 
   std::string file_;
