@@ -36,6 +36,7 @@ enum class RandomUse : std::uint32_t {
   self_test = 5,
   shuffle_window = 6,
   augment = 7,
+  bootstrap = 16,
   pretrain = 8,
   held_out = 9,
 };
