@@ -13,5 +13,6 @@ void add_plan(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_bench_input(CLI::App& bench);  // under it
 void add_doctor(CLI::App& app);
+void add_speech_features(CLI::App& speech);  // under it
 
 }  // namespace hadal
