@@ -86,6 +86,7 @@ Keys<FeatureOptions> feature_keys() {
       whole<F>("cepstra", &F::cepstra, {1, 512}, "13", "of `mfcc`: coefficients that are kept"),
       real<F>("lifter", &F::lifter, {.most = 1000}, "22", "of `mfcc`; 0: none"),
       boolean<F>("use_energy", &F::use_energy, "false", "of `mfcc`: the first coefficient is the frame's log energy"),
+      real<F>("energy_floor", &F::energy_floor, {.most = 1e12}, "0", "least energy of a frame, with `use_energy`"),
       whole<F>("deltas", &F::deltas, {0, 3}, "2", "orders of differences in time that are appended"),
       whole<F>("delta_window", &F::delta_window, {1, 10}, "2", "frames to each side that they are made of"),
       choice<F, Normalise>("mean", &F::mean, by, "speaker", "over what the mean becomes 0"),
@@ -209,10 +210,8 @@ Keys<RecipeDecode> decode_keys() {
   using O = DecodeOptions;
   const auto options = [](auto& decode) -> auto& { return decode.options; };
   const Keys<O> keys = {
-      real<O>(
-          "beam", &O::beam, {.most = 1e6, .above_least = true}, "200",
-          "partial results that are worse than the best by more, in natural logarithms before `acoustic_scale`, are "
-          "dropped"),
+      real<O>("beam", &O::beam, {.most = 1e6, .above_least = true}, "200",
+              "partial results that are worse than the best by more, in natural logarithms, are dropped"),
       whole<O>("most_active", &O::most_active, {1, 10'000'000}, "5000", "partial results that are kept at most"),
       real<O>("acoustic_scale", &O::acoustic_scale, {.most = 100, .above_least = true}, "0.1",
               "what acoustic scores are multiplied by"),
