@@ -16,5 +16,7 @@ void add_doctor(CLI::App& app);
 void add_speech(CLI::App& app);
 void add_speech_train(CLI::App& speech);   // under it
 void add_speech_decode(CLI::App& speech);  // under it
+void add_speech_align(CLI::App& speech);   // under it
+void add_speech_score(CLI::App& speech);   // under it
 
 }  // namespace hadal
