@@ -9,7 +9,9 @@ void add_speech(CLI::App& app) {
   verb->require_subcommand(1);
   add_speech_features(*verb);
   add_speech_train(*verb);
+  add_speech_align(*verb);
   add_speech_decode(*verb);
+  add_speech_score(*verb);
   verb->footer("Example: hadal speech train examples/speech/espeak.yaml");
 }
 

@@ -41,6 +41,14 @@ std::size_t last_word(const TranscriptGraph& graph) {
   return last;
 }
 
+// By phones: the first of equally short ones.
+std::int32_t shortest_pronunciation(const Lexicon& lexicon, std::int32_t word) {
+  const auto& all = lexicon.pronunciations(word);
+  const auto place =
+      std::min_element(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.size() < b.size(); });
+  return static_cast<std::int32_t>(place - all.begin());
+}
+
 }  // namespace
 
 std::optional<Alignment> align(const TranscriptGraph& graph, const FeatureMatrix& scores) {
@@ -106,14 +114,20 @@ std::optional<Alignment> align(const TranscriptGraph& graph, AcousticModel& mode
 
 std::optional<Alignment> align_uniformly(const Lexicon& lexicon, const HmmStates& states,
                                          std::span<const std::int32_t> words, std::int64_t frames) {
-  for (const bool with_silence : {true, false}) {
-    const TranscriptGraph graph = make_transcript_graph(lexicon, states, words, with_silence ? 0.5 : 0);
+  struct Way {
+    bool silence, shortest;
+  };
+  for (const Way way : {Way{true, false}, Way{false, false}, Way{false, true}}) {
+    const TranscriptGraph graph = make_transcript_graph(lexicon, states, words, way.silence ? 0.5 : 0);
+    std::vector<std::int32_t> said;  // the pronunciation of each word
+    for (const std::int32_t word : words) said.push_back(way.shortest ? shortest_pronunciation(lexicon, word) : 0);
     const std::size_t first = first_word(graph), last = last_word(graph);
     std::vector<std::int32_t> nodes;
     for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
       const TranscriptGraph::Node& node = graph.nodes[n];
-      const bool at_end = n < first || n > last;
-      if (node.word >= 0 ? node.pronunciation == 0 : at_end) nodes.push_back(static_cast<std::int32_t>(n));
+      const bool on_way =
+          node.word >= 0 ? node.pronunciation == said[static_cast<std::size_t>(node.word)] : n < first || n > last;
+      if (on_way) nodes.push_back(static_cast<std::int32_t>(n));
     }
     const auto count = static_cast<std::int64_t>(nodes.size());
     if (frames < count || count == 0) continue;

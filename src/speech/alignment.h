@@ -64,8 +64,8 @@ std::optional<Alignment> align(const TranscriptGraph& graph, const FeatureMatrix
 // The same by any model, which computes all states.
 std::optional<Alignment> align(const TranscriptGraph& graph, AcousticModel& model, const FeatureMatrix& features);
 
-// The frames divided equally among the states of silence, the words' first pronunciations, and silence; without these
-// silences where there are too few frames, and nothing where there are too few then.
+// The frames divided equally among the states of silence, the words' first pronunciations, and silence; where there are
+// too few frames, without silence; where there are still too few, of the words' shortest pronunciations; else nothing.
 std::optional<Alignment> align_uniformly(const Lexicon& lexicon, const HmmStates& states,
                                          std::span<const std::int32_t> words, std::int64_t frames);
 

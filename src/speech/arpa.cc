@@ -180,7 +180,8 @@ std::string NgramModel::to_text() const {
       for (std::size_t w = 0; w < ngram->words.size(); ++w) {
         text += (w == 0 ? "" : " ") + words_[static_cast<std::size_t>(ngram->words[w])];
       }
-      if (ngram->log_backoff != 0) text += fmt::format("\t{:.7f}", ngram->log_backoff / std::numbers::ln10);
+      const std::string weight = fmt::format("{:.7f}", ngram->log_backoff / std::numbers::ln10);
+      if (weight.find_first_not_of("-0.") != std::string::npos) text += '\t' + weight;
       text += '\n';
     }
   }

@@ -13,14 +13,17 @@ namespace {
 
 constexpr float kNothing = -std::numeric_limits<float>::infinity();
 
-// Ends of words that are so much worse than the best path at their frame are not kept in the lattice: e^-16 of it.
-constexpr float kLatticeBeam = 16;
+// Ends of words that are so much worse than the best path at their frame are not kept in the lattice: e^-12 of it.
+constexpr float kLatticeBeam = 12;
 
-// A partial result: its score, the node of the lattice where its last word ended, and where the word it is in began.
+// A partial result: its score, the lattice's arc of its last word, and of the word or silence it is in the first frame
+// and node, and the score that it began with.
 struct Token {
   float score = kNothing;
-  std::int32_t from = -1;
+  std::int64_t from = -1;
   std::int64_t first = 0;
+  std::int32_t head = -1;
+  float entered = 0;
 };
 
 // Tokens at numbered spots, and which spots have one.
@@ -74,8 +77,7 @@ class Search {
 
   DecodedUtterance run(const FeatureMatrix& scores) {
     DecodedUtterance result;
-    lattice_.nodes.push_back({});
-    after_.offer(graph_.first_place, {0, 0, 0});
+    after_.offer(graph_.first_place, {.score = 0});
     leave_words();
     for (std::int64_t frame = 0; frame < scores.frames; ++frame) {
       if (!step(scores.row(frame), frame)) break;
@@ -122,15 +124,18 @@ class Search {
       const Token from = before_.at(spot);
       for (std::size_t e = place.first_entry; e < place.last_entry; ++e) {
         const DecodingGraph::Entry& entry = graph_.entries[e];
-        next_.offer(entry.node, {from.score + entry.log_probability, from.from, frame});
+        enter(entry.node, from, from.score + entry.log_probability, frame);
       }
     }
     for (const std::int32_t spot : after_.spots()) {
       const DecodingGraph::Place& place = graph_.places[static_cast<std::size_t>(spot)];
       if (place.silence < 0) continue;
-      const Token from = after_.at(spot);
-      next_.offer(place.silence, {from.score + graph_.log_silence, from.from, frame});
+      enter(place.silence, after_.at(spot), after_.at(spot).score + graph_.log_silence, frame);
     }
+  }
+
+  void enter(std::int32_t head, const Token& from, float score, std::int64_t frame) {
+    next_.offer(head, {.score = score, .from = from.from, .first = frame, .head = head, .entered = score});
   }
 
   void prune(float best) {
@@ -150,43 +155,35 @@ class Search {
   void end_words(std::int64_t frame, float best) {
     after_.clear();
     before_.clear();
-    ends_.clear();
     for (const std::int32_t spot : now_.spots()) {
       const DecodingGraph::Node& node = graph_.nodes[static_cast<std::size_t>(spot)];
       if (node.following >= 0) continue;
       Token token = now_.at(spot);
       token.score += scale_ * node.leave;
       if (node.word < 0) {
+        if (token.score >= best - kLatticeBeam) add_arc(node, token, frame);
         before_.offer(node.place, token);
         continue;
       }
-      ends_.push_back({spot, token});
+      // The token that wins a place goes on from the arc that it makes; of equal ones the first.
+      const bool wins = token.score > after_.at(node.place).score;
+      if (!wins && token.score < best - kLatticeBeam) continue;
+      add_arc(node, token, frame);
+      token.from = static_cast<std::int64_t>(lattice_.arcs.size()) - 1;
       after_.offer(node.place, token);
     }
-    const auto first_node = static_cast<std::int32_t>(lattice_.nodes.size());
-    for (std::size_t i = 0; i < after_.spots().size(); ++i) {
-      Token& token = after_.at(after_.spots()[i]);
-      lattice_.nodes.push_back({-1, static_cast<double>(token.score)});
-      token.from = first_node + static_cast<std::int32_t>(i);
-    }
-    for (const auto& [spot, token] : ends_) add_arc(spot, token, frame, best);
     leave_words();
   }
 
-  void add_arc(std::int32_t spot, const Token& token, std::int64_t frame, float best) {
-    const DecodingGraph::Node& node = graph_.nodes[static_cast<std::size_t>(spot)];
-    const Token& winner = after_.at(node.place);
-    WordLattice::Node& to = lattice_.nodes[static_cast<std::size_t>(winner.from)];
-    const bool wins = to.best_arc < 0 && token.score == winner.score;
-    if (wins) to.best_arc = static_cast<std::int64_t>(lattice_.arcs.size());
-    if (!wins && token.score < best - kLatticeBeam) return;
-    lattice_.arcs.push_back({.from = token.from,
-                             .to = winner.from,
+  void add_arc(const DecodingGraph::Node& node, const Token& token, std::int64_t frame) {
+    lattice_.arcs.push_back({.head = token.head,
+                             .place = node.place,
                              .word = node.word,
                              .pronunciation = node.pronunciation,
                              .first = token.first,
                              .last = frame,
-                             .score = static_cast<double>(token.score)});
+                             .before = token.from,
+                             .score = static_cast<double>(token.score - token.entered)});
   }
 
   // From after a word to before the next without silence, and on to shorter histories.
@@ -217,36 +214,44 @@ class Search {
 
   void finish(DecodedUtterance& result, bool all_frames) {
     Token best;
+    result.complete = false;
     for (const std::int32_t spot : before_.spots()) {
       Token token = before_.at(spot);
       token.score += graph_.places[static_cast<std::size_t>(spot)].log_end;
-      if (!all_frames || !(token.score > kNothing)) continue;
-      lattice_.ends.push_back({token.from, static_cast<double>(token.score)});
-      if (token.score > best.score) best = token;
+      if (!all_frames || !(token.score > best.score)) continue;
+      best = token;
+      result.complete = true;
     }
-    result.complete = best.from >= 0;
     if (!result.complete) best = best_token();
     result.score = static_cast<double>(best.score);
     std::vector<std::int64_t> arcs;
-    for (std::int32_t node = best.from; node > 0;) {
-      arcs.push_back(lattice_.nodes[static_cast<std::size_t>(node)].best_arc);
-      node = lattice_.arcs[static_cast<std::size_t>(arcs.back())].from;
+    for (std::int64_t arc = best.from; arc >= 0; arc = lattice_.arcs[static_cast<std::size_t>(arc)].before) {
+      arcs.push_back(arc);
     }
     std::reverse(arcs.begin(), arcs.end());
-    const std::vector<double> confidences = word_confidences(lattice_, arcs);
+    // Of what is not complete, up to the end of its last word.
+    if (!result.complete && !arcs.empty()) {
+      const std::int64_t end = lattice_.arcs[static_cast<std::size_t>(arcs.back())].last;
+      std::erase_if(lattice_.arcs, [&](const WordLattice::Arc& arc) { return arc.last > end; });
+      list_words(result, arcs, end);
+    } else {
+      list_words(result, arcs, result.frames);
+    }
+  }
+
+  void list_words(DecodedUtterance& result, const std::vector<std::int64_t>& arcs, std::int64_t end) const {
+    const std::vector<double> confidences = word_confidences(graph_, lattice_, end, result.complete, arcs);
     for (std::size_t i = 0; i < arcs.size(); ++i) {
       const WordLattice::Arc& arc = lattice_.arcs[static_cast<std::size_t>(arcs[i])];
       result.words.push_back({arc.word, arc.pronunciation, arc.first, arc.last, confidences[i]});
     }
   }
 
-  // Of all that are left, within words too; its ways end where it is.
+  // Of all that are left, within words too.
   Token best_token() {
     Token best;
     for (const std::int32_t spot : now_.spots()) {
-      const Token& token = now_.at(spot);
-      lattice_.ends.push_back({token.from, static_cast<double>(token.score)});
-      if (token.score > best.score) best = token;
+      if (now_.at(spot).score > best.score) best = now_.at(spot);
     }
     return best;
   }
@@ -257,7 +262,6 @@ class Search {
   TokenSet now_, next_;      // in nodes
   TokenSet after_, before_;  // at places
   WordLattice lattice_;
-  std::vector<std::pair<std::int32_t, Token>> ends_;
   std::vector<float> ranked_;
   std::vector<std::int32_t> waiting_;
 };

@@ -25,10 +25,28 @@ class DecodingGraphMaker {
     graph_.first_place = model_.first_history();
     find_words();
     for (std::size_t h = 0; h < model_.histories().size(); ++h) add_place(static_cast<std::int32_t>(h));
+    invert_entries();
     return std::move(graph_);
   }
 
  private:
+  void invert_entries() {
+    graph_.first_entrance.assign(graph_.nodes.size() + 1, 0);
+    for (const DecodingGraph::Entry& entry : graph_.entries) {
+      ++graph_.first_entrance[static_cast<std::size_t>(entry.node) + 1];
+    }
+    for (std::size_t n = 1; n <= graph_.nodes.size(); ++n) graph_.first_entrance[n] += graph_.first_entrance[n - 1];
+    graph_.entrances.resize(graph_.entries.size());
+    std::vector<std::size_t> next(graph_.first_entrance.begin(), graph_.first_entrance.end() - 1);
+    for (std::size_t p = 0; p < graph_.places.size(); ++p) {
+      for (std::size_t e = graph_.places[p].first_entry; e < graph_.places[p].last_entry; ++e) {
+        const DecodingGraph::Entry& entry = graph_.entries[e];
+        graph_.entrances[next[static_cast<std::size_t>(entry.node)]++] = {static_cast<std::int32_t>(p),
+                                                                          entry.log_probability};
+      }
+    }
+  }
+
   void find_words() {
     std::size_t known = 0;
     for (std::size_t i = 0; i < model_.words().size(); ++i) {

@@ -7,6 +7,7 @@
 // history one may also fall back to a shorter one.
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "data/sample_source.h"
@@ -30,6 +31,10 @@ struct DecodingGraph {
     std::int32_t node = 0;  // where a word begins
     float log_probability = 0;
   };
+  struct Entrance {  // an entry, seen from its node
+    std::int32_t place = 0;
+    float log_probability = 0;
+  };
   struct Place {
     std::size_t first_entry = 0, last_entry = 0;
     std::int32_t silence = -1;  // node where silence begins; -1: there is none
@@ -40,11 +45,18 @@ struct DecodingGraph {
 
   std::vector<Node> nodes;
   std::vector<Entry> entries;
-  std::vector<Place> places;  // of the histories, by their numbers
+  std::vector<Entrance> entrances;          // by node
+  std::vector<std::size_t> first_entrance;  // of each node, and their number
+  std::vector<Place> places;                // of the histories, by their numbers
   std::int32_t first_place = 0;
   float log_silence = 0, log_no_silence = 0;
   std::int64_t states = 0;  // of the acoustic model
   LeftOut unknown_words;    // of the language model, which the dictionary does not have: they cannot be said
+
+  std::span<const Entrance> entrances_of(std::int32_t node) const {
+    const auto n = static_cast<std::size_t>(node);
+    return std::span(entrances).subspan(first_entrance[n], first_entrance[n + 1] - first_entrance[n]);
+  }
 };
 
 // The language model's logarithms are multiplied by options.language_scale, and options.word_penalty is added at each

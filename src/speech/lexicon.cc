@@ -13,7 +13,7 @@ namespace hadal {
 
 namespace {
 
-constexpr std::uint64_t kLexiconLimit = 1'000'000'000;  // bytes
+constexpr std::uint64_t kDictionaryLimit = 1'000'000'000;  // bytes
 
 struct Entry {
   std::string word;
@@ -69,7 +69,7 @@ std::vector<std::string> split_fields(std::string_view line) {
 }
 
 Lexicon Lexicon::read(const std::string& path, const Position& where) {
-  return parse(read_file(path, kLexiconLimit, where), path);
+  return parse(read_file(path, kDictionaryLimit, where), path);
 }
 
 Lexicon Lexicon::parse(std::string_view text, const std::string& file) {

@@ -13,7 +13,7 @@ namespace hadal {
 
 namespace {
 
-constexpr std::int64_t kBlockFrames = GaussianModel::kBlock;
+constexpr std::int64_t kPieceBlock = GaussianModel::kBlock;
 constexpr std::int64_t kPiece = 4096;  // frames whose sums one task makes
 
 struct Sums {
@@ -37,8 +37,8 @@ HADAL_CLONES void add_weighted(const double* x, double weight, std::int64_t dim,
 // Probabilities of the Gaussians, [count][kBlock], in place of the logarithms of their shares.
 HADAL_CLONES void to_shares(float* values, std::int64_t count, const float* sums) {
   for (std::int64_t g = 0; g < count; ++g) {
-    float* row = values + g * kBlockFrames;
-    for (std::int64_t f = 0; f < kBlockFrames; ++f) row[f] = fast_exp(row[f] - sums[f]);
+    float* row = values + g * kPieceBlock;
+    for (std::int64_t f = 0; f < kPieceBlock; ++f) row[f] = fast_exp(row[f] - sums[f]);
   }
 }
 
@@ -46,8 +46,8 @@ HADAL_CLONES void to_shares(float* values, std::int64_t count, const float* sums
 class PieceSums {
  public:
   PieceSums(const GaussianModel& model, std::span<const FeatureMatrix* const> features)
-      : model_(model), features_(features), dim_(model.dim()), rows_(kBlockFrames, dim_) {
-    block_.resize(static_cast<std::size_t>(dim_ * kBlockFrames));
+      : model_(model), features_(features), dim_(model.dim()), rows_(kPieceBlock, dim_) {
+    block_.resize(static_cast<std::size_t>(dim_ * kPieceBlock));
     wide_.resize(static_cast<std::size_t>(dim_));
   }
 
@@ -56,9 +56,9 @@ class PieceSums {
     sums.occupancy.resize(static_cast<std::size_t>(gaussians));
     sums.first.resize(static_cast<std::size_t>(gaussians * dim_));
     sums.second.resize(sums.first.size());
-    shares_.resize(static_cast<std::size_t>(gaussians * kBlockFrames));
-    for (std::size_t begin = 0; begin < frames.size(); begin += kBlockFrames) {
-      add_block(state, frames.subspan(begin, std::min<std::size_t>(kBlockFrames, frames.size() - begin)), sums);
+    shares_.resize(static_cast<std::size_t>(gaussians * kPieceBlock));
+    for (std::size_t begin = 0; begin < frames.size(); begin += kPieceBlock) {
+      add_block(state, frames.subspan(begin, std::min<std::size_t>(kPieceBlock, frames.size() - begin)), sums);
     }
     return sums;
   }
@@ -73,7 +73,7 @@ class PieceSums {
     }
     transpose_block(rows_, 0, block_.data());
     model_.score_gaussians(state, block_.data(), shares_.data());
-    float totals[kBlockFrames];
+    float totals[kPieceBlock];
     log_sum_columns(shares_.data(), gaussians, totals);
     to_shares(shares_.data(), gaussians, totals);
     for (std::int64_t f = 0; f < rows_.frames; ++f) {
@@ -81,7 +81,7 @@ class PieceSums {
       const auto row = rows_.row(f);
       std::copy(row.begin(), row.end(), wide_.begin());
       for (std::int64_t g = 0; g < gaussians; ++g) {
-        const auto share = static_cast<double>(shares_[static_cast<std::size_t>(g * kBlockFrames + f)]);
+        const auto share = static_cast<double>(shares_[static_cast<std::size_t>(g * kPieceBlock + f)]);
         if (share == 0) continue;
         sums.occupancy[static_cast<std::size_t>(g)] += share;
         add_weighted(wide_.data(), share, dim_, sums.first.data() + g * dim_, sums.second.data() + g * dim_);
