@@ -111,7 +111,7 @@ void check(const AugmentOptions& options) {
   check_range("speed", options.speed_low, options.speed_high, 0.25, 4);
   check_range("pitch", options.pitch_low, options.pitch_high, 0.25, 4);
   check_range("gain_db", options.gain_db_low, options.gain_db_high, -60, 60);
-  check_range("noise_db", options.noise_db_low, options.noise_db_high, -20, 100);
+  check_range("noise_db", options.noise_db_low, options.noise_db_high, -20, 120);
 }
 
 AugmentDraw draw_augmentation(const AugmentOptions& options, const AugmentKey& key) {

@@ -283,4 +283,22 @@ FeatureMatrix read_features(const Utterance& utterance) {
   return reader.matrix();
 }
 
+std::span<const float> part_of(const Audio& recording, const Utterance& utterance) {
+  const std::span<const float> all(recording.samples);
+  const auto size = static_cast<double>(all.size());
+  const double first = std::round(utterance.begin * recording.rate);
+  const double last = utterance.end < 0 ? size : std::round(utterance.end * recording.rate);
+  if (first >= size) {
+    throw DataError(fmt::format("{}: '{}' begins at {} s, but {} has {:.3f} s", utterance.where.to_string(),
+                                utterance.id, utterance.begin, utterance.file, size / recording.rate));
+  }
+  return all.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(std::min(last, size) - first));
+}
+
+Audio read_audio_of(const Utterance& utterance, double rate) {
+  Audio audio = read_audio(utterance.file, rate, utterance.where);
+  const std::span<const float> part = part_of(audio, utterance);
+  return {audio.rate, std::vector<float>(part.begin(), part.end())};
+}
+
 }  // namespace hadal

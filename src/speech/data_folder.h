@@ -11,11 +11,13 @@
 // ("sox ... |") are not run.
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "data/sample_source.h"
+#include "speech/audio_file.h"
 #include "speech/feature_matrix.h"
 
 namespace hadal {
@@ -50,5 +52,11 @@ DataFolder read_data_folder(const std::string& path, const DataFolderOptions& op
 
 // What feats.scp names. Throws ConfigError or DataError.
 FeatureMatrix read_features(const Utterance& utterance);
+
+// The part of its recording that is the utterance. Throws DataError where it begins behind the end.
+std::span<const float> part_of(const Audio& recording, const Utterance& utterance);
+
+// What wav.scp names, cut as segments has it. Throws as read_audio does.
+Audio read_audio_of(const Utterance& utterance, double rate);
 
 }  // namespace hadal

@@ -18,7 +18,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
-std::vector<float> tone(double hz, double rate, std::size_t count, double size = 8000) {
+std::vector<float> sine(double hz, double rate, std::size_t count, double size = 8000) {
   std::vector<float> samples(count);
   for (std::size_t i = 0; i < count; ++i) {
     samples[i] = static_cast<float>(size * std::sin(2 * std::numbers::pi * hz * static_cast<double>(i) / rate));
@@ -84,7 +84,7 @@ TEST(FeatureExtractor, a_tone_is_loudest_in_its_filter) {
   const FeatureExtractor extractor({.kind = kFbank, .mel_bins = 40});
   std::int64_t last = -1;
   for (const double hz : {300.0, 1000.0, 3000.0, 6000.0}) {
-    const FeatureMatrix features = extractor.compute(tone(hz, 16000, 4000));
+    const FeatureMatrix features = extractor.compute(sine(hz, 16000, 4000));
     ASSERT_EQ(features.frames, 1 + (4000 - 400) / 160);
     const auto row = features.row(5);
     const auto loudest = std::max_element(row.begin(), row.end()) - row.begin();
@@ -99,7 +99,7 @@ TEST(FeatureExtractor, a_tone_is_loudest_in_its_filter) {
 
 TEST(FeatureExtractor, twice_as_loud_adds_the_logarithm_of_four) {
   const FeatureExtractor fbank({.kind = kFbank}), mfcc({.kind = kMfcc});
-  const auto soft = tone(700, 16000, 2000, 1000), loud = tone(700, 16000, 2000, 2000);
+  const auto soft = sine(700, 16000, 2000, 1000), loud = sine(700, 16000, 2000, 2000);
   const FeatureMatrix a = fbank.compute(soft), b = fbank.compute(loud);
   for (std::size_t i = 0; i < a.values.size(); ++i) EXPECT_NEAR(b.values[i] - a.values[i], std::log(4.0), 1e-3);
   const FeatureMatrix c = mfcc.compute(soft), d = mfcc.compute(loud);
@@ -117,7 +117,7 @@ TEST(FeatureExtractor, frames_are_counted_as_kaldi_counts) {
   EXPECT_EQ(whole.frames(79), 0);
   EXPECT_EQ(whole.frames(80), 1);
   EXPECT_EQ(whole.frames(16000), 100);
-  EXPECT_EQ(whole.compute(tone(500, 16000, 90)).frames, 1);  // mirrored many times over
+  EXPECT_EQ(whole.compute(sine(500, 16000, 90)).frames, 1);  // mirrored many times over
   EXPECT_EQ(whole.compute({}).frames, 0);
 }
 

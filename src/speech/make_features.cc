@@ -38,19 +38,6 @@ void check_job(const FeatureJob& job) {
   }
 }
 
-// The part of a recording that is an utterance.
-std::span<const float> cut(const Audio& audio, const Utterance& utterance) {
-  const std::span<const float> all(audio.samples);
-  const auto size = static_cast<double>(all.size());
-  const double first = std::round(utterance.begin * audio.rate);
-  const double last = utterance.end < 0 ? size : std::round(utterance.end * audio.rate);
-  if (first >= size) {
-    throw DataError(fmt::format("{}: '{}' begins at {} s, but {} has {:.3f} s", utterance.where.to_string(),
-                                utterance.id, utterance.begin, utterance.file, size / audio.rate));
-  }
-  return all.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(std::min(last, size) - first));
-}
-
 // One of the threads that make features. It keeps the recording that it read last: segments of one follow each other.
 class FeatureMaker {
  public:
@@ -81,7 +68,7 @@ class FeatureMaker {
       audio_ = read_audio(utterance.file, job_.features.sample_rate, utterance.where);
       file_ = utterance.file;
     }
-    const std::span<const float> samples = cut(audio_, utterance);
+    const std::span<const float> samples = part_of(audio_, utterance);
     seconds = static_cast<double>(samples.size()) / audio_.rate;
     if (copy == 0) return extractor_->compute(samples);
     return extractor_->compute(

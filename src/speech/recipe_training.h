@@ -2,15 +2,17 @@
 // A recipe from recordings to word errors, stage by stage: features, Gaussian mixtures and their alignment, networks,
 // words. What an earlier process has done is not done again where nothing it depends on has changed.
 
+#include <atomic>
 #include <functional>
+#include <map>
 #include <nlohmann/json_fwd.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "speech/network_training.h"
 #include "speech/recipe.h"
 #include "speech/recipe_run.h"
+#include "speech/speech_model.h"
 #include "speech/stage_log.h"
 
 namespace hadal {
@@ -48,7 +50,6 @@ class RecipeTraining {
   void recognise(AcousticKind kind);
 
  private:
-  struct Corpus;
   std::string key_of(const std::string& stage, std::vector<std::string> inputs) const;
   const FeatureSet& part(const std::string& name);
   void check_stop() const;

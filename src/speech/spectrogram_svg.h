@@ -23,7 +23,7 @@ struct SpectrogramOptions {
   std::vector<LabelledSpan> words;   // below them
 };
 
-// An SVG document of its own: features as a picture, low columns below, brighter is more; some ten kB for each second.
+// An SVG document of its own: features as a picture, low columns below, brighter is more; about 5 kB for each second.
 std::string draw_spectrogram(const FeatureMatrix& features, const SpectrogramOptions& options);
 
 }  // namespace hadal

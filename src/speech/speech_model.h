@@ -1,6 +1,7 @@
 #pragma once
 // What a run recognises speech with: its dictionary, states, language model and one of its acoustic models.
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
