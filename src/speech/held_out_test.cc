@@ -1,5 +1,6 @@
 #include "speech/held_out.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <set>
@@ -13,9 +14,9 @@ FeatureSet speakers_with(int speakers, int utterances, int copies) {
   FeatureSet set;
   set.dim = 1;
   for (int copy = 0; copy <= copies; ++copy) {
-    const std::string suffix = copy == 0 ? "" : "-copy" + std::to_string(copy);
+    const std::string suffix = copy == 0 ? "" : fmt::format("-copy{}", copy);
     for (int i = 0; i < speakers * utterances; ++i) {
-      const std::string speaker = "s" + std::to_string(i / utterances), id = speaker + "-" + std::to_string(i);
+      const std::string speaker = fmt::format("s{}", i / utterances), id = fmt::format("{}-{}", speaker, i);
       set.utterances.push_back({id + suffix, speaker + suffix, id, copy, {}, FeatureMatrix(1, 1)});
     }
   }
