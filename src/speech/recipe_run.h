@@ -47,7 +47,9 @@ class RecipeRun {
 
  private:
   std::string of_pass(const std::string& name, std::int64_t pass, std::int64_t realign) const {
-    return path_ + name + (pass == realign ? "" : "-" + std::to_string(pass + 1));
+    std::string path = path_ + name;
+    if (pass != realign) path.append("-").append(std::to_string(pass + 1));
+    return path;
   }
 
   std::string path_;
