@@ -221,7 +221,7 @@ void RecipeTraining::align_for_pass(std::int64_t pass) {
           lexicon, states, network, transcribed.utterances,
           {recipe_.decode.options.silence_probability, options_.threads, [&](std::int64_t done, std::int64_t all) {
              check_stop();
-             options_.progress("alignment " + std::to_string(pass + 1) + ", of " + name, done, all);
+             options_.progress(fmt::format("alignment {}, of {}", pass + 1, name), done, all);
            }});
       write_alignments(file, transcribed, alignments);
     }
