@@ -156,6 +156,7 @@ TEST(ImageData, ten_crops_of_each_image_are_one_sample) {
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(place.summary("run")["test"]["samples"], 50);
   EXPECT_EQ(place.hadal({"eval", "run", "--json"}).json(), place.summary("run")["test"]);
+  EXPECT_THAT(place.hadal({"eval", "run"}).out, HasSubstr("mean of the classes"));  // they have 18, 16 and 16 samples
   EXPECT_GT(place.summary("run")["test"]["accuracy"], 0.9);
 }
 

@@ -747,6 +747,7 @@ TEST(ToYaml, writes_every_default_out) {
       "  rule: {sgd: {rate: 0.1, momentum: 0, weight_decay: 0}}\n"
       "  warm_up: {steps: 0, from: 0}\n"
       "  early_stopping: {patience: 0, threshold: 0}\n"
+      "  test_every: 1\n"
       "  accumulate: 1\n"
       "  clip_norm: none\n"
       "checkpoint:\n"
