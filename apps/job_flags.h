@@ -24,10 +24,11 @@ class JobFlags {
   JobSpec load(const std::string& path) const;                            // a file
   JobSpec parse(const std::string& text, const std::string& file) const;  // a text that `file` names in errors
 
- private:
+  // What load() does, apart: for files that have some of a job's keys.
   std::vector<Override> overrides() const;
   void apply_threads(JobSpec& job) const;
 
+ private:
   std::vector<std::string> named_devices() const;
 
   std::string devices_, machine_, split_;

@@ -71,6 +71,7 @@ int main(int argc, char** argv) {
   hadal::add_predict(app);
   hadal::add_plan(app);
   hadal::add_bench(app);
+  hadal::add_speech(app);
   hadal::add_doctor(app);
   try {
     app.parse(argc, argv);

@@ -13,5 +13,11 @@ void add_plan(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_bench_input(CLI::App& bench);  // under it
 void add_doctor(CLI::App& app);
+void add_speech(CLI::App& app);
+void add_speech_features(CLI::App& speech);  // these are under it
+void add_speech_align(CLI::App& speech);
+void add_speech_train(CLI::App& speech);
+void add_speech_decode(CLI::App& speech);
+void add_speech_score(CLI::App& speech);
 
 }  // namespace hadal

@@ -36,6 +36,9 @@ enum class RandomUse : std::uint32_t {
   self_test = 5,
   shuffle_window = 6,
   augment = 7,
+  bootstrap = 16,
+  pretrain = 8,
+  held_out = 9,
 };
 
 // One sequence: `seed` is the job's, `index` says which of its use (the layer, the epoch, ...).

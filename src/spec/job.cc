@@ -168,18 +168,17 @@ const ImageSpec* image_spec(const DataSource& source) {
       source);
 }
 
-JobSpec parse_job(const std::string& text, const std::string& file, const std::vector<Override>& overrides) {
-  Value root = read_yaml(text, file);
-  if (root.kind == Value::Kind::null)
-    throw ConfigError({file, 0, 0}, "is empty; a job needs name, network, data, solver");
-  if (root.kind == Value::Kind::map) apply_overrides(root, overrides);
+JobSpec unwritten_job(const std::string& file) {
   const Position unwritten{file, 0, 0};
   JobSpec job;
   job.data.batch_where = job.parallel.where = job.parallel.split_where = job.parallel.machine_where = unwritten;
   job.solver.accumulate_where = job.solver.rule.exchange_where = unwritten;
   job.memory.limit_where = unwritten;
   job.exchange.topology_where = job.exchange.content_where = job.exchange.deferred_where = unwritten;
-  read_map(root, "", job_table(), job);
+  return job;
+}
+
+void check_job(JobSpec& job) {
   check_devices(job);
   check_split(job);
   check_test_data(job);
@@ -189,6 +188,16 @@ JobSpec parse_job(const std::string& text, const std::string& file, const std::v
   check_bad_sample(job);
   check_deferral(job);
   check_crops(job);
+}
+
+JobSpec parse_job(const std::string& text, const std::string& file, const std::vector<Override>& overrides) {
+  Value root = read_yaml(text, file);
+  if (root.kind == Value::Kind::null)
+    throw ConfigError({file, 0, 0}, "is empty; a job needs name, network, data, solver");
+  if (root.kind == Value::Kind::map) apply_overrides(root, overrides);
+  JobSpec job = unwritten_job(file);
+  read_map(root, "", job_table(), job);
+  check_job(job);
   return job;
 }
 

@@ -207,6 +207,11 @@ Override parse_override(const std::string& text);
 JobSpec parse_job(const std::string& text, const std::string& file, const std::vector<Override>& overrides = {});
 JobSpec load_job(const std::string& path, const std::vector<Override>& overrides = {});
 
+// For other files that have some of job.yaml's keys: a job of which nothing is written yet, and the checks of what
+// depends on more than one key, which throw ConfigError at the key, or at `file`, and finish what follows from others.
+JobSpec unwritten_job(const std::string& file);
+void check_job(JobSpec& job);
+
 // The whole job with every default written out, as YAML that parse_job reads back to the same job.
 std::string to_yaml(const JobSpec& job);
 

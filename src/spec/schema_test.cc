@@ -4,80 +4,21 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <map>
-#include <set>
 #include <sstream>
 
 #include "spec/job.h"
 #include "spec/job_keys.h"
 #include "spec/machine_file.h"
 #include "spec/network_keys.h"
+#include "testing/documented_keys.h"
 
 namespace hadal {
 namespace {
 
-std::vector<std::string> lines_of_doc(const std::string& name) {
-  std::ifstream file(HADAL_SOURCE_DIR "/docs/" + name);
-  EXPECT_TRUE(file) << name;
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(file, line);) lines.push_back(line);
-  return lines;
-}
-
-// Cells of the rows of all tables under this heading, without the backticks of the first.
-std::vector<std::vector<std::string>> table_rows(const std::string& first_heading, const std::string& doc = "job.md") {
-  std::vector<std::vector<std::string>> rows;
-  bool inside = false;
-  for (const std::string& line : lines_of_doc(doc)) {
-    if (line.empty() || line[0] != '|') {
-      inside = false;
-      continue;
-    }
-    std::vector<std::string> cells;
-    std::istringstream stream(line.substr(1));
-    for (std::string cell; std::getline(stream, cell, '|');) {
-      const std::size_t first = cell.find_first_not_of(' ');
-      cells.push_back(first == std::string::npos ? "" : cell.substr(first, cell.find_last_not_of(' ') - first + 1));
-    }
-    if (inside && cells[0].front() == '`') {
-      cells[0] = cells[0].substr(1, cells[0].size() - 2);
-      rows.push_back(cells);
-    }
-    inside = inside || cells[0] == first_heading;
-  }
-  return rows;
-}
-
-std::string example_of_doc(const std::string& doc = "job.md") {
-  std::string text;
-  bool inside = false;
-  for (const std::string& line : lines_of_doc(doc)) {
-    if (inside && line == "```") break;
-    if (inside) text += line + "\n";
-    inside = inside || line == "```yaml";
-  }
-  return text;
-}
-
-void expect_documented(const std::vector<KeyInfo>& keys, const std::string& doc) {
-  std::map<std::string, KeyInfo> known;
-  for (const KeyInfo& key : keys) EXPECT_TRUE(known.emplace(key.path, key).second) << key.path << " is there twice";
-  std::set<std::string> documented;
-  for (const auto& row : table_rows("key", doc)) {
-    ASSERT_EQ(row.size(), 4u) << row[0];
-    EXPECT_TRUE(documented.insert(row[0]).second) << row[0] << " is documented twice";
-    const auto key = known.find(row[0]);
-    if (key == known.end()) {
-      ADD_FAILURE() << row[0] << " is documented, but no key";
-      continue;
-    }
-    EXPECT_EQ(row[1], key->second.type) << row[0];
-    EXPECT_EQ(row[2], key->second.fallback.empty() ? "—" : key->second.fallback) << row[0];
-    EXPECT_FALSE(row[3].empty()) << row[0];
-  }
-  for (const auto& [path, key] : known) EXPECT_TRUE(documented.count(path)) << path << " is not documented";
-}
+using testing::example_of_doc;
+using testing::expect_documented;
+using testing::table_rows;
 
 TEST(JobDoc, has_every_key_with_its_value_and_default) { expect_documented(job_keys(), "job.md"); }
 
@@ -90,7 +31,7 @@ TEST(MachineDoc, has_an_example_that_is_read) {
 }
 
 TEST(JobDoc, has_an_example_that_is_read) {
-  const std::string example = example_of_doc();
+  const std::string example = example_of_doc("job.md");
   const JobSpec job = parse_job(example, "docs/job.md");
   EXPECT_EQ(job.name, "mnist-lenet");
   EXPECT_EQ(job.network.layers.size(), 7u);
@@ -99,10 +40,10 @@ TEST(JobDoc, has_an_example_that_is_read) {
 }
 
 TEST(JobDoc, has_overrides_that_fit_the_example) {
-  const std::string example = example_of_doc();
+  const std::string example = example_of_doc("job.md");
   const std::string before = to_yaml(parse_job(example, "docs/job.md"));
   int count = 0;
-  for (const auto& row : table_rows("argument")) {
+  for (const auto& row : table_rows("argument", "job.md")) {
     ASSERT_EQ(row[0].substr(0, 6), "--set ");
     const Override override = parse_override(row[0].substr(6));
     EXPECT_NE(to_yaml(parse_job(example, "docs/job.md", {override})), before) << row[0];

@@ -25,6 +25,7 @@ struct FeatureOptions {
   std::int64_t cepstra = 13;        // of mfcc
   double lifter = 22;
   bool use_energy = false;
+  double energy_floor = 0;  // of the energy of a frame that use_energy gives, not its logarithm
   // Of what is made or given:
   int deltas = 2;                 // orders of differences in time that are appended
   std::int64_t delta_window = 2;  // frames to each side

@@ -1,0 +1,212 @@
+// hadal speech: a small vocabulary of whistles, from recordings to words.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <numbers>
+#include <thread>
+
+#include "base/random.h"
+#include "speech/audio_file.h"
+#include "testing/workplace.h"
+
+namespace hadal {
+namespace {
+
+using testing::CommandResult;
+using testing::Workplace;
+
+constexpr double kRate = 8000;
+
+struct Whistle {
+  const char* word;
+  double from, to;  // Hz
+};
+constexpr std::array<Whistle, 3> kWhistles{{{"RISE", 500, 900}, {"FALL", 1800, 1200}, {"HIGH", 2600, 2700}}};
+
+void append(std::vector<float>& samples, double seconds, double from, double to, double loudness, std::uint64_t seed) {
+  const RandomSequence noise(seed, RandomUse::synthetic, static_cast<std::uint32_t>(samples.size()));
+  const auto count = static_cast<std::size_t>(seconds * kRate);
+  double phase = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const double share = static_cast<double>(i) / static_cast<double>(count);
+    phase += 2 * std::numbers::pi * (from + share * (to - from)) / kRate;
+    const double envelope = std::sin(std::numbers::pi * share);
+    samples.push_back(static_cast<float>(loudness * envelope * std::sin(phase)) + 20 * noise.normal(i));
+  }
+}
+
+// Words with silence around them; pitch and length differ a little with the seed.
+Audio whistled(const std::vector<std::size_t>& words, std::uint64_t seed) {
+  const RandomSequence random(seed, RandomUse::synthetic, 0);
+  Audio audio{kRate, {}};
+  append(audio.samples, 0.15, 1, 1, 0, seed);
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const double pitch = 0.95 + 0.1 * static_cast<double>(random.uniform(2 * i));
+    const Whistle& whistle = kWhistles[words[i]];
+    append(audio.samples, 0.2 + 0.1 * static_cast<double>(random.uniform(2 * i + 1)), whistle.from * pitch,
+           whistle.to * pitch, 6000, seed);
+    append(audio.samples, 0.1, 1, 1, 0, seed);
+  }
+  return audio;
+}
+
+std::vector<std::size_t> words_of(std::uint64_t seed) {
+  const RandomSequence random(seed, RandomUse::synthetic, 1);
+  std::vector<std::size_t> words;
+  for (std::uint64_t i = 0; i < 2 + seed % 3; ++i) words.push_back(random.below(i, kWhistles.size()));
+  return words;
+}
+
+constexpr const char* kWhistleRecipe = R"(name: whistles
+reproducible: true
+data: {train: train, test: test}
+lexicon: lexicon.txt
+language: {order: 0}
+features: {kind: mfcc, sample_rate: 8000, mean: utterance, variance: utterance}
+hmm: {states: 2, silence_states: 2, context: word}
+gmm: {gaussians: 30, iterations: 6}
+network:
+  splice: {left: 2, right: 2}
+  layers: [fully_connected: {out: 24}, relu]
+solver: {epochs: 3, rule: {sgd: {rate: 0.1, momentum: 0.9}}}
+batch: 64
+checkpoint: {every_steps: 10}
+)";
+
+class WhistleWorkplace : public Workplace {
+ public:
+  WhistleWorkplace() {
+    write_folder("train", 24, 100);
+    write_folder("test", 8, 500);
+    write("lexicon.txt", "RISE a b\nFALL c d\nHIGH e\n");
+    write("recipe.yaml", kWhistleRecipe);
+  }
+
+  void write_folder(const std::string& name, int count, std::uint64_t first) const {
+    std::filesystem::create_directories(path(name));
+    std::string index, text, speakers;
+    for (int i = 0; i < count; ++i) {
+      const std::uint64_t seed = first + static_cast<std::uint64_t>(i);
+      const std::string id = name + std::to_string(seed);
+      write_wav(path(name + "/" + id + ".wav"), whistled(words_of(seed), seed));
+      index += id + " " + id + ".wav\n";
+      text += id;
+      for (const std::size_t word : words_of(seed)) text += std::string(" ") + kWhistles[word].word;
+      text += "\n";
+      speakers += id + " speaker" + std::to_string(i % 4) + "\n";
+    }
+    write(name + "/wav.scp", index);
+    write(name + "/text", text);
+    write(name + "/utt2spk", speakers);
+  }
+
+  CommandResult train(const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> arguments{"speech", "train", "recipe.yaml", "--out", "run"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return hadal(arguments);
+  }
+
+  nlohmann::json results() const { return nlohmann::json::parse(read("run/results.json")); }
+  std::string model() const { return results().at("network_sha256"); }
+};
+
+TEST(SpeechVerbs, go_from_recordings_to_words) {
+  const WhistleWorkplace place;
+  const CommandResult trained = place.train();
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  EXPECT_NE(trained.out.find("WER"), std::string::npos) << trained.out;
+  const nlohmann::json results = place.results();
+  for (const char* model : {"gmm", "network"}) {
+    EXPECT_LE(results["test"][model]["word_error_rate"].get<double>(), 0.1) << model;
+    EXPECT_LT(results["test"][model]["real_time_factor"].get<double>(), 1) << model;
+    EXPECT_TRUE(place.has(std::string("run/decode/") + model + "/test/words.ctm"));
+  }
+  EXPECT_LE(results["held_out"]["frame_error"].get<double>(), 0.3);
+  // The network's folder is one of `hadal train`.
+  EXPECT_EQ(place.hadal({"eval", "run/network"}).exit_code, 0);
+  EXPECT_EQ(place.hadal({"plan", "run/network/job.yaml"}).exit_code, 0);
+
+  // What is done is not done again; what changed is, and what follows from it.
+  const CommandResult again = place.train();
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_EQ(again.out.find("network: training"), std::string::npos) << again.out;
+  const CommandResult changed = place.train({"--set", "gmm.gaussians=20"});
+  EXPECT_EQ(changed.exit_code, 0) << changed.err;
+  EXPECT_EQ(changed.out.find("features: train"), std::string::npos) << changed.out;
+  EXPECT_NE(changed.out.find("network: training 1 of 2"), std::string::npos) << changed.out;
+
+  // A recording from elsewhere: another rate.
+  const std::vector<std::size_t> said{0, 2, 1};
+  Audio audio = whistled(said, 900);
+  audio.samples = resample(audio.samples, 2);
+  audio.rate = 2 * kRate;
+  write_wav(place.path("other.wav"), audio);
+  const CommandResult decoded = place.hadal({"speech", "decode", "run", "other.wav", "--json", "--svg", "it.svg"});
+  ASSERT_EQ(decoded.exit_code, 0) << decoded.err;
+  const auto words = nlohmann::json::parse(decoded.out)["words"];
+  ASSERT_EQ(words.size(), 3u) << decoded.out;
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(words[i]["word"], kWhistles[said[i]].word);
+    EXPECT_LT(words[i]["begin"].get<double>(), words[i]["end"].get<double>());
+    EXPECT_GE(words[i]["confidence"].get<double>(), 0.3);
+    EXPECT_LE(words[i]["confidence"].get<double>(), 1.0001);
+  }
+  EXPECT_NE(place.read("it.svg").find("HIGH"), std::string::npos);
+  EXPECT_EQ(place.hadal({"speech", "decode", "run", "--data", "test", "--model", "gmm"}).exit_code, 0);
+
+  // What is no speech.
+  write_wav(place.path("silence.wav"), {kRate, std::vector<float>(8000, 0.0f)});
+  const CommandResult silence = place.hadal({"speech", "decode", "run", "silence.wav"});
+  EXPECT_EQ(silence.exit_code, 0) << silence.err;
+  EXPECT_NE(silence.out.find("no speech"), std::string::npos) << silence.out;
+  write_wav(place.path("empty.wav"), {kRate, {}});
+  const CommandResult empty = place.hadal({"speech", "decode", "run", "empty.wav"});
+  EXPECT_EQ(empty.exit_code, 3);
+  EXPECT_NE(empty.err.find("empty.wav"), std::string::npos) << empty.err;
+  for (float& sample : audio.samples) sample = std::clamp(sample * 20, -32768.0f, 32767.0f);
+  write_wav(place.path("loud.wav"), audio);
+  const CommandResult loud = place.hadal({"speech", "decode", "run", "loud.wav"});
+  EXPECT_EQ(loud.exit_code, 0);
+  EXPECT_NE(loud.out.find("cut off"), std::string::npos) << loud.out;
+}
+
+TEST(SpeechVerbs, go_on_after_kill_minus_9_to_the_same_model) {
+  const WhistleWorkplace place;
+  ASSERT_EQ(place.train().exit_code, 0);
+  const std::string expected = place.model();
+  std::filesystem::remove_all(place.path("run"));
+  int killed = 0;
+  for (int milliseconds = 60; milliseconds < 2000; milliseconds *= 2) {
+    testing::Command command(place.path(), {"speech", "train", "recipe.yaml", "--out", "run"}, {});
+    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+    killed += command.running() ? 1 : 0;
+    command.kill(SIGKILL);
+    command.wait();
+  }
+  EXPECT_GE(killed, 1);
+  const CommandResult last = place.train();
+  ASSERT_EQ(last.exit_code, 0) << last.err;
+  EXPECT_EQ(place.model(), expected);
+}
+
+TEST(SpeechVerbs, say_what_is_wrong) {
+  const WhistleWorkplace place;
+  const auto refusal = [&](const std::vector<std::string>& more, int exit_code) {
+    const CommandResult result = place.train(more);
+    EXPECT_EQ(result.exit_code, exit_code) << result.err;
+    return result.err;
+  };
+  EXPECT_NE(refusal({"--set", "hmm.context=triphon"}, 2).find("did you mean 'triphone'"), std::string::npos);
+  EXPECT_NE(refusal({"--set", "data.train=nowhere"}, 2).find("nowhere: there is no such data folder"),
+            std::string::npos);
+  place.write("lexicon.txt", "RISE a b\nHIGH e\n");
+  EXPECT_NE(refusal({}, 3).find("FALL"), std::string::npos);
+  EXPECT_EQ(place.hadal({"speech", "decode", "run", "train/train100.wav"}).exit_code, 2);
+}
+
+}  // namespace
+}  // namespace hadal

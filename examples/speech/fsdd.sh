@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Spoken digits of speakers that were never heard: each of the four in turn is left out of training (docs/results/speech.md).
+#   examples/speech/fsdd.sh RECORDINGS [ARGUMENTS of hadal speech train]
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+hadal=${HADAL:-$here/../../build/release/hadal}
+[[ $# -ge 1 && -d $1 ]] || { echo "usage: fsdd.sh RECORDINGS, the folder of DIGIT_SPEAKER_INDEX.wav" >&2; exit 2; }
+recordings=$1
+shift
+python3 "$here/prepare_fsdd.py" "$recordings" --out data/fsdd
+speakers=(george jackson nicolas theo)
+for speaker in "${speakers[@]}"; do
+  echo "== $speaker is left out"
+  "$hadal" speech train "$here/fsdd.yaml" --out "runs/fsdd-$speaker" --set "data.train=data/fsdd/$speaker/train" \
+    --set "data.test=data/fsdd/$speaker/test" "$@"
+done
+python3 "$here/summary.py" "${speakers[@]/#/runs/fsdd-}"

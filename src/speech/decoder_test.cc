@@ -1,0 +1,201 @@
+#include "speech/decoder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+
+#include "base/random.h"
+#include "speech/alignment.h"
+#include "speech/word_lattice.h"
+
+namespace hadal {
+
+namespace {
+
+using ::testing::ElementsAre;
+
+// Phones: SIL 0, A 1, B 2, C 3; a state each.
+struct DecoderFixture {
+  Lexicon lexicon = Lexicon::parse("AB A B\nC C\nBA B A\nBA C A\n", "words");
+  HmmStates states{lexicon, {.states = 1, .silence_states = 1}};
+  DecodeOptions options{.acoustic_scale = 1};
+
+  DecodedUtterance decode(const NgramModel& model, const FeatureMatrix& scores) const {
+    const DecodingGraph graph = make_decoding_graph(lexicon, states, model, options);
+    return Decoder(graph, options).decode(scores);
+  }
+  NgramModel loop() const { return estimate_ngrams(0, lexicon.words(), {}); }
+  NgramModel bigram() const {
+    return estimate_ngrams(2, lexicon.words(), std::vector<std::vector<std::int32_t>>{{0, 1}, {0, 1}, {2}, {1, 2, 0}});
+  }
+};
+
+FeatureMatrix clear_scores(const std::vector<std::int32_t>& said) {
+  FeatureMatrix scores(static_cast<std::int64_t>(said.size()), 4);
+  for (std::size_t f = 0; f < said.size(); ++f) {
+    for (std::int32_t s = 0; s < 4; ++s) {
+      scores.row(static_cast<std::int64_t>(f))[static_cast<std::size_t>(s)] = said[f] == s ? 0.0f : -20.0f;
+    }
+  }
+  return scores;
+}
+
+FeatureMatrix noisy_scores(std::int64_t frames, std::uint32_t number) {
+  FeatureMatrix scores(frames, 4);
+  const RandomSequence random(3, RandomUse::self_test, number);
+  for (std::size_t i = 0; i < scores.values.size(); ++i) scores.values[i] = 2 * random.normal(i);
+  return scores;
+}
+
+std::vector<std::int32_t> words_in(const DecodedUtterance& utterance) {
+  std::vector<std::int32_t> words;
+  for (const DecodedWord& word : utterance.words) words.push_back(word.word);
+  return words;
+}
+
+TEST(Decoder, finds_words_their_times_and_pronunciations) {
+  const DecoderFixture fixture;
+  const DecodedUtterance result = fixture.decode(fixture.loop(), clear_scores({0, 0, 1, 1, 2, 3, 3, 0, 3, 1, 1}));
+  EXPECT_TRUE(result.complete);
+  EXPECT_THAT(words_in(result), ElementsAre(0, 1, 2));
+  EXPECT_EQ(result.words[0].first, 2);
+  EXPECT_EQ(result.words[0].last, 5);
+  EXPECT_EQ(result.words[1].first, 5);
+  EXPECT_EQ(result.words[1].last, 7);
+  EXPECT_EQ(result.words[2].pronunciation, 1);
+  EXPECT_EQ(result.words[2].first, 8);
+  EXPECT_EQ(result.words[2].last, 11);
+  for (const DecodedWord& word : result.words) EXPECT_GT(word.confidence, 0.99);
+}
+
+// The score of a word sequence: its best alignment, the language model, and penalties.
+double score_of_words(const DecoderFixture& fixture, const NgramModel& model, const std::vector<std::int32_t>& words,
+                      const FeatureMatrix& scores) {
+  const auto graph = make_transcript_graph(fixture.lexicon, fixture.states, words, fixture.options.silence_probability);
+  FeatureMatrix columns(scores.frames, static_cast<std::int64_t>(graph.states.size()));
+  for (std::int64_t f = 0; f < scores.frames; ++f) {
+    for (std::size_t i = 0; i < graph.states.size(); ++i) {
+      columns.row(f)[i] = scores.row(f)[static_cast<std::size_t>(graph.states[i])];
+    }
+  }
+  const auto alignment = align(graph, columns);
+  if (!alignment) return -INFINITY;
+  std::vector<std::string> names;
+  for (const std::int32_t word : words) names.push_back(fixture.lexicon.words()[static_cast<std::size_t>(word)]);
+  // A transcript without words is silence for certain; in the decoder it is one of two ways.
+  const double no_words = words.empty() ? std::log(fixture.options.silence_probability) : 0;
+  return alignment->score + fixture.options.language_scale * model.score_sentence(names) +
+         fixture.options.word_penalty * static_cast<double>(words.size()) + no_words;
+}
+
+// Against all word sequences, with models of any kind: the search is exact where nothing is pruned.
+TEST(Decoder, finds_the_best_of_all_word_sequences) {
+  DecoderFixture fixture;
+  fixture.options.language_scale = 1.5;
+  fixture.options.word_penalty = -0.3;
+  fixture.options.silence_probability = 0.3;
+  constexpr int kFrames = 5;
+  for (const NgramModel& model : {fixture.loop(), fixture.bigram()}) {
+    for (std::uint32_t number = 0; number < 10; ++number) {
+      const FeatureMatrix scores = noisy_scores(kFrames, number);
+      double best = -INFINITY;
+      std::vector<std::int32_t> best_words, words;
+      const std::function<void()> extend = [&] {
+        const double score = score_of_words(fixture, model, words, scores);
+        if (score > best) {
+          best = score;
+          best_words = words;
+        }
+        if (words.size() == kFrames) return;
+        for (std::int32_t word = 0; word < 3; ++word) {
+          words.push_back(word);
+          extend();
+          words.pop_back();
+        }
+      };
+      extend();
+      const DecodedUtterance result = fixture.decode(model, scores);
+      EXPECT_TRUE(result.complete);
+      EXPECT_EQ(words_in(result), best_words);
+      EXPECT_NEAR(result.score, best, 1e-4);
+    }
+  }
+}
+
+TEST(Decoder, the_language_model_decides_between_words_that_sound_alike) {
+  DecoderFixture fixture;
+  fixture.lexicon = Lexicon::parse("TWO A B\nTOO A B\nC C\n", "alike");
+  const std::vector<std::vector<std::int32_t>> transcripts = {{0, 2}, {2, 1}};
+  const NgramModel model = estimate_ngrams(2, fixture.lexicon.words(), transcripts);
+  EXPECT_THAT(words_in(fixture.decode(model, clear_scores({1, 2, 3}))), ElementsAre(0, 2));
+  const DecodedUtterance second = fixture.decode(model, clear_scores({3, 1, 2}));
+  EXPECT_THAT(words_in(second), ElementsAre(2, 1));
+  // C, then TOO: (1 + P(TOO)) / 2, or TWO: P(TWO) / 2; the end: (1 + P(</s>)) / 2, or P(</s>) / 2.
+  EXPECT_LT(second.words[1].confidence, 0.999);
+  EXPECT_GT(second.words[1].confidence, 0.8);
+}
+
+TEST(Decoder, without_frames_there_are_no_words) {
+  const DecoderFixture fixture;
+  const DecodedUtterance result = fixture.decode(fixture.bigram(), FeatureMatrix(0, 4));
+  EXPECT_TRUE(result.words.empty());
+  EXPECT_EQ(result.frames, 0);
+}
+
+TEST(Decoder, an_unfinished_utterance_gives_its_words_so_far_and_says_so) {
+  DecoderFixture fixture;
+  fixture.options.silence_probability = 0;
+  // After one word, a frame of the next one's beginning is left, and nothing may end there.
+  const DecodedUtterance result = fixture.decode(fixture.loop(), clear_scores({3, 3, 1}));
+  EXPECT_TRUE(result.complete) << "C can be said for three frames, however badly";
+  fixture.options.beam = 5;
+  const DecodedUtterance pruned = fixture.decode(fixture.loop(), clear_scores({3, 3, 1}));
+  EXPECT_FALSE(pruned.complete);
+  EXPECT_THAT(words_in(pruned), ElementsAre(1));
+  EXPECT_EQ(pruned.frames, 3);
+}
+
+TEST(Decoder, numbers_that_are_not_finite_end_the_search_where_they_are) {
+  const DecoderFixture fixture;
+  FeatureMatrix scores = clear_scores({3, 3, 0, 0, 3});
+  for (float& value : scores.row(3)) value = std::nanf("");
+  const DecodedUtterance result = fixture.decode(fixture.loop(), scores);
+  EXPECT_FALSE(result.complete);
+  EXPECT_EQ(result.frames, 3);
+  EXPECT_THAT(words_in(result), ElementsAre(1));
+}
+
+TEST(Decoder, fewer_active_states_are_searched_where_that_is_asked) {
+  DecoderFixture fixture;
+  fixture.options.most_active = 3;
+  const FeatureMatrix scores = clear_scores({0, 1, 1, 2, 2, 0, 3, 3, 0, 0});
+  const DecodedUtterance result = fixture.decode(fixture.bigram(), scores);
+  EXPECT_LE(result.active, 4);
+  EXPECT_THAT(words_in(result), ElementsAre(0, 1));
+}
+
+TEST(Decoder, words_that_only_the_language_model_has_are_named) {
+  const DecoderFixture fixture;
+  const NgramModel model = estimate_ngrams(1, {"C", "XYZZY"}, std::vector<std::vector<std::int32_t>>{{0, 1}});
+  const DecodingGraph graph = make_decoding_graph(fixture.lexicon, fixture.states, model, fixture.options);
+  EXPECT_EQ(graph.unknown_words.count, 1);
+  EXPECT_THAT(graph.unknown_words.named, ElementsAre("'XYZZY'"));
+  const NgramModel other = estimate_ngrams(1, {"XYZZY"}, std::vector<std::vector<std::int32_t>>{{0}});
+  EXPECT_THROW(static_cast<void>(make_decoding_graph(fixture.lexicon, fixture.states, other, fixture.options)),
+               DataError);
+}
+
+TEST(Decoder, histories_share_the_states_of_words_that_lead_to_one) {
+  const DecoderFixture fixture;
+  const DecodingGraph loop = make_decoding_graph(fixture.lexicon, fixture.states, fixture.loop(), fixture.options);
+  EXPECT_EQ(loop.nodes.size(), 2u + 1 + 2 + 2 + 1);  // words, and silence
+  const DecodingGraph graph = make_decoding_graph(fixture.lexicon, fixture.states, fixture.bigram(), fixture.options);
+  EXPECT_EQ(graph.places.size(), 5u);  // none, <s>, three words
+  EXPECT_EQ(graph.nodes.size(), 2u + 1 + 2 + 2 + 5);
+}
+
+}  // namespace
+
+}  // namespace hadal

@@ -1,0 +1,362 @@
+#include "speech/recipe_training.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/file.h"
+#include "base/thousands.h"
+#include "speech/alignment_file.h"
+#include "speech/gaussian_training.h"
+#include "speech/held_out.h"
+#include "speech/network_alignment.h"
+#include "speech/network_model.h"
+#include "speech/recognition_score.h"
+#include "speech/tuning.h"
+
+namespace hadal {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+namespace {
+
+constexpr std::uint64_t kLexiconLimit = 1 << 30;  // bytes
+const std::vector<std::string> kTrainParts{"train", "held_out"};
+
+std::string count_text(std::size_t number) { return with_thousands(number); }
+
+std::size_t speakers_in(const FeatureSet& set) {
+  std::set<std::string> speakers;
+  for (const UtteranceFeatures& utterance : set.utterances) speakers.insert(utterance.speaker);
+  return speakers.size();
+}
+
+// Whether it is a changed copy of another utterance of the set (make_features.h).
+bool is_copy(const std::string& id, const std::set<std::string>& ids) {
+  const std::size_t mark = id.rfind("-copy");
+  return mark != std::string::npos && ids.contains(id.substr(0, mark));
+}
+
+}  // namespace
+
+RecipeTraining::RecipeTraining(const Recipe& recipe, const RecipeTrainingOptions& options)
+    : recipe_(recipe),
+      options_(options),
+      run_(options.out),
+      folder_(options.out),
+      log_((folder_.lock(), run_.stages())) {
+  write_file(run_.recipe(), to_yaml(recipe_));
+}
+
+std::string RecipeTraining::key_of(const std::string& stage, std::vector<std::string> inputs) const {
+  inputs.push_back(stage);
+  return stage_key(inputs);
+}
+
+void RecipeTraining::check_stop() const {
+  if (options_.stop != nullptr && *options_.stop) throw Stopped("stopped; the same command goes on");
+}
+
+void RecipeTraining::tell_left_out(const std::string& what, const LeftOut& left_out) const {
+  if (left_out.count == 0) return;
+  options_.notice(fmt::format("{}: {} left out", what,
+                              left_out.count == 1
+                                  ? std::string("an utterance is")
+                                  : count_text(static_cast<std::size_t>(left_out.count)) + " utterances are"));
+  for (const std::string& name : left_out.named) options_.notice("  left out: " + name);
+}
+
+const FeatureSet& RecipeTraining::part(const std::string& name) {
+  const auto known = parts_.find(name);
+  if (known != parts_.end()) return known->second;
+  FeatureSet set;
+  if (fs::exists(run_.features(name))) set = read_feature_folder(run_.features(name));
+  return parts_.emplace(name, std::move(set)).first->second;
+}
+
+void RecipeTraining::make_features() {
+  std::vector<std::string> inputs{identity(recipe_, {"features", "augment", "data", "seed"}),
+                                  data_fingerprint(recipe_.data.train)};
+  if (!recipe_.data.test.empty()) inputs.push_back(data_fingerprint(recipe_.data.test));
+  const std::string key = keys_["features"] = key_of("features", inputs);
+  if (log_.is_done("features", key)) return;
+  log_.begin("features", key);
+  fs::remove_all(run_.path() + "/features");
+  FeatureJob job;
+  job.features = recipe_.features;
+  job.augment = recipe_.augment;
+  job.seed = recipe_.seed();
+  job.on_bad = recipe_.data.on_bad_utterance;
+  job.needs_text = true;
+  job.threads = options_.threads;
+  job.progress = [&](std::int64_t done, std::int64_t all) {
+    check_stop();
+    options_.progress("features of " + recipe_.data.train, done, all);
+  };
+  FeatureSet train = hadal::make_features(recipe_.data.train, job);
+  tell_left_out(recipe_.data.train, train.left_out);
+  const FeatureSet held_out = take_held_out(train, recipe_.data.held_out, recipe_.seed());
+  const auto keep = [&](const std::string& name, const FeatureSet& set) {
+    write_feature_folder(run_.features(name), set);
+    options_.notice(fmt::format("features: {}: {} utterances of {} speakers, {} frames of {} numbers", name,
+                                count_text(set.utterances.size()), count_text(speakers_in(set)),
+                                with_thousands(static_cast<std::uint64_t>(set.frames())), set.dim));
+  };
+  keep("train", train);
+  if (!held_out.utterances.empty()) keep("held_out", held_out);
+  if (!recipe_.data.test.empty()) {
+    job.augment = {};
+    job.needs_text = false;
+    job.progress = [&](std::int64_t done, std::int64_t all) {
+      check_stop();
+      options_.progress("features of " + recipe_.data.test, done, all);
+    };
+    const FeatureSet test = hadal::make_features(recipe_.data.test, job);
+    tell_left_out(recipe_.data.test, test.left_out);
+    if (test.dim != train.dim) {
+      throw DataError(fmt::format("{}: its features are {} numbers a frame, and those of {} are {}", recipe_.data.test,
+                                  test.dim, recipe_.data.train, train.dim));
+    }
+    keep("test", test);
+  }
+  log_.end("features", key);
+}
+
+void RecipeTraining::train_gmm() {
+  const std::string lexicon_text = read_file(recipe_.lexicon, kLexiconLimit, recipe_.lexicon_where);
+  const std::string key = keys_["gmm"] =
+      key_of("gmm", {keys_.at("features"), lexicon_text,
+                     identity(recipe_, {"hmm", "gmm", "decode.silence_probability", "data.on_bad_utterance"})});
+  if (log_.is_done("gmm", key)) return;
+  const Lexicon lexicon = Lexicon::read(recipe_.lexicon, recipe_.lexicon_where);
+  log_.begin("gmm", key);
+  create_folders(fs::path(run_.gmm_model()).parent_path());
+  const GmmTrainingOptions options{recipe_.hmm, recipe_.gmm, recipe_.decode.options.silence_probability,
+                                   recipe_.data.on_bad_utterance, options_.threads};
+  LeftOut left_out;
+  const Transcribed train = transcribe(part("train"), lexicon, recipe_.data.on_bad_utterance, left_out);
+  tell_left_out("transcripts", left_out);
+  if (train.utterances.empty()) {
+    throw DataError(recipe_.data.train + ": no utterance is left to train on; does " + recipe_.lexicon +
+                    " have its words?");
+  }
+  const GmmTraining trained = train_gaussians(lexicon, train.utterances, options, [&](const GmmIteration& iteration) {
+    check_stop();
+    options_.progress(fmt::format("gmm: {} states, {} Gaussians, log-likelihood {:.3f} a frame ({})", iteration.states,
+                                  iteration.gaussians, iteration.log_likelihood, iteration.stage),
+                      iteration.iteration, recipe_.gmm.iterations);
+  });
+  tell_left_out("alignment", trained.left_out);
+  trained.model.save(run_.gmm_model());
+  write_file(run_.states(), trained.states.to_text(lexicon));
+  write_alignments(run_.alignment("train"), train, trained.alignments);
+  if (!part("held_out").utterances.empty()) {
+    LeftOut of_held_out;
+    const Transcribed held_out = transcribe(part("held_out"), lexicon, recipe_.data.on_bad_utterance, of_held_out);
+    const auto alignments =
+        align_utterances(lexicon, trained.states, trained.model, held_out.utterances, options, of_held_out);
+    tell_left_out("held-out utterances", of_held_out);
+    write_alignments(run_.alignment("held_out"), held_out, alignments);
+  }
+  write_file(run_.lexicon(), lexicon_text);
+  options_.notice(fmt::format("gmm: {} states, {} Gaussians",
+                              with_thousands(static_cast<std::uint64_t>(trained.states.size())),
+                              with_thousands(static_cast<std::uint64_t>(trained.model.gaussians()))));
+  log_.end("gmm", key);
+}
+
+void RecipeTraining::make_language() {
+  const std::string& arpa = recipe_.language.arpa;
+  const std::string text = arpa.empty() ? keys_.at("gmm") : read_file(arpa, kLexiconLimit);
+  const std::string key = keys_["language"] = key_of("language", {text, identity(recipe_, {"language"})});
+  if (log_.is_done("language", key)) return;
+  log_.begin("language", key);
+  const Lexicon lexicon = Lexicon::read(run_.lexicon());
+  if (!arpa.empty()) {
+    static_cast<void>(NgramModel::read(arpa));  // it is one
+    write_file(run_.language(), text);
+  } else {
+    const FeatureSet& train = part("train");
+    std::set<std::string> ids;
+    for (const UtteranceFeatures& utterance : train.utterances) ids.insert(utterance.id);
+    std::vector<std::vector<std::int32_t>> transcripts;
+    LeftOut ignored;
+    for (const UtteranceFeatures& utterance : train.utterances) {
+      if (is_copy(utterance.id, ids)) continue;
+      const auto words = lexicon.words_of(utterance.id, utterance.words, BadSample::skip, ignored);
+      if (words) transcripts.push_back(*words);
+    }
+    write_file(run_.language(), estimate_ngrams(recipe_.language.order, lexicon.words(), transcripts).to_text());
+  }
+  log_.end("language", key);
+}
+
+// The alignment that a pass is trained on: of the Gaussian mixtures, or of the network before it.
+void RecipeTraining::align_for_pass(std::int64_t pass) {
+  const std::string frames = run_.frames(pass, recipe_.network.realign);
+  const std::string stage = fmt::format("frames-{}", pass + 1);
+  const std::string from = pass == 0 ? keys_.at("gmm") : keys_.at(fmt::format("network-{}", pass));
+  const std::string key = keys_[stage] = key_of(stage, {from, std::to_string(recipe_.network.realign)});
+  if (log_.is_done(stage, key)) return;
+  log_.begin(stage, key);
+  fs::remove_all(frames);
+  create_folders(frames);
+  const Lexicon lexicon = Lexicon::read(run_.lexicon());
+  const HmmStates states = HmmStates::read(run_.states(), lexicon);
+  for (const std::string& name : kTrainParts) {
+    const FeatureSet& set = part(name);
+    if (set.utterances.empty()) continue;
+    const std::string file = frames + "/" + name + ".ali.ark";
+    if (pass == 0) {
+      fs::copy_file(run_.alignment(name), file);
+    } else {
+      NetworkModel network(run_.network(pass - 1, recipe_.network.realign), options_.threads);
+      LeftOut left_out;
+      const Transcribed transcribed = transcribe(set, lexicon, BadSample::skip, left_out);
+      const auto alignments = align_by_network(
+          lexicon, states, network, transcribed.utterances,
+          {recipe_.decode.options.silence_probability, options_.threads, [&](std::int64_t done, std::int64_t all) {
+             check_stop();
+             options_.progress(fmt::format("alignment {}, of {}", pass + 1, name), done, all);
+           }});
+      write_alignments(file, transcribed, alignments);
+    }
+    const Alignments alignments = read_alignments(file, set, states.size());
+    if (alignments.frames.empty()) throw DataError(file + ": no utterance is aligned");
+    write_training_frames(frames, name, alignments.frames);
+  }
+  log_.end(stage, key);
+}
+
+void RecipeTraining::train_pass(std::int64_t pass) {
+  align_for_pass(pass);
+  const std::int64_t realign = recipe_.network.realign;
+  const std::string frames = run_.frames(pass, realign), stage = fmt::format("network-{}", pass + 1);
+  const Lexicon lexicon = Lexicon::read(run_.lexicon());
+  const HmmStates states = HmmStates::read(run_.states(), lexicon);
+  const Alignments aligned = read_alignments(frames + "/train.ali.ark", part("train"), states.size());
+  NetworkTraining training;
+  training.states = states.size();
+  training.frames = frames;
+  training.held_out = fs::exists(frames + "/held_out.features.npy");
+  training.network = run_.network(pass, realign);
+  training.pretrain = recipe_.network.pretrain == Pretrain::rbm;
+  training.threads = options_.threads;
+  training.notice = options_.notice;
+  training.begin = options_.begin;
+  training.progress = options_.train_progress;
+  training.evaluated = options_.evaluated;
+  training.stop = options_.stop;
+  const JobSpec job = job_of(recipe_, training, part("train").dim);
+  const std::string key = keys_[stage] =
+      key_of(stage, {keys_.at(fmt::format("frames-{}", pass + 1)), identity(job),
+                     identity(recipe_, {"network.pretrain", "network.rbm", "network.splice"})});
+  if (log_.is_done(stage, key)) return;
+  training.resume = log_.is_begun(stage, key);
+  log_.begin(stage, key);
+  options_.notice(fmt::format("network: training {} of {}, {} frames, {} states", pass + 1, realign + 1,
+                              with_thousands(static_cast<std::uint64_t>(aligned.count)), states.size()));
+  train_network(recipe_, training, aligned.frames);
+  log_.end(stage, key);
+}
+
+void RecipeTraining::train_networks() {
+  for (std::int64_t pass = 0; pass <= recipe_.network.realign; ++pass) train_pass(pass);
+}
+
+void RecipeTraining::tune(AcousticKind kind) {
+  const std::string stage = fmt::format("tune-{}", to_string(kind));
+  const std::string model =
+      kind == AcousticKind::gmm ? keys_.at("gmm") : keys_.at(fmt::format("network-{}", recipe_.network.realign + 1));
+  const std::string key = keys_[stage] = key_of(stage, {model, keys_.at("language"), identity(recipe_, {"decode"})});
+  const FeatureSet& held_out = part("held_out");
+  if (!recipe_.decode.tune || held_out.utterances.empty() || log_.is_done(stage, key)) return;
+  log_.begin(stage, key);
+  const std::vector<Tried> tried = tune_decoding(
+      run_, kind, recipe_.decode.options, held_out, options_.threads, [&](std::int64_t done, std::int64_t all) {
+        check_stop();
+        options_.progress(fmt::format("tuning of the {}", to_string(kind)), done, all);
+      });
+  const Tried& best = best_of(tried);
+  write_chosen_options(run_, kind, best.options);
+  ordered_json table = ordered_json::array();
+  for (const Tried& one : tried) {
+    table.push_back({{"acoustic_scale", one.options.acoustic_scale},
+                     {"word_penalty", one.options.word_penalty},
+                     {"errors", one.errors.errors()},
+                     {"words", one.errors.words}});
+  }
+  write_file(run_.path() + "/decode/" + to_string(kind) + "/tuning.json", table.dump(1) + "\n");
+  options_.notice(fmt::format("{}: acoustic_scale {}, word_penalty {}: {} of {} held-out words are wrong",
+                              to_string(kind), best.options.acoustic_scale, best.options.word_penalty,
+                              best.errors.errors(), best.errors.words));
+  log_.end(stage, key);
+}
+
+void RecipeTraining::recognise_part(AcousticKind kind, const std::string& name) {
+  const FeatureSet& set = part(name);
+  if (set.utterances.empty()) return;
+  const std::string stage = fmt::format("decode-{}-{}", to_string(kind), name);
+  const std::string folder = run_.decode(to_string(kind), name);
+  const std::string key = keys_[stage] =
+      key_of(stage, {keys_.at(fmt::format("tune-{}", to_string(kind))), keys_.at("features")});
+  if (log_.is_done(stage, key)) return;
+  log_.begin(stage, key);
+  SpeechModel model(run_, kind);
+  const auto recognised = model.recognise(set.utterances, options_.threads, [&](std::int64_t done) {
+    check_stop();
+    options_.progress(fmt::format("{}: words of {}", to_string(kind), name), done,
+                      static_cast<std::int64_t>(set.utterances.size()));
+  });
+  write_recognised(folder, set.utterances, recognised);
+  if (set.has_text) {
+    const RecognitionScore score = score_recognition(set.utterances, recognised);
+    std::optional<Comparison> against_gmm;
+    if (kind == AcousticKind::network) {
+      const RecognitionScore before = read_score(run_.decode("gmm", name) + "/score.json");
+      against_gmm = compare_errors(before.utterances, score.utterances);
+    }
+    write_file(folder + "/score.json", to_json(score, against_gmm).dump(1) + "\n");
+  }
+  log_.end(stage, key);
+}
+
+void RecipeTraining::recognise(AcousticKind kind) {
+  tune(kind);
+  for (const char* name : {"held_out", "test"}) recognise_part(kind, name);
+}
+
+ordered_json RecipeTraining::results() const {
+  ordered_json results{{"recipe", recipe_.name()}, {"run", run_.path()}};
+  for (const char* kind : {"gmm", "network"}) {
+    for (const char* name : {"held_out", "test"}) {
+      const std::string file = run_.decode(kind, name) + "/score.json";
+      if (!fs::exists(file)) continue;
+      ordered_json score = ordered_json::parse(read_file(file, kLexiconLimit));
+      score.erase("utterances");
+      results[name][kind] = score;
+    }
+  }
+  const ordered_json summary = ordered_json::parse(read_file(run_.network() + "/summary.json", kLexiconLimit));
+  if (summary.contains("test")) results["held_out"]["frame_error"] = 1 - summary["test"]["accuracy"].get<double>();
+  results["network_sha256"] = summary.at("model_sha256");
+  return results;
+}
+
+ordered_json RecipeTraining::run() {
+  make_features();
+  train_gmm();
+  make_language();
+  recognise(AcousticKind::gmm);
+  train_networks();
+  recognise(AcousticKind::network);
+  const ordered_json found = results();
+  write_file(run_.path() + "/results.json", found.dump(1) + "\n");
+  return found;
+}
+
+}  // namespace hadal
