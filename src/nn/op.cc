@@ -12,7 +12,7 @@ template <class... Cases>
 Overload(Cases...) -> Overload<Cases...>;
 
 std::int64_t conv_flops(const ConvShape& s, const Rows& rows) {
-  return 2 * rows.count * s.out * s.out_height() * s.out_width() * (s.channels / s.groups) * s.kernel * s.kernel;
+  return 2 * rows.count * s.out * s.out_height() * s.out_width() * (s.channels / s.groups) * s.kernel.area();
 }
 
 }  // namespace

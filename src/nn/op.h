@@ -40,13 +40,19 @@ using OutputUnits = std::vector<std::int64_t>;
 
 struct ConvShape {
   std::int64_t channels = 0, height = 0, width = 0;  // of the source
-  std::int64_t out = 0, kernel = 0, stride = 1, pad = 0, groups = 1;
+  std::int64_t out = 0;
+  Extent kernel = 0, stride = 1, pad = 0;
+  std::int64_t groups = 1;
+  Extent dilation = 1;  // from one number of the kernel to the next
 
-  std::int64_t out_height() const { return (height + 2 * pad - kernel) / stride + 1; }
-  std::int64_t out_width() const { return (width + 2 * pad - kernel) / stride + 1; }
+  // What the kernel covers.
+  Extent window() const { return {dilation.height * (kernel.height - 1) + 1, dilation.width * (kernel.width - 1) + 1}; }
+  std::int64_t out_height() const { return (height + 2 * pad.height - window().height) / stride.height + 1; }
+  std::int64_t out_width() const { return (width + 2 * pad.width - window().width) / stride.width + 1; }
+  std::int64_t weight_elements() const { return out * (channels / groups) * kernel.area(); }
 };
 
-// reads source [N, channels, height, width], weight [out, channels/groups, kernel, kernel], bias [out];
+// reads source [N, channels, height, width], weight [out, channels/groups, kernel.height, kernel.width], bias [out];
 // writes destination [N, out, out_height, out_width].
 struct ConvForward {
   ConvShape shape;
@@ -77,7 +83,7 @@ struct ConvBackwardWeights {
 struct PoolShape {
   PoolKind kind = PoolKind::max;
   std::int64_t channels = 0, height = 0, width = 0;
-  std::int64_t kernel = 0, stride = 1, pad = 0;
+  Extent kernel = 0, stride = 1, pad = 0;
   std::int64_t out_height = 0, out_width = 0;
 };
 

@@ -315,22 +315,20 @@ std::vector<Bytes> widen(const Op& op, std::vector<Bytes> inputs) {
 // Of `terms` products added in fp32 in whatever order: rounding errors add up like a random walk.
 double sum_tolerance(std::int64_t terms) { return kRounding * (8 + 4 * std::sqrt(static_cast<double>(terms))); }
 
-std::int64_t kernel_area(const ConvShape& s) { return s.kernel * s.kernel; }
-
 struct Tolerance {
   double operator()(const ConvForward& o) const {
-    return sum_tolerance(o.shape.channels / o.shape.groups * kernel_area(o.shape));
+    return sum_tolerance(o.shape.channels / o.shape.groups * o.shape.kernel.area());
   }
   double operator()(const ConvBackwardData& o) const {
-    return sum_tolerance(o.shape.out / o.shape.groups * kernel_area(o.shape));
+    return sum_tolerance(o.shape.out / o.shape.groups * o.shape.kernel.area());
   }
   double operator()(const ConvBackwardWeights& o) const {
     return sum_tolerance(o.rows.count * o.shape.out_height() * o.shape.out_width());
   }
   double operator()(const PoolForward& o) const {
-    return o.shape.kind == PoolKind::max ? 0 : sum_tolerance(o.shape.kernel * o.shape.kernel);
+    return o.shape.kind == PoolKind::max ? 0 : sum_tolerance(o.shape.kernel.area());
   }
-  double operator()(const PoolBackward& o) const { return sum_tolerance(o.shape.kernel * o.shape.kernel); }
+  double operator()(const PoolBackward& o) const { return sum_tolerance(o.shape.kernel.area()); }
   double operator()(const LrnForward& o) const { return sum_tolerance(o.shape.options.size) + 32 * kRounding; }
   double operator()(const LrnBackward& o) const { return 2 * sum_tolerance(o.shape.options.size) + 64 * kRounding; }
   double operator()(const BatchNormSums&) const { return kRounding; }

@@ -44,7 +44,8 @@ ConvShape PlanBuilder::conv_shape(int l, int device) const {
           o.kernel,
           o.stride,
           o.pad,
-          std::max<std::int64_t>(o.groups * out / o.out, 1)};
+          std::max<std::int64_t>(o.groups * out / o.out, 1),
+          o.dilation};
 }
 
 PoolShape PlanBuilder::pool_shape(int l, int device) const {
