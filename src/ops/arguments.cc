@@ -166,6 +166,29 @@ Arguments list(const SoftmaxCrossEntropy& o) {
   return arguments;
 }
 
+Arguments list(const SoftmaxSums& o) {
+  const std::int64_t n = o.rows.count;
+  return {{"logits", Access::read, n * o.classes},
+          {"labels", Access::read, n, DType::i32},
+          {"sums", Access::write, n * kSoftmaxSums}};
+}
+
+Arguments list(const SoftmaxCrossEntropyPart& o) {
+  const std::int64_t n = o.rows.count;
+  Arguments arguments = {{"logits", Access::read, n * o.classes},
+                         {"labels", Access::read, n, DType::i32},
+                         {"sums", Access::read, n * o.parts * kSoftmaxSums},
+                         {"loss", Access::write, n},
+                         {"before", Access::write, n, DType::i32}};
+  if (o.training) arguments.push_back({"diff_logits", Access::write, n * o.classes, o.type});
+  return arguments;
+}
+
+Arguments list(const LabelRank& o) {
+  const std::int64_t n = o.rows.count;
+  return {{"before", Access::read, n * o.parts, DType::i32}, {"rank", Access::write, n, DType::i32}};
+}
+
 Arguments list(const Softmax& o) {
   const std::int64_t elements = o.rows.count * o.classes;
   return {{"logits", Access::read, elements}, {"probabilities", Access::write, elements}};

@@ -367,6 +367,36 @@ void add_losses(Cases& cases) {
       {"softmax part of a batch", SoftmaxCrossEntropy{10, {.first = 4, .count = 3, .units = {}}, 12, true}});
 }
 
+// Where classes are divided: the first, a middle and the last part.
+void add_parts_of_losses(Cases& cases) {
+  struct Row {
+    const char* name;
+    std::int64_t batch, classes, first_class, parts;
+    Numbers numbers;
+  };
+  const Row rows[] = {
+      {"5 of 10 classes", 8, 5, 0, 2, Numbers::normal},
+      {"3 classes in the middle", 9, 3, 3, 3, Numbers::normal},
+      {"one class", 5, 1, 2, 4, Numbers::normal},
+      {"500 of 1000 classes", 3, 500, 500, 2, Numbers::normal},
+      {"37 classes of 4 parts", 6, 37, 74, 4, Numbers::normal},
+      {"part with ties", 12, 6, 5, 2, Numbers::ties},
+      {"part with huge logits", 16, 10, 10, 3, Numbers::huge},
+      {"part with NaN logits", 8, 10, 0, 2, Numbers::nans},
+  };
+  for (const Row& r : rows) {
+    const std::string name = fmt::format("softmax {}", r.name);
+    cases.push_back({name, SoftmaxSums{r.classes, r.first_class, all(r.batch)}, r.numbers});
+    for (const bool training : {true, false}) {
+      if (training && r.numbers == Numbers::nans) continue;
+      cases.push_back({name + (training ? "" : ", no training"),
+                       SoftmaxCrossEntropyPart{r.classes, r.first_class, r.parts, all(r.batch), 2 * r.batch, training},
+                       r.numbers});
+    }
+    cases.push_back({name, LabelRank{r.parts, all(r.batch)}});
+  }
+}
+
 // ---- updates
 
 // epsilon is not small here: where a gradient is nothing but rounding, these rules take its sign.
@@ -444,6 +474,7 @@ const std::vector<ConformanceCase>& conformance_cases() {
     add_fully_connected(all_cases);
     add_batch_norms(all_cases);
     add_losses(all_cases);
+    add_parts_of_losses(all_cases);
     add_updates(all_cases);
     add_bf16(all_cases);
     return all_cases;
