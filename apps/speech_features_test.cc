@@ -28,8 +28,9 @@ class SpeechFolder : public Workplace {
 
 TEST(SpeechFeatures, are_made_and_may_be_used_as_given) {
   const SpeechFolder place;
-  const CommandResult made = place.hadal({"speech", "features", "data", "--out", "fbank", "--set", "features.kind=fbank",
-                                          "--set", "features.deltas=0", "--svg", "drawings", "--json"});
+  const CommandResult made =
+      place.hadal({"speech", "features", "data", "--out", "fbank", "--set", "features.kind=fbank", "--set",
+                   "features.deltas=0", "--svg", "drawings", "--json"});
   ASSERT_EQ(made.exit_code, 0) << made.err;
   EXPECT_EQ(made.json().at("dim"), 23);
   EXPECT_EQ(made.json().at("utterances"), 2);

@@ -337,8 +337,8 @@ void append_numbers(std::string& bytes, std::span<const float> values, ArchiveNu
 
 }  // namespace
 
-ArchiveWriter::ArchiveWriter(const std::string& archive, const std::string& index, std::string named)
-    : archive_(archive), named_(named.empty() ? archive : std::move(named)) {
+ArchiveWriter::ArchiveWriter(const std::string& archive, const std::string& index, const std::string& named)
+    : archive_(archive), named_(named.empty() ? archive : named) {
   if (!index.empty()) index_.emplace(index);
 }
 

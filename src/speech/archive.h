@@ -85,7 +85,7 @@ enum class ArchiveNumber { f32, f64 };
 // the index calls the archive. Throws StorageError.
 class ArchiveWriter {
  public:
-  ArchiveWriter(const std::string& archive, const std::string& index = "", std::string named = "");
+  ArchiveWriter(const std::string& archive, const std::string& index = "", const std::string& named = "");
 
   // A key has no blanks and is not empty.
   void write(std::string_view key, const FeatureMatrix& matrix, ArchiveNumber number = ArchiveNumber::f32);

@@ -148,10 +148,10 @@ TEST(Decoder, an_unfinished_utterance_gives_its_words_so_far_and_says_so) {
   DecoderFixture fixture;
   fixture.options.silence_probability = 0;
   // After one word, a frame of the next one's beginning is left, and nothing may end there.
-  const DecodedUtterance result = fixture.decode(fixture.loop(), clear_scores({3, 3, 1}));
+  const DecodedUtterance result = fixture.decode(fixture.loop(), clear_scores({3, 3, 2}));
   EXPECT_TRUE(result.complete) << "C can be said for three frames, however badly";
   fixture.options.beam = 5;
-  const DecodedUtterance pruned = fixture.decode(fixture.loop(), clear_scores({3, 3, 1}));
+  const DecodedUtterance pruned = fixture.decode(fixture.loop(), clear_scores({3, 3, 2}));
   EXPECT_FALSE(pruned.complete);
   EXPECT_THAT(words_in(pruned), ElementsAre(1));
   EXPECT_EQ(pruned.frames, 3);

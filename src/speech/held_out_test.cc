@@ -1,5 +1,6 @@
 #include "speech/held_out.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <set>
@@ -15,7 +16,7 @@ FeatureSet speakers_with(int speakers, int utterances, int copies) {
   for (int copy = 0; copy <= copies; ++copy) {
     const std::string suffix = copy == 0 ? "" : "-copy" + std::to_string(copy);
     for (int i = 0; i < speakers * utterances; ++i) {
-      const std::string speaker = "s" + std::to_string(i / utterances), id = speaker + "-" + std::to_string(i);
+      const std::string speaker = fmt::format("s{}", i / utterances), id = fmt::format("{}-{}", speaker, i);
       set.utterances.push_back({id + suffix, speaker + suffix, id, copy, {}, FeatureMatrix(1, 1)});
     }
   }

@@ -88,7 +88,7 @@ TEST(HmmStates, text_is_read_back) {
   HmmStates states(lexicon, {.context = Context::word, .least_frames = 50}, contexts);
   states.set_loop(4, 0.123456789012345678);
   const std::string text = states.to_text(lexicon);
-  EXPECT_THAT(text, HasSubstr("\n12 A 1 # B * 100 0.5\n"));
+  EXPECT_THAT(text, HasSubstr("\n12 A 1 # B ABC 100 0.5\n"));
   const HmmStates again = HmmStates::parse(text, "states.txt", lexicon);
   EXPECT_EQ(again.states(), states.states());
   EXPECT_EQ(again.to_text(lexicon), text);
