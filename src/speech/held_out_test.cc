@@ -14,7 +14,7 @@ FeatureSet speakers_with(int speakers, int utterances, int copies) {
   FeatureSet set;
   set.dim = 1;
   for (int copy = 0; copy <= copies; ++copy) {
-    const std::string suffix = copy == 0 ? "" : "-copy" + std::to_string(copy);
+    const std::string suffix = copy == 0 ? "" : fmt::format("-copy{}", copy);
     for (int i = 0; i < speakers * utterances; ++i) {
       const std::string speaker = fmt::format("s{}", i / utterances), id = fmt::format("{}-{}", speaker, i);
       set.utterances.push_back({id + suffix, speaker + suffix, id, copy, {}, FeatureMatrix(1, 1)});
