@@ -113,7 +113,7 @@ std::string GroupVerifier::use(int i, const std::vector<Contents>& contents) {
   const Step& step = plan_.steps[i];
   const auto* compute = std::get_if<Compute>(&step.body);
   if (compute == nullptr) return "";
-  if (const std::string error = use_in_loss(i, contents); !error.empty()) return error;
+  if (std::string error = use_in_loss(i, contents); !error.empty()) return error;
   if (adds_up(step)) note_addend(i);
   std::vector<std::pair<Origin, bool>> terms;  // with whether they were brought
   for (const Range& range : step.reads) {
