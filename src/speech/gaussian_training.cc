@@ -25,7 +25,7 @@ bool aligns_at(bool from_nothing, int iteration) {
 }
 
 [[noreturn]] void refuse_short(const std::string& what) {
-  throw DataError(what + "; cut it differently, or skip such utterances");
+  throw DataError(what + "; cut it differently, or leave such utterances out with data.on_bad_utterance: skip");
 }
 
 std::string too_short(const TrainingUtterance& utterance, std::int64_t least) {

@@ -120,7 +120,8 @@ std::optional<std::vector<std::int32_t>> Lexicon::words_of(const std::string& id
       const std::string near = nearest(name, words_);
       const std::string what = printable(fmt::format("{}: the word '{}' is not in {}{}", id, name, file_,
                                                      near.empty() ? "" : "; did you mean '" + near + "'?"));
-      if (on_unknown == BadSample::fail) throw DataError(what + "; add it there, or skip such utterances");
+      if (on_unknown == BadSample::fail)
+        throw DataError(what + "; add it there, or leave such utterances out with data.on_bad_utterance: skip");
       left_out.add(what);
       return std::nullopt;
     }
