@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include "base/error.h"
 #include "ops/cpu/kernels.h"
@@ -173,10 +174,32 @@ class Primitive final : public Kernel {
   std::optional<onednn::Step> step_;
 };
 
+// Windows as wide as an image of one channel: its rows, features of a time each, are as well the pixels of one row,
+// with their numbers as channels. So kernels find several pixels and full registers.
+bool covers_rows(const ConvShape& s) {
+  return s.channels == 1 && s.kernel.width == s.width && s.pad.width == 0 && s.width > 1;
+}
+Geometry with_rows_as_pixels(const ConvForward& op) {
+  const ConvShape& s = op.shape;
+  const ConvShape shape{.channels = s.width,
+                        .height = 1,
+                        .width = s.height,
+                        .out = s.out,
+                        .kernel = {1, s.kernel.height},
+                        .stride = {1, s.stride.height},
+                        .pad = {0, s.pad.height},
+                        .dilation = {1, s.dilation.height}};
+  Geometry g(shape, op.rows, Layout::channels_last, op.destination, op.type, op.destination_type);
+  g.weight = with_tag(g.weight, memory::format_tag::ohwi);
+  return g;
+}
+
 std::unique_ptr<Kernel> bind_forward(const ConvForward& op, int threads) {
   if (auto kernel = bind_few_channels(op, threads)) return kernel;
   const OmpThreads scope(threads);
-  const Geometry g(op.shape, op.rows, op.source, op.destination, op.type, op.destination_type);
+  const Geometry g = covers_rows(op.shape)
+                         ? with_rows_as_pixels(op)
+                         : Geometry(op.shape, op.rows, op.source, op.destination, op.type, op.destination_type);
   const auto chosen = choose(g, describe_forward);
   if (!chosen) return nullptr;
   const Forward& desc = *chosen;
@@ -422,11 +445,23 @@ bool sums_over_units(const Op&) {
   return false;
 }
 
+// An image of one column is as well one of one row, with the same numbers at the same places in either layout. Kernels
+// take the pixels of a row together.
+template <class Op>
+Op along_rows(Op op) {
+  ConvShape& s = op.shape;
+  if (s.width > 1 || s.kernel.width > 1 || s.pad.width > 0) return op;
+  std::swap(s.height, s.width);
+  for (Extent* extent : {&s.kernel, &s.stride, &s.pad, &s.dilation}) std::swap(extent->height, extent->width);
+  return op;
+}
+
 // Rows of samples: the definition is the kernel of a unit's rows; the one way is the kernel of all rows. Which type of
 // number is computed with follows from the units alone.
 template <class Op, class Bind>
-std::unique_ptr<Kernel> bind_rows(const Op& op, const char* name, std::vector<PieceOperand> operands,
+std::unique_ptr<Kernel> bind_rows(const Op& asked, const char* name, std::vector<PieceOperand> operands,
                                   BindContext& context, const Bind& bind) {
+  const Op op = along_rows(asked);
   if (op.rows.units.size() <= 1 && op.output_units.size() <= 1) return bind(op);
   const auto bind_unit = [&](std::int64_t size) {
     Op unit = op;

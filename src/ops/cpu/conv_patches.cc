@@ -208,6 +208,12 @@ class DataByPatches final : public Kernel {
   std::size_t block_bytes_, patches_;
 };
 
+// Whether columns of patches are copied in longer runs than rows of them. One channel lies alike in both layouts.
+bool goes_by_columns(const ConvBackwardWeights& op) {
+  if (op.shape.channels > 1) return op.source == Layout::canonical;
+  return op.shape.out_width() >= op.shape.kernel.width;
+}
+
 class WeightsByPatches final : public Kernel {
  public:
   WeightsByPatches(const ConvBackwardWeights& op, int threads)
@@ -215,7 +221,7 @@ class WeightsByPatches final : public Kernel {
         all_lines_(op.rows.count * op.shape.out_height()),
         threads_(threads),
         lines_(block_lines(op.shape, all_lines_)),
-        by_columns_(op.source == Layout::canonical || op.shape.channels == 1),
+        by_columns_(goes_by_columns(op)),
         stream_(onednn::cpu_engine()),
         diff_destination_(destination_desc(op.shape, op.rows, op.destination),
                           destination_desc(op.shape, op.rows, Layout::channels_last), Direction::read, plan_),
