@@ -69,6 +69,7 @@ struct EvalCommand {
     }
     fmt::print("{} samples: loss {:.4f}, accuracy {:.2f} %", format_count(static_cast<double>(result.samples)),
                result.loss(), 100 * result.accuracy());
+    if (const auto mean = result.mean_class_accuracy()) fmt::print(", mean of the classes {:.2f} %", 100 * *mean);
     if (classes > 5) {
       fmt::print(", top-5 {:.2f} %",
                  100.0 * static_cast<double>(result.correct_top5) / static_cast<double>(result.samples));

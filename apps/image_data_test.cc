@@ -156,7 +156,34 @@ TEST(ImageData, ten_crops_of_each_image_are_one_sample) {
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(place.summary("run")["test"]["samples"], 50);
   EXPECT_EQ(place.hadal({"eval", "run", "--json"}).json(), place.summary("run")["test"]);
+  EXPECT_THAT(place.hadal({"eval", "run"}).out, HasSubstr("mean of the classes"));  // they have 18, 16 and 16 samples
   EXPECT_GT(place.summary("run")["test"]["accuracy"], 0.9);
+}
+
+// The example of Caltech-101, on other images: what its two groups of two devices train is what one device trains.
+TEST(ImageData, the_example_ends_in_one_model_on_one_device_and_on_two_groups_of_two) {
+  const ImageWorkplace place;
+  std::string csv = "path,label\n";
+  for (int i = 0; i < 36; ++i) csv += fmt::format("c{}/{:03}.jpg,{}\n", i % 3, i, 30 * (i % 3) + 7);
+  place.write("list.csv", csv);
+  const auto train = [&](const std::string& out, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{
+        "train",        HADAL_SOURCE_DIR "/examples/images/caltech101.yaml", "--out", out, "--max-steps", "3", "--set",
+        "data.batch=12"};
+    for (const char* split : {"train", "test"}) {
+      arguments.insert(arguments.end(), {"--set", fmt::format("data.{}.image_folder.path=train", split), "--set",
+                                         fmt::format("data.{}.image_folder.list=list.csv", split)});
+    }
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const CommandResult result = place.hadal(arguments);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+  };
+  train("example", {});
+  train("one", {"--devices", "cpu:0", "--groups", "1", "--split", "1"});
+  EXPECT_EQ(place.summary("example")["devices"].size(), 4);
+  EXPECT_EQ(place.summary("one")["devices"].size(), 1);
+  EXPECT_EQ(place.sha256("example"), place.sha256("one"));
+  EXPECT_EQ(place.summary("example")["test"], place.summary("one")["test"]);
 }
 
 TEST(ImageData, tools_divide_and_pack_images) {

@@ -100,5 +100,20 @@ TEST(EarlyStopping, needs_a_test_loss) {
   EXPECT_THAT(run.err, HasSubstr("solver.early_stopping follows the loss of data.test, which the job does not have"));
 }
 
+TEST(TestEvery, evaluates_after_each_so_many_epochs_and_the_last) {
+  SmallWorkplace place;
+  const std::vector<std::string> second{"--set", "solver.test_every=2"};
+  ASSERT_EQ(place.hadal(train("run", "{step: {base: 1, every_epochs: 1, factor: 0.5}}", second)).exit_code, 0);
+  EXPECT_THAT(rates(place, "run"), ElementsAre(0.5, 0.125, 0.0625));  // of epochs 2, 4 and 5
+  EXPECT_TRUE(place.summary("run").contains("test"));
+}
+
+TEST(TestEvery, leaves_no_epoch_out_where_a_rate_follows_its_loss) {
+  SmallWorkplace place;
+  const CommandResult run = place.hadal(train("run", kStalls, {"--set", "solver.test_every=2"}));
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.err, HasSubstr("solver.test_every must be 1 where a plateau rate"));
+}
+
 }  // namespace
 }  // namespace hadal

@@ -64,9 +64,11 @@ class Reporter {
       return;
     }
     end_line();
-    fmt::print("epoch {}: test loss {:.4f}, accuracy {:.2f} % ({} of {})\n", epoch + 1, evaluation.loss(),
+    fmt::print("epoch {}: test loss {:.4f}, accuracy {:.2f} % ({} of {})", epoch + 1, evaluation.loss(),
                100 * evaluation.accuracy(), format_count(static_cast<double>(evaluation.correct)),
                format_count(static_cast<double>(evaluation.samples)));
+    if (const auto mean = evaluation.mean_class_accuracy()) fmt::print(", mean of the classes {:.2f} %", 100 * *mean);
+    fmt::print("\n");
     std::fflush(stdout);
   }
 

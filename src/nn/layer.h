@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "nn/extent.h"
 #include "tensor/tensor.h"
 
 namespace hadal {
@@ -37,8 +38,12 @@ struct Multipliers {
   double weight = 1, bias = 1;
 };
 
+// The numbers of a kernel lie `dilation` pixels apart.
 struct ConvOptions {
-  std::int64_t out = 0, kernel = 0, stride = 1, pad = 0, groups = 1;
+  std::int64_t out = 0;
+  Extent kernel = 0, stride = 1, pad = 0;
+  std::int64_t groups = 1;
+  Extent dilation = 1;
   InitOptions init;
   Multipliers rate_mult, decay_mult;
 };
@@ -48,7 +53,7 @@ enum class PoolKind { max, average };
 // average_pool divides by the window's elements inside the image (PyTorch's count_include_pad=False).
 struct PoolOptions {
   PoolKind kind = PoolKind::max;
-  std::int64_t kernel = 0, stride = 1, pad = 0;
+  Extent kernel = 0, stride = 1, pad = 0;
   bool ceil = false;
 };
 

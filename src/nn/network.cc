@@ -88,16 +88,25 @@ class Builder {
     }
   }
 
-  // Output size of a window that moves over `size` elements.
-  std::int64_t window(std::int64_t size, std::int64_t kernel, std::int64_t stride, std::int64_t pad, bool ceil) const {
-    if (size + 2 * pad < kernel) {
-      fail(layer_.name + ": a kernel of " + std::to_string(kernel) + " does not fit its input " + to_string(input()) +
-           (pad ? " padded by " + std::to_string(pad) : ""));
+  // A window along one side of an image.
+  struct Side {
+    const char* name;
+    std::int64_t size, kernel, stride, pad, dilation = 1;
+  };
+
+  // Output size of a window that moves over a side.
+  std::int64_t windows(const Side& side, bool ceil) const {
+    const std::int64_t padded = side.size + 2 * side.pad, covered = side.dilation * (side.kernel - 1) + 1;
+    if (padded < covered) {
+      const std::string dilated = side.dilation > 1 ? ", dilated to " + std::to_string(covered) + "," : "";
+      fail(layer_.name + ": kernel " + side.name + " " + std::to_string(side.kernel) + dilated +
+           " is larger than the " + (side.pad ? "padded " : "") + "input's " + std::to_string(padded) +
+           "; the input is " + to_string(input()));
     }
-    const std::int64_t span = size + 2 * pad - kernel;
-    std::int64_t out = span / stride + 1;
+    const std::int64_t span = padded - covered;
+    std::int64_t out = span / side.stride + 1;
     // As PyTorch: the last window must begin inside the image or its left padding.
-    if (ceil && span % stride != 0 && out * stride < size + pad) ++out;
+    if (ceil && span % side.stride != 0 && out * side.stride < side.size + side.pad) ++out;
     return out;
   }
 
@@ -133,23 +142,28 @@ class Builder {
       fail(layer_.name + ": groups: " + std::to_string(o.groups) + " must divide its " + std::to_string(channels) +
            " input channels and its " + std::to_string(o.out) + " output channels");
     }
-    const std::int64_t height = window(input()[1], o.kernel, o.stride, o.pad, false);
-    const std::int64_t width = window(input()[2], o.kernel, o.stride, o.pad, false);
+    const std::int64_t height =
+        windows({"height", input()[1], o.kernel.height, o.stride.height, o.pad.height, o.dilation.height}, false);
+    const std::int64_t width =
+        windows({"width", input()[2], o.kernel.width, o.stride.width, o.pad.width, o.dilation.width}, false);
     layer_.output = {o.out, height, width};
-    const std::int64_t area = o.kernel * o.kernel;
+    const std::int64_t area = o.kernel.area();
     const std::int64_t fan_in = channels / o.groups * area;
     layer_.forward_flops = flops({2, o.out, height, width, fan_in});
-    add_parameters({o.out, channels / o.groups, o.kernel, o.kernel}, o, fan_in, o.out / o.groups * area);
+    add_parameters({o.out, channels / o.groups, o.kernel.height, o.kernel.width}, o, fan_in, o.out / o.groups * area);
   }
 
   void infer(const PoolOptions& o) {
     need_image();
-    if (2 * o.pad > o.kernel) {
-      fail(layer_.name + ": pad: " + std::to_string(o.pad) +
-           " is more than half of kernel: " + std::to_string(o.kernel));
+    const Side rows{"height", input()[1], o.kernel.height, o.stride.height, o.pad.height};
+    const Side columns{"width", input()[2], o.kernel.width, o.stride.width, o.pad.width};
+    for (const Side& side : {rows, columns}) {
+      if (2 * side.pad > side.kernel) {
+        fail(layer_.name + ": pad " + std::to_string(side.pad) + " of the " + side.name +
+             " is more than half of kernel " + side.name + " " + std::to_string(side.kernel));
+      }
     }
-    layer_.output = {input()[0], window(input()[1], o.kernel, o.stride, o.pad, o.ceil),
-                     window(input()[2], o.kernel, o.stride, o.pad, o.ceil)};
+    layer_.output = {input()[0], windows(rows, o.ceil), windows(columns, o.ceil)};
   }
 
   void infer(const LrnOptions&) {

@@ -12,7 +12,7 @@ template <class... Cases>
 Overload(Cases...) -> Overload<Cases...>;
 
 std::int64_t conv_flops(const ConvShape& s, const Rows& rows) {
-  return 2 * rows.count * s.out * s.out_height() * s.out_width() * (s.channels / s.groups) * s.kernel * s.kernel;
+  return 2 * rows.count * s.out * s.out_height() * s.out_width() * (s.channels / s.groups) * s.kernel.area();
 }
 
 }  // namespace
@@ -37,6 +37,9 @@ std::string op_name(const Op& op) {
                         [](const ConcatBackward&) { return "concat_backward"; },
                         [](const Add&) { return "add"; },
                         [](const SoftmaxCrossEntropy&) { return "softmax_cross_entropy"; },
+                        [](const SoftmaxSums&) { return "softmax_sums"; },
+                        [](const SoftmaxCrossEntropyPart&) { return "softmax_cross_entropy_part"; },
+                        [](const LabelRank&) { return "label_rank"; },
                         [](const Softmax&) { return "softmax"; },
                         [](const BatchNormSums&) { return "batch_norm_sums"; },
                         [](const BatchNormStatistics&) { return "batch_norm_statistics"; },

@@ -40,13 +40,19 @@ using OutputUnits = std::vector<std::int64_t>;
 
 struct ConvShape {
   std::int64_t channels = 0, height = 0, width = 0;  // of the source
-  std::int64_t out = 0, kernel = 0, stride = 1, pad = 0, groups = 1;
+  std::int64_t out = 0;
+  Extent kernel = 0, stride = 1, pad = 0;
+  std::int64_t groups = 1;
+  Extent dilation = 1;  // from one number of the kernel to the next
 
-  std::int64_t out_height() const { return (height + 2 * pad - kernel) / stride + 1; }
-  std::int64_t out_width() const { return (width + 2 * pad - kernel) / stride + 1; }
+  // What the kernel covers.
+  Extent window() const { return {dilation.height * (kernel.height - 1) + 1, dilation.width * (kernel.width - 1) + 1}; }
+  std::int64_t out_height() const { return (height + 2 * pad.height - window().height) / stride.height + 1; }
+  std::int64_t out_width() const { return (width + 2 * pad.width - window().width) / stride.width + 1; }
+  std::int64_t weight_elements() const { return out * (channels / groups) * kernel.area(); }
 };
 
-// reads source [N, channels, height, width], weight [out, channels/groups, kernel, kernel], bias [out];
+// reads source [N, channels, height, width], weight [out, channels/groups, kernel.height, kernel.width], bias [out];
 // writes destination [N, out, out_height, out_width].
 struct ConvForward {
   ConvShape shape;
@@ -77,7 +83,7 @@ struct ConvBackwardWeights {
 struct PoolShape {
   PoolKind kind = PoolKind::max;
   std::int64_t channels = 0, height = 0, width = 0;
-  std::int64_t kernel = 0, stride = 1, pad = 0;
+  Extent kernel = 0, stride = 1, pad = 0;
   std::int64_t out_height = 0, out_width = 0;
 };
 
@@ -286,6 +292,34 @@ struct SoftmaxCrossEntropy {
   DType type = DType::f32;  // of diff_logits
 };
 
+// The same where each of some devices has the logits of some classes only, in three steps. None needs the others'
+// logits: sums go to all, and counts to who wants the rank.
+
+// reads logits [N, classes], of the classes from first_class on, labels [N] (i32); writes sums [N, 3]: the maximum m
+// (of what is not NaN), the sum of exp(logit - m), and the label's logit, 0 where the label is none of these classes.
+// Where m is minus infinity, the sum of exp(logit).
+constexpr std::int64_t kSoftmaxSums = 3;
+struct SoftmaxSums {
+  std::int64_t classes = 0, first_class = 0;
+  Rows rows;
+};
+
+// reads logits and labels as SoftmaxSums does, sums [N, parts, 3] of all classes; writes loss [N], before [N] (i32: how
+// many of these classes come before the label), and in training diff_logits [N, classes].
+struct SoftmaxCrossEntropyPart {
+  std::int64_t classes = 0, first_class = 0, parts = 1;
+  Rows rows;
+  std::int64_t global_batch = 0;
+  bool training = false;
+  DType type = DType::f32;  // of diff_logits
+};
+
+// reads before [N, parts] (i32); writes rank [N] (i32), their sum.
+struct LabelRank {
+  std::int64_t parts = 1;
+  Rows rows;
+};
+
 // reads logits [N, classes]; writes probabilities. fp32.
 struct Softmax {
   std::int64_t classes = 0;
@@ -342,12 +376,13 @@ struct Convert {
   DType from = DType::f32, to = DType::bf16;
 };
 
-using Op = std::variant<ConvForward, ConvBackwardData, ConvBackwardWeights, PoolForward, PoolBackward, LrnForward,
-                        LrnBackward, BatchNormSums, BatchNormStatistics, BatchNormForward, BatchNormBackwardSums,
-                        BatchNormBackwardWeights, BatchNormBackwardData, ActivationForward, ActivationBackward, Dropout,
-                        FullyConnectedForward, FullyConnectedBackwardData, FullyConnectedBackwardWeights,
-                        FullyConnectedUpdate, ConcatForward, ConcatBackward, Add, SoftmaxCrossEntropy, Softmax,
-                        SumParts, AdagradScale, Update, SquaredNorms, ClipScale, Convert>;
+using Op =
+    std::variant<ConvForward, ConvBackwardData, ConvBackwardWeights, PoolForward, PoolBackward, LrnForward, LrnBackward,
+                 BatchNormSums, BatchNormStatistics, BatchNormForward, BatchNormBackwardSums, BatchNormBackwardWeights,
+                 BatchNormBackwardData, ActivationForward, ActivationBackward, Dropout, FullyConnectedForward,
+                 FullyConnectedBackwardData, FullyConnectedBackwardWeights, FullyConnectedUpdate, ConcatForward,
+                 ConcatBackward, Add, SoftmaxCrossEntropy, SoftmaxSums, SoftmaxCrossEntropyPart, LabelRank, Softmax,
+                 SumParts, AdagradScale, Update, SquaredNorms, ClipScale, Convert>;
 
 // "conv_forward", ...
 std::string op_name(const Op& op);

@@ -14,7 +14,6 @@ std::int64_t source_elements(const ConvShape& s, const Rows& rows) {
 std::int64_t destination_elements(const ConvShape& s, const Rows& rows) {
   return rows.count * s.out * s.out_height() * s.out_width();
 }
-std::int64_t weight_elements(const ConvShape& s) { return s.out * (s.channels / s.groups) * s.kernel * s.kernel; }
 
 std::int64_t source_elements(const PoolShape& s, const Rows& rows) {
   return rows.count * s.channels * s.height * s.width;
@@ -29,21 +28,21 @@ std::int64_t sum(const std::vector<std::int64_t>& numbers) {
 
 Arguments list(const ConvForward& o) {
   return {{"source", Access::read, source_elements(o.shape, o.rows), o.type},
-          {"weight", Access::read, weight_elements(o.shape), o.type},
+          {"weight", Access::read, o.shape.weight_elements(), o.type},
           {"bias", Access::read, o.shape.out},
           {"destination", Access::write, destination_elements(o.shape, o.rows), o.destination_type}};
 }
 
 Arguments list(const ConvBackwardData& o) {
   return {{"diff_destination", Access::read, destination_elements(o.shape, o.rows), o.type},
-          {"weight", Access::read, weight_elements(o.shape), o.type},
+          {"weight", Access::read, o.shape.weight_elements(), o.type},
           {"diff_source", Access::write, source_elements(o.shape, o.rows), o.type}};
 }
 
 Arguments list(const ConvBackwardWeights& o) {
   return {{"source", Access::read, source_elements(o.shape, o.rows), o.type},
           {"diff_destination", Access::read, destination_elements(o.shape, o.rows), o.type},
-          {"diff_weight", Access::write, weight_elements(o.shape)},
+          {"diff_weight", Access::write, o.shape.weight_elements()},
           {"diff_bias", Access::write, o.shape.out}};
 }
 
@@ -165,6 +164,29 @@ Arguments list(const SoftmaxCrossEntropy& o) {
                          {"rank", Access::write, n, DType::i32}};
   if (o.training) arguments.push_back({"diff_logits", Access::write, n * o.classes, o.type});
   return arguments;
+}
+
+Arguments list(const SoftmaxSums& o) {
+  const std::int64_t n = o.rows.count;
+  return {{"logits", Access::read, n * o.classes},
+          {"labels", Access::read, n, DType::i32},
+          {"sums", Access::write, n * kSoftmaxSums}};
+}
+
+Arguments list(const SoftmaxCrossEntropyPart& o) {
+  const std::int64_t n = o.rows.count;
+  Arguments arguments = {{"logits", Access::read, n * o.classes},
+                         {"labels", Access::read, n, DType::i32},
+                         {"sums", Access::read, n * o.parts * kSoftmaxSums},
+                         {"loss", Access::write, n},
+                         {"before", Access::write, n, DType::i32}};
+  if (o.training) arguments.push_back({"diff_logits", Access::write, n * o.classes, o.type});
+  return arguments;
+}
+
+Arguments list(const LabelRank& o) {
+  const std::int64_t n = o.rows.count;
+  return {{"before", Access::read, n * o.parts, DType::i32}, {"rank", Access::write, n, DType::i32}};
 }
 
 Arguments list(const Softmax& o) {

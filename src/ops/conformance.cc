@@ -69,14 +69,31 @@ float activation_result(ActivationKind kind, float normal) {
   return 0;
 }
 
+// How many classes labels may have: where these are divided, more than the part does.
+std::int64_t labels(const Op& op) {
+  if (const auto* sums = std::get_if<SoftmaxSums>(&op)) return sums->first_class + sums->classes + 3;
+  if (const auto* part = std::get_if<SoftmaxCrossEntropyPart>(&op)) return part->first_class + part->classes + 3;
+  return std::get<SoftmaxCrossEntropy>(op).classes;
+}
+
+// Of some classes: a maximum above all logits, the sum of exponentials, the label's logit or 0.
+float softmax_sum(Numbers kind, const RandomSequence& random, std::uint64_t i) {
+  const std::uint64_t part = i / kSoftmaxSums, which = i % kSoftmaxSums;
+  if (which == 0) return (kind == Numbers::huge ? 1e5f : 6.0f) + std::abs(number(kind, random, part));
+  return which == 1 ? 1 + random.uniform(i) : part % 3 == 0 ? number(kind, random, i) : 0;
+}
+
 Bytes make_input(const ConformanceCase& which, const OpArgument& argument, std::uint32_t index) {
   const RandomSequence random(1, RandomUse::self_test, index);
-  const auto* loss = std::get_if<SoftmaxCrossEntropy>(&which.op);
   const auto* activation = std::get_if<ActivationBackward>(&which.op);
   Bytes bytes(argument.bytes());
   for (std::size_t i = 0; i < static_cast<std::size_t>(argument.elements); ++i) {
     if (argument.name == "labels") {
-      set_element(bytes, i, static_cast<std::int32_t>(random.below(i, static_cast<std::uint64_t>(loss->classes))));
+      set_element(bytes, i, static_cast<std::int32_t>(random.below(i, static_cast<std::uint64_t>(labels(which.op)))));
+    } else if (argument.name == "before") {
+      set_element(bytes, i, static_cast<std::int32_t>(random.below(i, 500)));
+    } else if (argument.name == "sums" && argument.type == DType::f32) {
+      set_element(bytes, i, softmax_sum(which.numbers, random, i));
     } else if (argument.name == "squares" && argument.type == DType::f64) {
       set_element(bytes, i, double{random.uniform(i)} * 10);
     } else if (argument.type == DType::f64) {
@@ -315,22 +332,20 @@ std::vector<Bytes> widen(const Op& op, std::vector<Bytes> inputs) {
 // Of `terms` products added in fp32 in whatever order: rounding errors add up like a random walk.
 double sum_tolerance(std::int64_t terms) { return kRounding * (8 + 4 * std::sqrt(static_cast<double>(terms))); }
 
-std::int64_t kernel_area(const ConvShape& s) { return s.kernel * s.kernel; }
-
 struct Tolerance {
   double operator()(const ConvForward& o) const {
-    return sum_tolerance(o.shape.channels / o.shape.groups * kernel_area(o.shape));
+    return sum_tolerance(o.shape.channels / o.shape.groups * o.shape.kernel.area());
   }
   double operator()(const ConvBackwardData& o) const {
-    return sum_tolerance(o.shape.out / o.shape.groups * kernel_area(o.shape));
+    return sum_tolerance(o.shape.out / o.shape.groups * o.shape.kernel.area());
   }
   double operator()(const ConvBackwardWeights& o) const {
     return sum_tolerance(o.rows.count * o.shape.out_height() * o.shape.out_width());
   }
   double operator()(const PoolForward& o) const {
-    return o.shape.kind == PoolKind::max ? 0 : sum_tolerance(o.shape.kernel * o.shape.kernel);
+    return o.shape.kind == PoolKind::max ? 0 : sum_tolerance(o.shape.kernel.area());
   }
-  double operator()(const PoolBackward& o) const { return sum_tolerance(o.shape.kernel * o.shape.kernel); }
+  double operator()(const PoolBackward& o) const { return sum_tolerance(o.shape.kernel.area()); }
   double operator()(const LrnForward& o) const { return sum_tolerance(o.shape.options.size) + 32 * kRounding; }
   double operator()(const LrnBackward& o) const { return 2 * sum_tolerance(o.shape.options.size) + 64 * kRounding; }
   double operator()(const BatchNormSums&) const { return kRounding; }
@@ -348,8 +363,10 @@ struct Tolerance {
   double operator()(const FullyConnectedBackwardWeights& o) const { return sum_tolerance(o.rows.count); }
   double operator()(const FullyConnectedUpdate& o) const { return sum_tolerance(o.gradient.rows.count); }
   double operator()(const SoftmaxCrossEntropy& o) const { return sum_tolerance(o.classes) + 16 * kRounding; }
+  double operator()(const SoftmaxSums& o) const { return sum_tolerance(o.classes) + 16 * kRounding; }
+  double operator()(const SoftmaxCrossEntropyPart&) const { return sum_tolerance(1) + 16 * kRounding; }
   double operator()(const Softmax& o) const { return sum_tolerance(o.classes) + 16 * kRounding; }
-  template <class Exact>  // ConcatForward, ConcatBackward, Add, SumParts, Update, SquaredNorms, ClipScale
+  template <class Exact>  // ConcatForward, ConcatBackward, Add, LabelRank, SumParts, Update, SquaredNorms, ClipScale
   double operator()(const Exact&) const {
     return 0;
   }

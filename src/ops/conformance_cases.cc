@@ -63,6 +63,33 @@ const ConvRow kConvs[] = {
     {"more lines than a block", 2, {.channels = 8, .height = 40, .width = 27, .out = 48, .kernel = 3}},
     {"depthwise", 2, {.channels = 20, .height = 6, .width = 6, .out = 20, .kernel = 3, .pad = 1, .groups = 20}},
     {"depthwise 2 outputs", 2, {.channels = 3, .height = 5, .width = 5, .out = 6, .kernel = 3, .groups = 3}},
+    {"3x5", 3, {.channels = 5, .height = 8, .width = 11, .out = 7, .kernel = {3, 5}, .stride = {1, 2}, .pad = {1, 0}}},
+    {"1x3", 2, {.channels = 16, .height = 6, .width = 9, .out = 32, .kernel = {1, 3}, .pad = {0, 1}}},
+    {"4x3 in patches", 2, {.channels = 20, .height = 9, .width = 8, .out = 50, .kernel = {4, 3}, .pad = {0, 2}}},
+    {"5x2 over lines of bands", 3, {.channels = 1, .height = 17, .width = 13, .out = 20, .kernel = {5, 2}}},
+    {"all columns", 3, {.channels = 1, .height = 17, .width = 13, .out = 24, .kernel = {5, 13}}},
+    {"one column", 5, {.channels = 48, .height = 13, .width = 1, .out = 32, .kernel = {3, 1}, .stride = {3, 1}}},
+    {"one row", 2, {.channels = 24, .height = 1, .width = 12, .out = 48, .kernel = {1, 4}, .pad = {0, 3}}},
+    {"2x5 of few channels",
+     2,
+     {.channels = 3, .height = 7, .width = 23, .out = 31, .kernel = {2, 5}, .stride = {3, 2}, .pad = {1, 2}}},
+    {"3x2 outputs in blocks", 5, {.channels = 24, .height = 9, .width = 8, .out = 80, .kernel = {3, 2}, .pad = {2, 1}}},
+    {"2x3 in groups",
+     3,
+     {.channels = 32, .height = 7, .width = 6, .out = 32, .kernel = {2, 3}, .stride = {1, 2}, .groups = 2}},
+    {"1x4 depthwise", 2, {.channels = 20, .height = 3, .width = 9, .out = 20, .kernel = {1, 4}, .groups = 20}},
+    {"dilated", 2, {.channels = 16, .height = 9, .width = 8, .out = 32, .kernel = 3, .pad = 2, .dilation = 2}},
+    {"dilated, few channels",
+     3,
+     {.channels = 3, .height = 11, .width = 19, .out = 20, .kernel = {3, 2}, .pad = {1, 0}, .dilation = {4, 3}}},
+    {"dilated rows", 3, {.channels = 32, .height = 13, .width = 1, .out = 48, .kernel = {3, 1}, .dilation = {3, 1}}},
+    {"dilated, stride 2",
+     2,
+     {.channels = 5, .height = 11, .width = 9, .out = 6, .kernel = 3, .stride = {2, 3}, .pad = 1, .dilation = {2, 1}}},
+    {"dilated groups",
+     2,
+     {.channels = 32, .height = 8, .width = 7, .out = 32, .kernel = 3, .pad = 1, .groups = 2, .dilation = {1, 2}}},
+    {"1x1 dilated", 2, {.channels = 16, .height = 4, .width = 3, .out = 20, .kernel = 1, .dilation = 5}},
 };
 
 void add_convs(Cases& cases) {
@@ -106,25 +133,30 @@ const PoolRow kPools[] = {
     {"64 channels 2x2, ties", 1, 67, 6, 6, {.kernel = 2, .stride = 2}, Numbers::ties},
     {"64 channels, NaNs", 1, 64, 9, 9, {.kernel = 3, .stride = 2}, Numbers::nans},
     {"ties, stride 1", 2, 3, 6, 5, {.kernel = 2, .stride = 1}, Numbers::ties},
+    {"3x1", 2, 16, 9, 4, {.kernel = {3, 1}, .stride = {3, 1}}},
+    {"2x3, ties", 2, 64, 7, 9, {.kernel = {2, 3}, .stride = {1, 2}, .pad = {1, 0}}, Numbers::ties},
+    {"3x4 padded, ceil", 2, 5, 8, 9, {.kernel = {3, 4}, .stride = {2, 3}, .pad = {0, 2}, .ceil = true}},
+    {"all columns, NaNs", 3, 20, 6, 5, {.kernel = {2, 5}, .stride = {2, 1}}, Numbers::nans},
 };
 
-std::int64_t pooled(std::int64_t size, const PoolOptions& o) {
-  const std::int64_t room = size + 2 * o.pad - o.kernel;
-  if (!o.ceil) return room / o.stride + 1;
-  const std::int64_t out = (room + o.stride - 1) / o.stride + 1;
-  return (out - 1) * o.stride >= size + o.pad ? out - 1 : out;  // no window begins past the image
+std::int64_t pooled(std::int64_t size, std::int64_t kernel, std::int64_t stride, std::int64_t pad, bool ceil) {
+  const std::int64_t room = size + 2 * pad - kernel;
+  if (!ceil) return room / stride + 1;
+  const std::int64_t out = (room + stride - 1) / stride + 1;
+  return (out - 1) * stride >= size + pad ? out - 1 : out;  // no window begins past the image
 }
 
 PoolShape pool_shape(const PoolRow& row, PoolKind kind) {
+  const PoolOptions& o = row.options;
   return {.kind = kind,
           .channels = row.channels,
           .height = row.height,
           .width = row.width,
-          .kernel = row.options.kernel,
-          .stride = row.options.stride,
-          .pad = row.options.pad,
-          .out_height = pooled(row.height, row.options),
-          .out_width = pooled(row.width, row.options)};
+          .kernel = o.kernel,
+          .stride = o.stride,
+          .pad = o.pad,
+          .out_height = pooled(row.height, o.kernel.height, o.stride.height, o.pad.height, o.ceil),
+          .out_width = pooled(row.width, o.kernel.width, o.stride.width, o.pad.width, o.ceil)};
 }
 
 void add_pools(Cases& cases) {
@@ -335,6 +367,36 @@ void add_losses(Cases& cases) {
       {"softmax part of a batch", SoftmaxCrossEntropy{10, {.first = 4, .count = 3, .units = {}}, 12, true}});
 }
 
+// Where classes are divided: the first, a middle and the last part.
+void add_parts_of_losses(Cases& cases) {
+  struct Row {
+    const char* name;
+    std::int64_t batch, classes, first_class, parts;
+    Numbers numbers;
+  };
+  const Row rows[] = {
+      {"5 of 10 classes", 8, 5, 0, 2, Numbers::normal},
+      {"3 classes in the middle", 9, 3, 3, 3, Numbers::normal},
+      {"one class", 5, 1, 2, 4, Numbers::normal},
+      {"500 of 1000 classes", 3, 500, 500, 2, Numbers::normal},
+      {"37 classes of 4 parts", 6, 37, 74, 4, Numbers::normal},
+      {"part with ties", 12, 6, 5, 2, Numbers::ties},
+      {"part with huge logits", 16, 10, 10, 3, Numbers::huge},
+      {"part with NaN logits", 8, 10, 0, 2, Numbers::nans},
+  };
+  for (const Row& r : rows) {
+    const std::string name = fmt::format("softmax {}", r.name);
+    cases.push_back({name, SoftmaxSums{r.classes, r.first_class, all(r.batch)}, r.numbers});
+    for (const bool training : {true, false}) {
+      if (training && r.numbers == Numbers::nans) continue;
+      cases.push_back({name + (training ? "" : ", no training"),
+                       SoftmaxCrossEntropyPart{r.classes, r.first_class, r.parts, all(r.batch), 2 * r.batch, training},
+                       r.numbers});
+    }
+    cases.push_back({name, LabelRank{r.parts, all(r.batch)}});
+  }
+}
+
 // ---- updates
 
 // epsilon is not small here: where a gradient is nothing but rounding, these rules take its sign.
@@ -412,6 +474,7 @@ const std::vector<ConformanceCase>& conformance_cases() {
     add_fully_connected(all_cases);
     add_batch_norms(all_cases);
     add_losses(all_cases);
+    add_parts_of_losses(all_cases);
     add_updates(all_cases);
     add_bf16(all_cases);
     return all_cases;

@@ -44,7 +44,8 @@ ConvShape PlanBuilder::conv_shape(int l, int device) const {
           o.kernel,
           o.stride,
           o.pad,
-          std::max<std::int64_t>(o.groups * out / o.out, 1)};
+          std::max<std::int64_t>(o.groups * out / o.out, 1),
+          o.dilation};
 }
 
 PoolShape PlanBuilder::pool_shape(int l, int device) const {
@@ -154,7 +155,7 @@ void PlanBuilder::run_pass() {
     if (training()) send_inputs(l);
   }
   loss();
-  if (!training()) return;
+  if (!training()) return add_up_ranks();
   // The update of a layer stands one layer's backward later than its gather: by then the others' parts are there.
   int pending = -1;
   for (int l = layers - 1; l >= 0; --l) {
@@ -166,6 +167,7 @@ void PlanBuilder::run_pass() {
     if (pending >= 0) update(pending);
     pending = l;
   }
+  add_up_ranks();
   if (pending >= 0) update(pending);
 }
 
@@ -439,57 +441,6 @@ void PlanBuilder::forward(int l) {
     compute(layer.name + ".forward", d, l, std::move(op), std::move(reads), std::move(writes));
   }
   if (beside) values_[l + 1] = bring(l, layer.name, values_[l + 1], shape_of(l), full_value_[l + 1]);
-}
-
-// What the loss reads: the last layer's value, whole.
-RowTensor PlanBuilder::logits() {
-  const int last = static_cast<int>(network_.layers.size()) - 1;
-  const RowTensor& value = values_[root(last) + 1];
-  const RowShape whole_shape = whole_shape_of(last);
-  if (value.shape.columns == whole_shape.columns) return value;
-  return bring(last, "logits", value, whole_shape, std::vector<bool>(options_.devices.size()));
-}
-
-Range PlanBuilder::in_fp32(const Range& numbers, int d) {
-  const DType type = plan_.tensors[numbers.tensor].type;
-  if (type == DType::f32) return numbers;
-  const Range converted = whole(add_tensor("logits", d, TensorKind::activation, numbers.count));
-  compute("logits.convert", d, -1, Convert{numbers.count, type, DType::f32}, {numbers}, {converted});
-  return converted;
-}
-
-void PlanBuilder::loss() {
-  const int last = static_cast<int>(network_.layers.size()) - 1;
-  const std::int64_t classes = elements(network_.layers[last].output);
-  const RowTensor scores = logits();
-  const bool divided = scores.shape.columns != shape_of(last).columns;
-  const bool backward = training() && network_.learns(last);
-  RowTensor diff;
-  if (backward) {
-    diff = add_rows(kNetworkInput, "loss.diff", TensorKind::activation, options_.precision, scores.shape,
-                    divided ? std::vector<bool>(options_.devices.size()) : full_diff_[last + 1]);
-  }
-  for (int d = 0; d < device_count(); ++d) {
-    if (!works(d)) continue;
-    const Rows rows = rows_of(d);
-    ResultRows result{d, rows.first, rows.count};
-    if (options_.mode == PlanMode::predict) {
-      result.probabilities = add_tensor("probabilities", d, TensorKind::result, rows.count * classes);
-      compute("softmax", d, -1, Softmax{classes, rows}, {in_fp32(own_rows(scores, d), d)},
-              {whole(result.probabilities)});
-    } else {
-      result.loss = add_tensor("loss", d, TensorKind::result, rows.count);
-      result.rank = add_tensor("rank", d, TensorKind::result, rows.count, DType::i32);
-      std::vector<Range> writes{whole(result.loss), whole(result.rank)};
-      if (backward) writes.push_back(own_rows(diff, d));
-      compute("loss", d, -1, SoftmaxCrossEntropy{classes, rows, options_.rows, backward, options_.precision},
-              {in_fp32(own_rows(scores, d), d), whole(labels_.tensor[d])}, std::move(writes));
-    }
-    if (partition_of(d) == 0) plan_.results.push_back(result);  // all of a group have the same
-  }
-  if (!backward) return;
-  diffs_[last + 1] =
-      divided ? bring(last, network_.layers[last].name + ".diff", diff, shape_of(last), full_diff_[last + 1]) : diff;
 }
 
 void PlanBuilder::give_diff(int layer, std::size_t input, RowTensor diff) {

@@ -1,7 +1,7 @@
 #pragma once
-// Builds one plan. Internal to src/plan: build.cc writes the forward and backward steps, rows.cc who works on which
-// rows, split.cc what the devices of a group bring each other, exchange.cc what brings gradients to their owners and
-// new parameters back, synchronise.cc and room.cc the waits.
+// Builds one plan. Internal to src/plan: build.cc writes the forward and backward steps, loss.cc those between, rows.cc
+// who works on which rows, split.cc what the devices of a group bring each other, exchange.cc what brings gradients to
+// their owners and new parameters back, synchronise.cc and room.cc the waits.
 
 #include <functional>
 #include <map>
@@ -147,15 +147,23 @@ class PlanBuilder {
   ConvShape conv_shape(int layer, int device) const;
   PoolShape pool_shape(int layer, int device) const;
   LrnShape lrn_shape(int layer, int device) const;
-  RowTensor logits();
-  Range in_fp32(const Range& numbers, int device);
   Dropout dropout_of(const DropoutOptions& options, int layer, int device) const;
-  void loss();
   void backward(int layer);
   void backward_weights(int layer);
   void add_to_earlier_passes(int layer, GradientPart& part);
   void scale_by_own_squares(int layer);
   void give_diff(int layer, std::size_t input, RowTensor diff);
+
+  // loss.cc
+  RowTensor logits();
+  Range in_fp32(const Range& numbers, int device);
+  void loss();
+  void probabilities(int last);
+  void whole_loss(int last);
+  void divided_loss(int last);
+  RowShape columns_of_parts(std::int64_t each) const;
+  RowTensor bring_sums(int last, const std::vector<Range>& logits);
+  void add_up_ranks();
 
   // exchange.cc
   void send_inputs(int layer);
@@ -233,6 +241,7 @@ class PlanBuilder {
   std::vector<std::vector<std::pair<Range, Range>>> pass_gradients_;
   std::vector<std::vector<GradientPart>> gradients_;  // by layer
   RowTensor labels_;
+  RowTensor counts_;  // of a divided loss: on each first partition, how many classes of each come before the label
 };
 
 // Adds to each step the fewest waits that order every two steps which touch the same data, one of them writing.

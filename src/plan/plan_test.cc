@@ -441,7 +441,14 @@ TEST(network, refuses_what_cannot_be_built) {
   using testing::conv;
   using testing::fully_connected;
   EXPECT_EQ(message({{1, 4, 4}, {conv("c", {.out = 3, .kernel = 5})}, {}}),
-            "c: a kernel of 5 does not fit its input [1, 4, 4]");
+            "c: kernel height 5 is larger than the input's 4; the input is [1, 4, 4]");
+  EXPECT_EQ(message({{1, 4, 1}, {conv("c", {.out = 3, .kernel = {3, 5}, .pad = 1})}, {}}),
+            "c: kernel width 5 is larger than the padded input's 3; the input is [1, 4, 1]");
+  EXPECT_EQ(message({{1, 4, 4}, {conv("c", {.out = 3, .kernel = 3, .dilation = {2, 1}})}, {}}),
+            "c: kernel height 3, dilated to 5, is larger than the input's 4; the input is [1, 4, 4]");
+  EXPECT_EQ(
+      message({{1, 4, 4}, {testing::layer("max_pool", "p", PoolOptions{PoolKind::max, {4, 3}, 1, 2, false})}, {}}),
+      "p: pad 2 of the width is more than half of kernel width 3");
   EXPECT_EQ(message({{3, 4, 4}, {conv("c", {.out = 4, .kernel = 1, .groups = 2})}, {}}),
             "c: groups: 2 must divide its 3 input channels and its 4 output channels");
   EXPECT_EQ(message({{8}, {conv("c", {.out = 3, .kernel = 1})}, {}}),

@@ -44,7 +44,8 @@ class Recompute {
       const Step& step = plan.steps[i];
       const auto* compute = std::get_if<Compute>(&step.body);
       loads = loads || std::holds_alternative<Load>(step.body);  // a pass begins
-      if (compute && std::holds_alternative<SoftmaxCrossEntropy>(compute->op)) {
+      if (compute && (std::holds_alternative<SoftmaxCrossEntropy>(compute->op) ||
+                      std::holds_alternative<SoftmaxCrossEntropyPart>(compute->op))) {
         if (loads) losses_.push_back(i);
         losses_.back() = i;
         loads = false;

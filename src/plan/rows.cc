@@ -47,6 +47,7 @@ void PlanBuilder::begin_pass(int pass) {
   for (std::vector<RowTensor>& parts : diff_parts_) parts.clear();
   brought_.clear();
   inputs_.clear();
+  counts_ = {};
 }
 
 // The devices that need the whole batch's rows of a fully-connected layer's factors: its owners, and those that factors
@@ -103,6 +104,7 @@ RowTensor PlanBuilder::add_rows(int layer, const std::string& name, TensorKind k
   const bool one_for_all = shared() && std::any_of(full.begin(), full.end(), [](bool f) { return f; });
   for (int d = 0; d < device_count(); ++d) {
     const RowSpan& own = span_of(d);
+    if (shape.columns[d].count == 0) continue;
     const auto add = [&](int device, std::int64_t count) {
       return add_part(name, device, kind, type, count, shape, d);
     };

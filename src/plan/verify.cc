@@ -55,6 +55,7 @@ class Verifier {
     if (trains && error_.empty()) check_new_values(false);
     if (trains && error_.empty()) check_squares();
     if (plan_.mode == PlanMode::average && error_.empty()) check_means();
+    if ((trains || plan_.split > 1) && error_.empty()) check_results();
     for (int i = 0; i < static_cast<int>(plan_.steps.size()) && error_.empty(); ++i) check_arguments(i);
     return error_;
   }
@@ -166,6 +167,18 @@ class Verifier {
   bool is_norms(int i) const {
     const auto* compute = std::get_if<Compute>(&plan_.steps[i].body);
     return compute && std::holds_alternative<SquaredNorms>(compute->op);
+  }
+
+  void check_results() {
+    for (const ResultRows& rows : plan_.results) {
+      for (const int tensor : {rows.loss, rows.rank, rows.probabilities}) {
+        if (tensor < 0) continue;
+        for (const auto& [first, part] : contents_[tensor].read(0, plan_.tensors[tensor].elements)) {
+          if (part.sum_of.empty())
+            error_ = fmt::format("{} does not give {}", plan_.devices[rows.device].name, plan_.tensors[tensor].name);
+        }
+      }
+    }
   }
 
   // In each partition every parameter has owners for all that it has of it, once.

@@ -14,7 +14,8 @@ GroupVerifier::Origin GroupVerifier::origin_of(const Producer& producer) const {
           addends_.contains(producer.step),
           step.first_row,
           step.writes[producer.write].count,
-          {}};
+          {},
+          producer};
 }
 
 void GroupVerifier::begin() {
@@ -81,6 +82,7 @@ std::string GroupVerifier::arrive(int i, const Origin& origin, const Lines& at, 
   arriving.name = origin.name;
   arriving.addend = origin.addend;
   arriving.first_row = origin.first_row;
+  arriving.by = origin.by;
   arriving.devices.insert(origin.devices.begin(), origin.devices.end());
   arriving.columns[at.first] = at.first + at.width;
   arriving.elements += at.count * at.width;
@@ -111,6 +113,7 @@ std::string GroupVerifier::use(int i, const std::vector<Contents>& contents) {
   const Step& step = plan_.steps[i];
   const auto* compute = std::get_if<Compute>(&step.body);
   if (compute == nullptr) return "";
+  if (std::string error = use_in_loss(i, contents); !error.empty()) return error;
   if (adds_up(step)) note_addend(i);
   std::vector<std::pair<Origin, bool>> terms;  // with whether they were brought
   for (const Range& range : step.reads) {
@@ -128,6 +131,44 @@ std::string GroupVerifier::use(int i, const std::vector<Contents>& contents) {
   if (!std::holds_alternative<ConcatBackward>(compute->op)) return "takes a part of a diff for all of it";
   note_addend(i);
   return "";
+}
+
+// Of a loss whose classes are divided: each part takes the logits of its classes, what it needs of all classes has come
+// from all devices of the group, and so have the counts that a rank is the sum of.
+std::string GroupVerifier::use_in_loss(int i, const std::vector<Contents>& contents) const {
+  const Op& op = std::get<Compute>(plan_.steps[i].body).op;
+  if (const auto* sums = std::get_if<SoftmaxSums>(&op)) return has_classes(i, sums->first_class, sums->classes);
+  if (const auto* part = std::get_if<SoftmaxCrossEntropyPart>(&op)) {
+    const std::string error = has_classes(i, part->first_class, part->classes);
+    return error.empty() ? has_all_parts<SoftmaxSums>(i, 2, 0, contents) : error;
+  }
+  return std::holds_alternative<LabelRank>(op) ? has_all_parts<SoftmaxCrossEntropyPart>(i, 0, 1, contents) : "";
+}
+
+std::string GroupVerifier::has_classes(int i, std::int64_t first, std::int64_t count) const {
+  const Step& step = plan_.steps[i];
+  const PlanTensor& logits = plan_.tensors[step.reads[0].tensor];
+  const bool own = logits.device == step.device && plan_.tensors[step.reads[1].tensor].device == step.device;
+  return own && logits.width == count && logits.first_column == first ? "" : "takes the logits of other classes";
+}
+
+// What the kernels of one kind wrote for the same rows on each device of the group.
+template <class By>
+std::string GroupVerifier::has_all_parts(int i, std::size_t read, int write,
+                                         const std::vector<Contents>& contents) const {
+  const Step& step = plan_.steps[i];
+  const Range& range = step.reads[read];
+  const auto parts = contents[range.tensor].read(range.first, range.count);
+  if (parts.size() != 1 || parts[0].second.sum_of.size() != 1) return "reads channels that are not there";
+  const Origin origin = origin_of(parts[0].second.sum_of[0]);
+  std::set<int> group;
+  for (int p = 0; p < plan_.split; ++p) group.insert(step.device / plan_.split * plan_.split + p);
+  const auto* compute = std::get_if<Compute>(&plan_.steps[origin.by.step].body);
+  if (compute && std::holds_alternative<By>(compute->op) && origin.by.write == write && origin.devices == group &&
+      origin.first_row == step.first_row && plan_.tensors[range.tensor].device == step.device) {
+    return "";
+  }
+  return "reads something else for what its group knows of the loss";
 }
 
 void GroupVerifier::note_addend(int i) {

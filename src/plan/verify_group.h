@@ -44,6 +44,7 @@ class GroupVerifier {
     bool addend = false;    // each is a part of a sum over the group
     std::int64_t first_row = 0, elements = 0;
     std::map<std::int64_t, std::int64_t> columns;  // of a line, that are there: from and past
+    Producer by;                                   // one of these steps
   };
 
   Origin origin_of(const Producer& producer) const;
@@ -51,6 +52,10 @@ class GroupVerifier {
   bool right_rows(const Step& step, const PlanTensor& to, const Lines& at) const;
   bool adds_up(const Step& step) const;
   bool is_product_of_factors(const Step& step) const;
+  std::string use_in_loss(int i, const std::vector<Contents>& contents) const;
+  std::string has_classes(int i, std::int64_t first, std::int64_t count) const;
+  template <class By>
+  std::string has_all_parts(int i, std::size_t read, int write, const std::vector<Contents>& contents) const;
   void note_addend(int i);
   static std::string name_of(const Step& step, std::size_t write);
   bool covers(int addend, int sum) const;

@@ -70,7 +70,16 @@ void check_split(const JobSpec& job) {
 }
 
 void check_test_data(const JobSpec& job) {
-  if (job.data.test) return;
+  if (job.data.test) {
+    const bool followed =
+        std::holds_alternative<PlateauRate>(job.solver.rule.rate) || job.solver.early_stopping.patience > 0;
+    if (followed && job.solver.test_every > 1) {
+      throw ConfigError(job.solver.test_every_where,
+                        "solver.test_every must be 1 where a plateau rate or solver.early_stopping follows the loss of "
+                        "data.test from epoch to epoch");
+    }
+    return;
+  }
   if (std::holds_alternative<PlateauRate>(job.solver.rule.rate)) {
     throw ConfigError(job.solver.rule.rate_where,
                       "a plateau rate follows the loss of data.test, which the job does not have");

@@ -115,6 +115,8 @@ struct SolverSpec {
   RuleSpec rule;
   WarmUp warm_up;
   EarlyStopping early_stopping;
+  std::int64_t test_every = 1;  // epochs
+  Position test_every_where;
   std::int64_t accumulate = 1;  // batches of a step
   Position accumulate_where;
   std::optional<double> clip_norm;

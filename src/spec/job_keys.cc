@@ -262,6 +262,8 @@ Keys<SolverSpec> solver_keys() {
                                   "share by which a loss must be below the best to be better"),
           },
           "of its keys", "an end before the last epoch"),
+      at(&S::test_every_where, whole<S>("test_every", &S::test_every, {1, 1'000'000}, "1",
+                                        "epochs between two evaluations on `data.test`; one follows the last epoch")),
       at(&S::accumulate_where, whole<S>("accumulate", &S::accumulate, {1, 1024}, "1",
                                         "batches of a step: they are computed one after the other, for one update")),
       clip_norm_key(),

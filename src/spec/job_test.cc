@@ -16,6 +16,7 @@ namespace hadal {
 namespace {
 
 using testing::ElementsAre;
+using testing::HasSubstr;
 
 // Lines of the smallest job; cases replace one of them, or add one after the last (indented: to the solver).
 const std::vector<std::string> kTiny = {
@@ -127,6 +128,14 @@ const BadLine kBadLines[] = {
     {3, "  input: [3, 0]", "3:14: a size of network.input must be a whole number from 1 to 16777216, not '0'"},
     {3, "  input: [65536, 65536]", "3:10: network.input has more than 2^30 elements"},
     {5, "    - conv: {out: 2, kernel: 1025}", "5:30: conv.kernel must be a whole number from 1 to 1024, not '1025'"},
+    {5, "    - conv: {out: 2, kernel: [3, 0]}",
+     "5:34: conv.kernel width must be a whole number from 1 to 1024, not '0'"},
+    {5, "    - conv: {out: 2, kernel: 3, pad: [-1, 0]}",
+     "5:39: conv.pad height must be a whole number from 0 to 1024, not '-1'"},
+    {5, "    - max_pool: {kernel: 2, stride: [1, 2, 3]}",
+     "5:37: max_pool.stride must be a number or [height, width], not a list of 3"},
+    {5, "    - conv: {out: 2, kernel: {height: 3}}",
+     "5:30: conv.kernel must be a whole number from 1 to 1024, not a map"},
     {5, "    - dropout: {p: 1}", "5:20: dropout.p must be a number from 0 to below 1, not '1'"},
     {5, "    - dropout: {p: 0.99999999999}", "5:20: dropout.p must be a number from 0 to below 1, not '0.99999999999'"},
     {10, "  rule: {sgd: {rate: .nan}}", "10:22: solver.rule.sgd.rate must be a number from 0 to 1000000, not '.nan'"},
@@ -438,6 +447,29 @@ TEST(ParseJob, keeps_positions) {
   EXPECT_EQ(job.parallel.where.to_string(), "jobs/a.yaml:8:11");
 }
 
+TEST(ParseJob, reads_windows_that_are_not_square) {
+  const JobSpec job = tiny(5,
+                           "    - conv: {out: 6, kernel: [3, 40], stride: [1, 2], pad: [1, 0], dilation: [2, 1]}\n"
+                           "    - conv: {out: 6, kernel: [3, 3], stride: 2, dilation: [1, 1]}\n"
+                           "    - max_pool: {kernel: [3, 1]}\n"
+                           "    - average_pool: {kernel: 2, stride: [2, 1]}\n");
+  const auto& conv = std::get<ConvOptions>(job.network.layers[0].options);
+  EXPECT_EQ(conv.kernel, Extent(3, 40));
+  EXPECT_EQ(conv.stride, Extent(1, 2));
+  EXPECT_EQ(conv.pad, Extent(1, 0));
+  EXPECT_EQ(conv.dilation, Extent(2, 1));
+  EXPECT_EQ(std::get<PoolOptions>(job.network.layers[2].options).stride, Extent(3, 1));  // as the kernel
+  const std::string yaml = to_yaml(job);
+  EXPECT_THAT(yaml, HasSubstr("kernel: [3, 40], stride: [1, 2], pad: [1, 0], groups: 1, dilation: [2, 1], init"));
+  EXPECT_THAT(yaml, HasSubstr("kernel: 3, stride: 2, pad: 0, groups: 1, init"));
+  EXPECT_THAT(yaml, HasSubstr("max_pool: {name: max_pool1, kernel: [3, 1], stride: [3, 1], pad: 0, ceil: false}"));
+  EXPECT_THAT(yaml, HasSubstr("kernel: 2, stride: [2, 1], pad: 0"));
+  EXPECT_EQ(to_yaml(parse_job(yaml, "again.yaml")), yaml);
+  const std::string json = network_to_json(job.network);
+  EXPECT_THAT(json, HasSubstr(R"("kernel":[3,40],"stride":[1,2],"pad":[1,0],"groups":1,"dilation":[2,1])"));
+  EXPECT_EQ(network_to_json(network_from_json(json, "model")), json);
+}
+
 TEST(ParseJob, names_layers_by_type_and_number) {
   const JobSpec job = tiny(5,
                            "    - relu\n"
@@ -461,7 +493,8 @@ TEST(ParseJob, reads_layer_options) {
                            "    - dropout: {p: 0.25}\n");
   const auto& layers = job.network.layers;
   const auto& conv = std::get<ConvOptions>(layers[0].options);
-  EXPECT_THAT((std::vector{conv.out, conv.kernel, conv.stride, conv.pad, conv.groups}), ElementsAre(6, 3, 2, 1, 2));
+  EXPECT_THAT((std::vector{conv.out, conv.groups}), ElementsAre(6, 2));
+  EXPECT_THAT((std::vector{conv.kernel, conv.stride, conv.pad, conv.dilation}), ElementsAre(3, 2, 1, 1));
   const auto& max_pool = std::get<PoolOptions>(layers[1].options);
   EXPECT_EQ(max_pool.kind, PoolKind::max);
   EXPECT_EQ(max_pool.stride, 3);  // as the kernel
@@ -747,6 +780,7 @@ TEST(ToYaml, writes_every_default_out) {
       "  rule: {sgd: {rate: 0.1, momentum: 0, weight_decay: 0}}\n"
       "  warm_up: {steps: 0, from: 0}\n"
       "  early_stopping: {patience: 0, threshold: 0}\n"
+      "  test_every: 1\n"
       "  accumulate: 1\n"
       "  clip_norm: none\n"
       "checkpoint:\n"

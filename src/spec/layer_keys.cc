@@ -103,23 +103,60 @@ Keys<Options> with_parameters(Keys<Options> keys, const char* weights = "xavier"
   return keys;
 }
 
+// One number for height and width alike, or a list of both; written as one number where they are equal.
+template <class Options>
+Key<Options> extent(const std::string& name, Extent Options::*place, WholeRange range, const std::string& fallback,
+                    const std::string& meaning) {
+  return {name,
+          describe(range) + ", or [height, width]",
+          fallback,
+          meaning,
+          [=](const Value& value, const std::string& path, Options& into) {
+            const auto number = [&](const Value& from, const char* side) {
+              return static_cast<std::int64_t>(read_whole(from, path + side, range));
+            };
+            if (value.kind != Value::Kind::list) {
+              into.*place = number(value, "");
+            } else if (value.items.size() == 2) {
+              into.*place = {number(value.items[0], " height"), number(value.items[1], " width")};
+            } else {
+              throw ConfigError(value.where, path + " must be a number or [height, width], not a list of " +
+                                                 std::to_string(value.items.size()));
+            }
+          },
+          [=](const Options& from) {
+            const Extent& extent = from.*place;
+            return extent.height == extent.width ? Json(extent.height) : Json({extent.height, extent.width});
+          }};
+}
+
+Key<ConvOptions> dilation_key() {
+  Key<ConvOptions> key = extent<ConvOptions>("dilation", &ConvOptions::dilation, kWindow, "1",
+                                             "pixels from one number of the kernel to the next");
+  key.write = [write = std::move(key.write)](const ConvOptions& from) {
+    return from.dilation == 1 ? std::nullopt : write(from);
+  };
+  return key;
+}
+
 Keys<ConvOptions> conv_keys() {
   using O = ConvOptions;
   return with_parameters<O>({
       whole<O>("out", &O::out, kOut, kRequired, "output channels"),
-      whole<O>("kernel", &O::kernel, kWindow, kRequired, "height and width of the kernel"),
-      whole<O>("stride", &O::stride, kWindow, "1", "step of the kernel over the image"),
-      whole<O>("pad", &O::pad, kPad, "0", "zeros added on every side of the image"),
+      extent<O>("kernel", &O::kernel, kWindow, kRequired, "height and width of the kernel"),
+      extent<O>("stride", &O::stride, kWindow, "1", "step of the kernel over the image"),
+      extent<O>("pad", &O::pad, kPad, "0", "zeros added on every side of the image"),
       whole<O>("groups", &O::groups, kOut, "1", "parts that the channels are divided into, each convolved alone"),
+      dilation_key(),
   });
 }
 
 Keys<PoolOptions> pool_keys() {
   using O = PoolOptions;
   return {
-      whole<O>("kernel", &O::kernel, kWindow, kRequired, "height and width of the window"),
-      whole<O>("stride", &O::stride, kWindow, "kernel", "step of the window over the image"),
-      whole<O>("pad", &O::pad, kPad, "0", "border added on every side, at most half of `kernel`; it takes no part"),
+      extent<O>("kernel", &O::kernel, kWindow, kRequired, "height and width of the window"),
+      extent<O>("stride", &O::stride, kWindow, "kernel", "step of the window over the image"),
+      extent<O>("pad", &O::pad, kPad, "0", "border added on every side, at most half of `kernel`; it takes no part"),
       boolean<O>("ceil", &O::ceil, "false", "round the output size up rather than down"),
   };
 }

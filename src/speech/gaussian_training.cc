@@ -33,10 +33,10 @@ std::string too_short(const TrainingUtterance& utterance, std::int64_t least) {
       fmt::format("{}: has {} frames, and its words need {}", utterance.id, utterance.features->frames, least));
 }
 
-class Trainer {
+class GmmTrainer {
  public:
-  Trainer(const Lexicon& lexicon, std::span<const TrainingUtterance> utterances, const GmmTrainingOptions& options,
-          const std::function<void(const GmmIteration&)>& report)
+  GmmTrainer(const Lexicon& lexicon, std::span<const TrainingUtterance> utterances, const GmmTrainingOptions& options,
+             const std::function<void(const GmmIteration&)>& report)
       : lexicon_(lexicon),
         utterances_(utterances),
         options_(options),
@@ -254,7 +254,7 @@ std::vector<std::optional<Alignment>> align_utterances(const Lexicon& lexicon, c
 
 GmmTraining train_gaussians(const Lexicon& lexicon, std::span<const TrainingUtterance> utterances,
                             const GmmTrainingOptions& options, const std::function<void(const GmmIteration&)>& report) {
-  return Trainer(lexicon, utterances, options, report).train();
+  return GmmTrainer(lexicon, utterances, options, report).train();
 }
 
 }  // namespace hadal

@@ -46,8 +46,11 @@ FeatureSet take_held_out(FeatureSet& all, double share, std::uint64_t seed) {
   std::vector<UtteranceFeatures> kept;
   for (UtteranceFeatures& utterance : all.utterances) {
     const bool is_taken = chosen.contains(by_speaker ? speaker_of[utterance.source] : utterance.source);
-    if (!is_taken) kept.push_back(std::move(utterance));
-    if (is_taken && utterance.copy == 0) taken.utterances.push_back(std::move(utterance));
+    if (!is_taken) {
+      kept.push_back(std::move(utterance));
+    } else if (utterance.copy == 0) {
+      taken.utterances.push_back(std::move(utterance));
+    }
   }
   all.utterances = std::move(kept);
   if (all.utterances.empty()) {

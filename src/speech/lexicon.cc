@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::uint64_t kDictionaryLimit = 1'000'000'000;  // bytes
 
-struct Entry {
+struct Pronounced {
   std::string word;
   std::vector<std::string> phones;
 };
@@ -30,8 +30,8 @@ std::string without_number(const std::string& word) {
   return digits ? word.substr(0, open) : word;
 }
 
-std::vector<Entry> entries_of(std::string_view text, const std::string& file) {
-  std::vector<Entry> entries;
+std::vector<Pronounced> entries_of(std::string_view text, const std::string& file) {
+  std::vector<Pronounced> entries;
   for (int number = 1; !text.empty(); ++number) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     const std::string_view line = text.substr(0, end);
@@ -75,17 +75,17 @@ Lexicon Lexicon::read(const std::string& path, const Position& where) {
 Lexicon Lexicon::parse(std::string_view text, const std::string& file) {
   Lexicon lexicon;
   lexicon.file_ = file;
-  const std::vector<Entry> entries = entries_of(text, file);
+  const std::vector<Pronounced> entries = entries_of(text, file);
   if (entries.empty()) throw DataError(file + ": has no words; a line is a word, then its phones");
   std::set<std::string> names;
-  for (const Entry& entry : entries) names.insert(entry.phones.begin(), entry.phones.end());
+  for (const Pronounced& entry : entries) names.insert(entry.phones.begin(), entry.phones.end());
   names.erase("SIL");
   lexicon.phones_ = {"SIL"};
   lexicon.phones_.insert(lexicon.phones_.end(), names.begin(), names.end());
   for (std::size_t i = 0; i < lexicon.phones_.size(); ++i) {
     lexicon.phone_numbers_[lexicon.phones_[i]] = static_cast<std::int32_t>(i);
   }
-  for (const Entry& entry : entries) {
+  for (const Pronounced& entry : entries) {
     const auto next = static_cast<std::int32_t>(lexicon.words_.size());
     const auto [found, is_new] = lexicon.word_numbers_.try_emplace(entry.word, next);
     if (is_new) {

@@ -8,7 +8,7 @@ namespace hadal {
 
 namespace {
 
-constexpr std::size_t kAtOnce = 32;  // utterances whose scores are kept
+constexpr std::size_t kUtterancesAtOnce = 32;  // utterances whose scores are kept
 
 // The columns of some states.
 FeatureMatrix columns_of(const FeatureMatrix& scores, std::span<const std::int32_t> states) {
@@ -28,8 +28,8 @@ std::vector<std::optional<Alignment>> align_by_network(const Lexicon& lexicon, c
                                                        std::span<const TrainingUtterance> utterances,
                                                        const NetworkAlignmentOptions& options) {
   std::vector<std::optional<Alignment>> alignments(utterances.size());
-  for (std::size_t first = 0; first < utterances.size(); first += kAtOnce) {
-    const std::size_t count = std::min(kAtOnce, utterances.size() - first);
+  for (std::size_t first = 0; first < utterances.size(); first += kUtterancesAtOnce) {
+    const std::size_t count = std::min(kUtterancesAtOnce, utterances.size() - first);
     std::vector<FeatureMatrix> scores;
     for (std::size_t i = 0; i < count; ++i) scores.push_back(network.score(*utterances[first + i].features));
     run_tasks(options.threads, static_cast<std::int64_t>(count), [&](std::int64_t task) {

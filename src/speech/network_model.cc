@@ -13,15 +13,16 @@ namespace hadal {
 
 namespace {
 
-constexpr std::uint64_t kInputLimit = 1 << 30;                // bytes of priors.json
-constexpr std::array<std::int64_t, 4> kRows{256, 64, 16, 4};  // of a batch: the last ones of an utterance are filled up
+constexpr std::uint64_t kInputLimit = 1 << 30;  // bytes of priors.json
+constexpr std::array<std::int64_t, 4> kBatchRows{256, 64, 16,
+                                                 4};  // of a batch: the last ones of an utterance are filled up
 
 std::string input_file(const std::string& folder) { return folder + "/priors.json"; }
 
 // The batch that so many frames begin with: full ones first, then the smallest that holds the rest.
 std::int64_t rows_of(std::int64_t frames) {
-  std::int64_t rows = kRows[0];
-  for (const std::int64_t fewer : kRows) {
+  std::int64_t rows = kBatchRows[0];
+  for (const std::int64_t fewer : kBatchRows) {
     if (fewer >= frames) rows = fewer;
   }
   return rows;
@@ -69,11 +70,11 @@ NetworkModel::NetworkModel(const std::string& folder, int threads)
   trained_.job.parallel.threads = threads;
   trained_.job.exchange = {};
   trained_.job.memory = {};
-  trained_.job.data.batch = kRows[0];
+  trained_.job.data.batch = kBatchRows[0];
   std::vector<PlanKey> keys;
-  for (const std::int64_t rows : kRows) keys.push_back({PlanMode::predict, rows});
+  for (const std::int64_t rows : kBatchRows) keys.push_back({PlanMode::predict, rows});
   engine_ = engine_for(trained_, keys);
-  batch_.resize(static_cast<std::size_t>(kRows[0] * spliced));
+  batch_.resize(static_cast<std::size_t>(kBatchRows[0] * spliced));
 }
 
 FeatureMatrix NetworkModel::score(const FeatureMatrix& features) {

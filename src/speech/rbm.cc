@@ -26,9 +26,10 @@ void add_bias_and_squash(std::vector<float>& rows, const std::vector<float>& bia
   }
 }
 
-class Machine {
+class BoltzmannMachine {
  public:
-  Machine(const RbmRows& rows, std::int64_t visible, const RbmTraining& training) : rows_(rows), training_(training) {
+  BoltzmannMachine(const RbmRows& rows, std::int64_t visible, const RbmTraining& training)
+      : rows_(rows), training_(training) {
     rbm_.visible = visible;
     rbm_.hidden = training.hidden;
     rbm_.gaussian = training.gaussian;
@@ -163,7 +164,7 @@ std::vector<float> Rbm::hidden_of(std::span<const float> rows, int threads) cons
 
 Rbm train_rbm(const RbmRows& rows, std::int64_t visible, const RbmTraining& training) {
   HADAL_CHECK(rows.count > 0 && visible > 0 && training.hidden > 0 && training.batch > 0);
-  return Machine(rows, visible, training).train();
+  return BoltzmannMachine(rows, visible, training).train();
 }
 
 }  // namespace hadal

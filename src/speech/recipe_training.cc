@@ -354,7 +354,7 @@ ordered_json RecipeTraining::run() {
   recognise(AcousticKind::gmm);
   train_networks();
   recognise(AcousticKind::network);
-  const ordered_json found = results();
+  ordered_json found = results();
   write_file(run_.path() + "/results.json", found.dump(1) + "\n");
   return found;
 }

@@ -42,7 +42,7 @@ Interval percentiles(std::vector<double>& values, double confidence) {
   std::sort(values.begin(), values.end());
   const auto at = [&](double share) {
     const double place = share * static_cast<double>(values.size() - 1);
-    return values[static_cast<std::size_t>(place + 0.5)];
+    return values[static_cast<std::size_t>(std::lround(place))];
   };
   return {at((1 - confidence) / 2), at((1 + confidence) / 2)};
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
+#include <limits>
 
 #include "base/error.h"
 #include "ops/cpu/cpu.h"
@@ -388,16 +389,19 @@ BatchResult Engine::run(const PlanKey& key, const void* batch, std::uint64_t ste
   const Plan& plan = runner_->plan(index);
   for (const ResultRows& rows : plan.results) {
     const auto bytes = static_cast<std::size_t>(rows.count) * 4;
-    runner_->read(index, rows.loss, losses_.data(), bytes);
-    runner_->read(index, rows.rank, ranks_.data(), bytes);
+    float* losses = losses_.data() + rows.first;
+    std::int32_t* ranks = ranks_.data() + rows.first;
+    runner_->read(index, rows.loss, losses, bytes);
+    runner_->read(index, rows.rank, ranks, bytes);
     for (std::int64_t i = 0; i < rows.count; ++i) {
-      result.loss_sum += losses_[i];
-      if (std::isnan(losses_[i])) continue;  // its rank says nothing
-      result.correct += ranks_[i] == 0;
-      result.correct_top5 += ranks_[i] < 5;
+      result.loss_sum += losses[i];
+      if (std::isnan(losses[i])) ranks[i] = std::numeric_limits<std::int32_t>::max();  // it says nothing
+      result.correct += ranks[i] == 0;
+      result.correct_top5 += ranks[i] < 5;
     }
     result.rows += rows.count;
   }
+  ranked_rows_ = static_cast<std::size_t>(result.rows);
   if (plan.clip_norm >= 0) {
     float norm = 0;
     runner_->read(index, plan.clip_norm, &norm, sizeof norm);

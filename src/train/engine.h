@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,9 @@ class Engine {
   // `batch` is staged as data/batch_loader.h says. step: training steps already taken.
   BatchResult run(const PlanKey& key, const void* batch, std::uint64_t step, double rate);
 
+  // How many logits of each row of the last run() are larger than its label's, or as large and before it.
+  std::span<const std::int32_t> ranks() const { return std::span(ranks_).first(ranked_rows_); }
+
   // Class probabilities of `rows` samples, row-major; for PlanMode::predict.
   std::vector<float> predict(std::int64_t rows, const void* batch);
 
@@ -84,6 +88,7 @@ class Engine {
   std::unique_ptr<LocalRunner> runner_;
   std::vector<float> losses_;
   std::vector<std::int32_t> ranks_;
+  std::size_t ranked_rows_ = 0;
 };
 
 }  // namespace hadal

@@ -30,13 +30,35 @@ void count_crops(std::span<const float> probabilities, std::span<const std::int3
     for (std::size_t c = 0; c < classes; ++c) rank += mean[c] > mean[label] || (mean[c] == mean[label] && c < label);
     // What fp32 holds as 0 is not infinitely wrong.
     total.loss_sum -= std::log(std::max(mean[label], double{std::numeric_limits<float>::min()}));
-    ++total.samples;
-    total.correct += rank == 0;
-    total.correct_top5 += rank < 5;
+    total.count(labels[row], rank);
   }
 }
 
 }  // namespace
+
+void Evaluation::count(std::int32_t label, std::int64_t rank) {
+  of_class.resize(static_cast<std::size_t>(classes));
+  ClassCount& of_label = of_class[static_cast<std::size_t>(label)];
+  ++samples;
+  ++of_label.samples;
+  correct += rank == 0;
+  of_label.correct += rank == 0;
+  correct_top5 += rank < 5;
+}
+
+std::optional<double> Evaluation::mean_class_accuracy() const {
+  double sum = 0, present = 0;
+  std::int64_t least = samples, most = 0;
+  for (const ClassCount& one : of_class) {
+    if (one.samples == 0) continue;
+    sum += static_cast<double>(one.correct) / static_cast<double>(one.samples);
+    ++present;
+    least = std::min(least, one.samples);
+    most = std::max(most, one.samples);
+  }
+  if (least >= most) return std::nullopt;
+  return sum / present;
+}
 
 std::vector<PlanKey> evaluation_keys(std::int64_t batch, const SampleSource& source) {
   const PlanMode mode = source.crops() > 1 ? PlanMode::predict : PlanMode::evaluate;
@@ -59,15 +81,16 @@ Evaluation evaluate(Engine& engine, const SampleSource& source, std::int64_t bat
     }
     const BatchResult result = engine.run({PlanMode::evaluate, staged->rows()}, staged->data(), 0, 0);
     total.loss_sum += result.loss_sum;
-    total.samples += result.rows;
-    total.correct += result.correct;
-    total.correct_top5 += result.correct_top5;
+    for (std::size_t row = 0; row < engine.ranks().size(); ++row) {
+      total.count(staged->labels()[row], engine.ranks()[row]);
+    }
   }
   return total;
 }
 
 nlohmann::ordered_json to_json(const Evaluation& evaluation) {
   nlohmann::ordered_json json{{"loss", evaluation.loss()}, {"accuracy", evaluation.accuracy()}};
+  if (const auto mean = evaluation.mean_class_accuracy()) json["mean_class_accuracy"] = *mean;
   if (evaluation.classes > 5) {
     json["top5_accuracy"] = static_cast<double>(evaluation.correct_top5) / static_cast<double>(evaluation.samples);
   }

@@ -70,6 +70,7 @@ void expect_same_counts(const Evaluation& a, const Evaluation& b) {
   EXPECT_EQ(a.samples, b.samples);
   EXPECT_EQ(a.correct, b.correct);
   EXPECT_EQ(a.correct_top5, b.correct_top5);
+  EXPECT_EQ(a.mean_class_accuracy(), b.mean_class_accuracy());
 }
 
 class Evaluate : public ::testing::TestWithParam<EvaluateCase> {};
@@ -103,6 +104,17 @@ INSTANTIATE_TEST_SUITE_P(all, Evaluate,
                          [](const auto& test) {
                            return std::to_string(test.param.samples) + "_by_" + std::to_string(test.param.batch);
                          });
+
+TEST(Evaluate, tells_the_mean_of_classes_where_some_have_more_samples) {
+  Evaluation evaluation{.classes = 4};
+  for (int i = 0; i < 3; ++i) evaluation.count(0, 0);
+  evaluation.count(2, 3);
+  EXPECT_EQ(evaluation.accuracy(), 0.75);
+  EXPECT_EQ(evaluation.mean_class_accuracy(), 0.5);  // of class 0 and 2
+  EXPECT_EQ(to_json(evaluation)["mean_class_accuracy"], 0.5);
+  for (int i = 0; i < 2; ++i) evaluation.count(2, 0);
+  EXPECT_FALSE(evaluation.mean_class_accuracy());  // it is the accuracy
+}
 
 TEST(Evaluate, is_written_with_top5_only_where_that_says_something) {
   Evaluation evaluation{.loss_sum = 6, .samples = 4, .correct = 1, .correct_top5 = 3, .classes = 5};

@@ -107,8 +107,9 @@ TEST_P(Counters, equal_the_plan_where_models_are_split) {
   }
 }
 
-// Two layers on two devices: forward the other half of what a layer reads, for each row, and of the logits; backward
-// the other half of the first layer's diff, in parts of sums. Nothing for the input, whose gradient nobody needs.
+// Two layers on two devices: forward the other half of what a layer reads, for each row; of the logits three numbers,
+// and to one device how many come before the label; backward the other half of the first layer's diff, in parts of
+// sums. Nothing for the input, whose gradient nobody needs.
 TEST(Transfers, are_the_channels_that_others_have) {
   SmallTraining training;
   training.network = {{13},
@@ -121,8 +122,27 @@ TEST(Transfers, are_the_channels_that_others_have) {
   training.shards = 0;
   const Plan plan = SmallTrainer(training).plan(24);
   EXPECT_EQ(plan.exchange_bytes(), 0u);
-  EXPECT_EQ(plan.transfer_bytes(), 24u * 4 * 2 * (79 + 6 + 79));
-  EXPECT_EQ(plan.layer_transfer_bytes, (std::vector<std::size_t>{0, 24u * 4 * 2 * 79, 24u * 4 * 2 * (79 + 6)}));
+  EXPECT_EQ(plan.transfer_bytes(), 24u * 4 * (2 * 79 + 2 * 3 + 1 + 2 * 79));
+  EXPECT_EQ(plan.layer_transfer_bytes, (std::vector<std::size_t>{0, 24u * 4 * 2 * 79, 24u * 4 * (2 * 79 + 2 * 3 + 1)}));
+}
+
+// ... however many the classes are. Under `reproducible` these travel.
+TEST(Transfers, of_a_loss_are_a_few_numbers_a_row) {
+  for (const auto& [groups, split] : {std::pair{1, 2}, {2, 2}, {1, 3}, {2, 4}}) {
+    for (const std::int64_t classes : {10, 1000}) {
+      SmallTraining training;
+      training.network = {{13}, {testing::fully_connected("out", classes)}, {}};
+      training.devices = testing::device_list("fake", groups * split);
+      training.split = split;
+      training.topology = ExchangeTopology::direct;
+      training.shards = 0;
+      const auto others = static_cast<std::size_t>(split - 1);
+      EXPECT_EQ(SmallTrainer(training).plan(24).transfer_bytes(), 24u * 4 * others * (split * 3 + 1))
+          << groups << " x " << split << ", " << classes;
+      training.shards = 12;
+      EXPECT_EQ(SmallTrainer(training).plan(24).transfer_bytes(), 24u * 4 * others * classes);
+    }
+  }
 }
 
 // Devices exchange with those of their own partition alone, and each has a part of the model.

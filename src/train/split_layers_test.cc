@@ -33,7 +33,7 @@ std::vector<Row> rows() {
   const auto lrn = [](std::int64_t size) {
     return layer("lrn", "lrn", LrnOptions{.size = size, .alpha = 0.7f, .beta = 0.75f, .k = 1.5f});
   };
-  const auto pool = [](PoolKind kind, std::int64_t kernel, std::int64_t stride, std::int64_t pad, bool ceil) {
+  const auto pool = [](PoolKind kind, Extent kernel, Extent stride, Extent pad, bool ceil) {
     return layer("pool", "pool", PoolOptions{kind, kernel, stride, pad, ceil});
   };
   return {
@@ -50,7 +50,13 @@ std::vector<Row> rows() {
       {"two_convs_in_groups",
        {conv("a", {.out = 6, .kernel = 3, .groups = 2}), conv("b", {.out = 9, .kernel = 1, .groups = 3})},
        6},
+      {"conv_not_square", {conv("conv", {.out = 9, .kernel = {3, 5}, .stride = {1, 2}, .pad = {0, 1}})}},
+      {"conv_of_one_column_dilated",
+       {conv("all_columns", {.out = 8, .kernel = {2, 6}, .groups = 2}),
+        conv("conv", {.out = 6, .kernel = {2, 1}, .groups = 2, .dilation = {3, 1}})},
+       6},
       {"max_pool", {pool(PoolKind::max, 3, 2, 1, true)}},
+      {"max_pool_not_square", {pool(PoolKind::max, {3, 2}, {1, 2}, {1, 0}, false)}},
       {"average_pool", {pool(PoolKind::average, 2, 2, 0, false)}},
       {"relu", {layer("relu", "f", ActivationOptions{ActivationKind::relu})}},
       {"sigmoid", {layer("sigmoid", "f", ActivationOptions{ActivationKind::sigmoid})}},

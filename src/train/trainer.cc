@@ -353,7 +353,8 @@ void Trainer::report(const BatchResult& result, Meter& meter, MetricsLog& metric
   position_.loss_sum = 0;
   position_.loss_rows = 0;
   meter.since_report = {};
-  if (epoch_ended && test_) {
+  const bool is_tested = position_.epoch % job_.solver.test_every == 0 || position_.epoch == job_.solver.epochs;
+  if (epoch_ended && test_ && is_tested) {
     settle();  // not while reading: what diverges there is not bad data
     const Evaluation evaluation = *reading(options, [this] { return test(); });
     if (!std::isfinite(evaluation.loss())) {

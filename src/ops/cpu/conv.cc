@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include "base/error.h"
 #include "ops/cpu/kernels.h"
@@ -25,12 +26,11 @@ using onednn::Direction;
 
 std::int64_t source_floats(const ConvShape& s) { return s.channels * s.height * s.width; }
 std::int64_t destination_floats(const ConvShape& s) { return s.out * s.out_height() * s.out_width(); }
-std::int64_t weight_floats(const ConvShape& s) { return s.out * (s.channels / s.groups) * s.kernel * s.kernel; }
 
 // The memory of a convolution's arguments as the caller has it, and the numbers that oneDNN asks for.
 struct Geometry {
   memory::desc source, weight, diff_weight, bias, destination;
-  memory::dims strides, padding;
+  memory::dims strides, dilates, padding;
 
   Geometry(const ConvShape& s, const Rows& rows, Layout source_layout, Layout destination_layout, DType type,
            DType destination_type)
@@ -40,14 +40,16 @@ struct Geometry {
         bias(onednn::plain({s.out}, memory::format_tag::a)),
         destination(
             onednn::image({rows.count, s.out, s.out_height(), s.out_width()}, destination_layout, destination_type)),
-        strides{s.stride, s.stride},
-        padding{s.pad, s.pad} {}
+        strides{s.stride.height, s.stride.width},
+        dilates{s.dilation.height - 1, s.dilation.width - 1},
+        padding{s.pad.height, s.pad.width} {}
 
  private:
   static memory::desc weight_desc(const ConvShape& s, DType type) {
     const std::int64_t in = s.channels / s.groups, out = s.out / s.groups;
-    return s.groups == 1 ? onednn::plain({out, in, s.kernel, s.kernel}, memory::format_tag::oihw, type)
-                         : onednn::plain({s.groups, out, in, s.kernel, s.kernel}, memory::format_tag::goihw, type);
+    const std::int64_t height = s.kernel.height, width = s.kernel.width;
+    return s.groups == 1 ? onednn::plain({out, in, height, width}, memory::format_tag::oihw, type)
+                         : onednn::plain({s.groups, out, in, height, width}, memory::format_tag::goihw, type);
   }
 };
 
@@ -76,19 +78,19 @@ constexpr auto kDirect = dnnl::algorithm::convolution_direct;
 
 Forward describe_forward(const Geometry& g, const Wish& wish) {
   return Forward({dnnl::prop_kind::forward_training, kDirect, wish.source, with_tag(g.weight, memory::format_tag::any),
-                  g.bias, wish.destination, g.strides, g.padding, g.padding},
+                  g.bias, wish.destination, g.strides, g.dilates, g.padding, g.padding},
                  onednn::attributes(), onednn::cpu_engine());
 }
 
 BackwardData describe_backward_data(const Geometry& g, const Wish& wish) {
   return BackwardData({kDirect, wish.source, with_tag(g.weight, memory::format_tag::any), wish.destination, g.strides,
-                       g.padding, g.padding},
+                       g.dilates, g.padding, g.padding},
                       onednn::attributes(), onednn::cpu_engine(), describe_forward(g, wish));
 }
 
 BackwardWeights describe_backward_weights(const Geometry& g, const Wish& wish) {
   return BackwardWeights({kDirect, wish.source, with_tag(g.diff_weight, memory::format_tag::any), g.bias,
-                          wish.destination, g.strides, g.padding, g.padding},
+                          wish.destination, g.strides, g.dilates, g.padding, g.padding},
                          onednn::attributes(), onednn::cpu_engine(), describe_forward(g, wish));
 }
 
@@ -172,10 +174,32 @@ class Primitive final : public Kernel {
   std::optional<onednn::Step> step_;
 };
 
+// Windows as wide as an image of one channel: its rows, features of a time each, are as well the pixels of one row,
+// with their numbers as channels. So kernels find several pixels and full registers.
+bool covers_rows(const ConvShape& s) {
+  return s.channels == 1 && s.kernel.width == s.width && s.pad.width == 0 && s.width > 1;
+}
+Geometry with_rows_as_pixels(const ConvForward& op) {
+  const ConvShape& s = op.shape;
+  const ConvShape shape{.channels = s.width,
+                        .height = 1,
+                        .width = s.height,
+                        .out = s.out,
+                        .kernel = {1, s.kernel.height},
+                        .stride = {1, s.stride.height},
+                        .pad = {0, s.pad.height},
+                        .dilation = {1, s.dilation.height}};
+  Geometry g(shape, op.rows, Layout::channels_last, op.destination, op.type, op.destination_type);
+  g.weight = with_tag(g.weight, memory::format_tag::ohwi);
+  return g;
+}
+
 std::unique_ptr<Kernel> bind_forward(const ConvForward& op, int threads) {
   if (auto kernel = bind_few_channels(op, threads)) return kernel;
   const OmpThreads scope(threads);
-  const Geometry g(op.shape, op.rows, op.source, op.destination, op.type, op.destination_type);
+  const Geometry g = covers_rows(op.shape)
+                         ? with_rows_as_pixels(op)
+                         : Geometry(op.shape, op.rows, op.source, op.destination, op.type, op.destination_type);
   const auto chosen = choose(g, describe_forward);
   if (!chosen) return nullptr;
   const Forward& desc = *chosen;
@@ -212,7 +236,7 @@ class BackwardDataAsForward final : public Kernel {
         type_(op.type),
         threads_(threads),
         stream_(onednn::cpu_engine()),
-        turned_at_(plan_.reserve(static_cast<std::size_t>(weight_floats(shape_)) * size_of(type_))),
+        turned_at_(plan_.reserve(static_cast<std::size_t>(shape_.weight_elements()) * size_of(type_))),
         diff_destination_(g.destination, desc.src_desc(), Direction::read, plan_),
         weight_(swapped(shape_, type_), desc.weights_desc(), Direction::read, plan_),
         diff_source_(g.source, desc.dst_desc(), Direction::write, plan_),
@@ -227,19 +251,14 @@ class BackwardDataAsForward final : public Kernel {
   static std::unique_ptr<Kernel> bind(const ConvBackwardData& op, int threads) {
     const ConvShape& s = op.shape;
     if (op.type == DType::bf16 && !onednn::has_bf16()) return nullptr;
-    if (s.stride != 1 || s.pad >= s.kernel) return nullptr;
+    const memory::dims padding{s.window().height - 1 - s.pad.height, s.window().width - 1 - s.pad.width};
+    if (s.stride != 1 || padding[0] < 0 || padding[1] < 0) return nullptr;
     const Geometry g(s, op.rows, op.source, op.destination, op.type, op.type);
-    const std::int64_t pad = s.kernel - 1 - s.pad;
     try {
-      const Forward desc({dnnl::prop_kind::forward_training,
-                          kDirect,
-                          g.destination,
-                          with_tag(swapped(s, op.type), memory::format_tag::any),
-                          g.source,
-                          g.strides,
-                          {pad, pad},
-                          {pad, pad}},
-                         onednn::attributes(), onednn::cpu_engine());
+      const Forward desc(
+          {dnnl::prop_kind::forward_training, kDirect, g.destination,
+           with_tag(swapped(s, op.type), memory::format_tag::any), g.source, g.strides, g.dilates, padding, padding},
+          onednn::attributes(), onednn::cpu_engine());
       const std::string implementation = desc.impl_info_str();
       if (!implementation.starts_with("brgconv")) return nullptr;
       return std::make_unique<BackwardDataAsForward>(op, g, desc, threads);
@@ -270,14 +289,16 @@ class BackwardDataAsForward final : public Kernel {
   std::string implementation() const override { return implementation_; }
 
  private:
-  // The weights [out, in, kernel, kernel] of each group, seen as [in, out, kernel, kernel].
+  // The weights [out, in, kernel height, kernel width] of each group, seen as [in, out, kernel height, kernel width].
   static memory::desc swapped(const ConvShape& s, DType type) {
-    const std::int64_t in = s.channels / s.groups, out = s.out / s.groups, k = s.kernel;
+    const std::int64_t in = s.channels / s.groups, out = s.out / s.groups;
+    const auto [height, width] = s.kernel;
+    const std::int64_t area = s.kernel.area();
     if (s.groups == 1) {
-      return memory::desc({in, out, k, k}, onednn::type_of(type), memory::dims{k * k, in * k * k, k, 1});
+      return memory::desc({in, out, height, width}, onednn::type_of(type), memory::dims{area, in * area, width, 1});
     }
-    return memory::desc({s.groups, in, out, k, k}, onednn::type_of(type),
-                        memory::dims{out * in * k * k, k * k, in * k * k, k, 1});
+    return memory::desc({s.groups, in, out, height, width}, onednn::type_of(type),
+                        memory::dims{out * in * area, area, in * area, width, 1});
   }
 
   // Each kernel by half a turn: its numbers in the opposite order.
@@ -285,7 +306,7 @@ class BackwardDataAsForward final : public Kernel {
   void turn(const std::byte* from, std::byte* to) const {
     const auto* weight = reinterpret_cast<const T*>(from);
     auto* turned = reinterpret_cast<T*>(to);
-    const std::int64_t area = shape_.kernel * shape_.kernel, kernels = weight_floats(shape_) / area;
+    const std::int64_t area = shape_.kernel.area(), kernels = shape_.weight_elements() / area;
     parallel_for(threads_, kernels, kParallelGrain / area + 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         std::reverse_copy(weight + i * area, weight + (i + 1) * area, turned + i * area);
@@ -321,9 +342,9 @@ std::unique_ptr<Kernel> bind_primitive(const ConvBackwardWeights& op, int thread
 }
 
 std::string key(const char* name, const ConvShape& s, Layout source, Layout destination) {
-  return fmt::format("{} {}x{}x{} out {} kernel {} stride {} pad {} groups {} layouts {} {}", name, s.channels,
-                     s.height, s.width, s.out, s.kernel, s.stride, s.pad, s.groups, static_cast<int>(source),
-                     static_cast<int>(destination));
+  return fmt::format("{} {}x{}x{} out {} kernel {} stride {} pad {} groups {} dilation {} layouts {} {}", name,
+                     s.channels, s.height, s.width, s.out, to_string(s.kernel), to_string(s.stride), to_string(s.pad),
+                     s.groups, to_string(s.dilation), static_cast<int>(source), static_cast<int>(destination));
 }
 
 // An image's channels as the terms of a sum, group by group.
@@ -380,7 +401,7 @@ LinesOperand destination_lines(const ConvShape& s, const Rows& rows, Layout layo
 }
 
 LinesOperand weight_lines(const ConvShape& s, const OutputUnits& units) {
-  return LinesOperand::divided(units, 1, weight_floats(s) / s.out);
+  return LinesOperand::divided(units, 1, s.weight_elements() / s.out);
 }
 
 LinesOperand written(LinesOperand operand) {
@@ -424,11 +445,23 @@ bool sums_over_units(const Op&) {
   return false;
 }
 
+// An image of one column is as well one of one row, with the same numbers at the same places in either layout. Kernels
+// take the pixels of a row together.
+template <class Op>
+Op along_rows(Op op) {
+  ConvShape& s = op.shape;
+  if (s.width > 1 || s.kernel.width > 1 || s.pad.width > 0) return op;
+  std::swap(s.height, s.width);
+  for (Extent* extent : {&s.kernel, &s.stride, &s.pad, &s.dilation}) std::swap(extent->height, extent->width);
+  return op;
+}
+
 // Rows of samples: the definition is the kernel of a unit's rows; the one way is the kernel of all rows. Which type of
 // number is computed with follows from the units alone.
 template <class Op, class Bind>
-std::unique_ptr<Kernel> bind_rows(const Op& op, const char* name, std::vector<PieceOperand> operands,
+std::unique_ptr<Kernel> bind_rows(const Op& asked, const char* name, std::vector<PieceOperand> operands,
                                   BindContext& context, const Bind& bind) {
+  const Op op = along_rows(asked);
   if (op.rows.units.size() <= 1 && op.output_units.size() <= 1) return bind(op);
   const auto bind_unit = [&](std::int64_t size) {
     Op unit = op;
@@ -453,10 +486,10 @@ std::unique_ptr<Kernel> bind_kernel(const ConvForward& op, BindContext& context)
   const std::int64_t n = op.rows.count, x = source_floats(s), y = destination_floats(s);
   return bind_rows(op, "forward",
                    {image_operand(n, s.channels, x / s.channels, s.groups, op.source, op.type),
-                    {.elements = weight_floats(s),
+                    {.elements = s.weight_elements(),
                      .type = op.type,
                      .terms = s.channels / s.groups,
-                     .inner = s.kernel * s.kernel,
+                     .inner = s.kernel.area(),
                      .opposite = true},
                     {.elements = s.out, .zero = true},
                     {.elements = n * y, .piece_elements = y, .type = op.destination_type, .written = true}},
@@ -468,10 +501,10 @@ std::unique_ptr<Kernel> bind_kernel(const ConvBackwardData& op, BindContext& con
   const std::int64_t n = op.rows.count, x = source_floats(s), y = destination_floats(s);
   return bind_rows(op, "backward data",
                    {image_operand(n, s.out, y / s.out, s.groups, op.destination, op.type),
-                    {.elements = weight_floats(s),
+                    {.elements = s.weight_elements(),
                      .type = op.type,
                      .terms = s.out / s.groups,
-                     .inner = weight_floats(s) / s.out,
+                     .inner = s.weight_elements() / s.out,
                      .opposite = true},
                     {.elements = n * x, .piece_elements = x, .type = op.type, .written = true}},
                    context, [&](const ConvBackwardData& part) {
@@ -491,7 +524,7 @@ std::unique_ptr<Kernel> bind_kernel(const ConvBackwardWeights& op, BindContext& 
   return bind_rows(one, "backward weights",
                    {{.elements = n * x},
                     {.elements = n * y},
-                    {.elements = weight_floats(s), .written = true},
+                    {.elements = s.weight_elements(), .written = true},
                     {.elements = s.out, .written = true}},
                    context, [&](const ConvBackwardWeights& part) {
                      // For 1x1 kernels the patches are the image.

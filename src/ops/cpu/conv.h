@@ -9,7 +9,7 @@
 namespace hadal {
 
 // Whether patches are faster: where channels fill the registers of direct kernels badly (LeNet's 20 and 50 of 24 and
-// 56, or 32 and 64), and there are no groups. A function of the shape and the instruction set.
+// 56, or 32 and 64), and there are no groups and no dilation. A function of the shape and the instruction set.
 bool prefers_patches(const ConvShape& shape);
 
 // Rows are one unit for the weights; for the data each sample is computed by itself in matrix products of fixed shape.
@@ -17,12 +17,13 @@ std::unique_ptr<Kernel> bind_patches(const ConvBackwardData& op, int threads);
 std::unique_ptr<Kernel> bind_patches(const ConvBackwardWeights& op, int threads);
 
 // Null where there is none, or where it would be slow: it is for bf16 on processors with instructions for it, kernels
-// larger than a pixel, and channels that fill its registers. Rows are one unit.
+// larger than a pixel without dilation, and channels that fill its registers. Rows are one unit.
 std::unique_ptr<Kernel> bind_pairs(const ConvBackwardWeights& op, int threads);
 
-// Null where there is none: it is for bf16 on processors with instructions for it, up to 4 channels, and lines of at
-// least 8 pixels. Each sample is computed by itself. Where kernel * channels is odd, the number after a line of the
-// window is multiplied by zero: infinity or NaN there makes NaN, as it makes NaN of the next window.
+// Null where there is none: it is for bf16 on processors with instructions for it, up to 4 channels, lines of at
+// least 8 pixels, and no dilation. Each sample is computed by itself. Where kernel.width * channels is odd, the number
+// after a line of the window is multiplied by zero: infinity or NaN there makes NaN, as it makes NaN of the next
+// window.
 std::unique_ptr<Kernel> bind_few_channels(const ConvForward& op, int threads);
 
 }  // namespace hadal

@@ -1,6 +1,7 @@
 // Convolutions in bf16 of images of few channels, such as a network's input: a line of the kernel's window is a run of
-// kernel * channels numbers side by side, which makes pairs for the instructions of AVX512_BF16 (oneDNN makes them of
-// channels, and fills up what is missing with zeros). A run of odd length takes the number after it, times zero.
+// kernel width * channels numbers side by side, which makes pairs for the instructions of AVX512_BF16 (oneDNN makes
+// them of channels, and fills up what is missing with zeros). A run of odd length takes the number after it, times
+// zero.
 //
 // The registers hold the sums of a tile: 8 pixels of a line of the destination by up to 48 outputs. The last tile of a
 // line may overlap the one before it. Each number is added up by itself in one order, so a sample's do not depend on
@@ -25,7 +26,7 @@ namespace {
 using onednn::Bridge;
 using onednn::Direction;
 
-std::int64_t run_numbers(const ConvShape& s) { return s.kernel * s.channels; }
+std::int64_t run_numbers(const ConvShape& s) { return s.kernel.width * s.channels; }
 std::int64_t run_pairs(const ConvShape& s) { return padded(run_numbers(s), 2) / 2; }
 
 [[HADAL_BF16_TARGET]] void write_row(const float* sums, std::int64_t count, Bf16* to) { narrow(sums, count, to); }
@@ -76,24 +77,28 @@ class ForwardOfFewChannels final : public Kernel {
   std::string implementation() const override { return "few channels:avx512_core_bf16"; }
 
  private:
-  std::int64_t lines() const { return shape_.kernel * run_pairs(shape_); }  // pairs of a window
+  std::int64_t lines() const { return shape_.kernel.height * run_pairs(shape_); }  // pairs of a window
   std::int64_t padded_outputs() const { return blocks_.back().first + blocks_.back().width(); }
-  std::int64_t line_numbers() const { return (shape_.width + 2 * shape_.pad) * shape_.channels; }
+  std::int64_t line_numbers() const { return (shape_.width + 2 * shape_.pad.width) * shape_.channels; }
   // A padded image, and a number past it for the last run.
-  std::int64_t image_numbers() const { return padded((shape_.height + 2 * shape_.pad) * line_numbers() + 1, 32); }
+  std::int64_t image_numbers() const {
+    return padded((shape_.height + 2 * shape_.pad.height) * line_numbers() + 1, 32);
+  }
 
-  // The weights of each block of outputs as [kernel, pairs of a run, outputs, 2], and the padded bias.
+  // The weights of each block of outputs as [kernel height, pairs of a run, outputs, 2], and the padded bias.
   void lay_out_weights(const Bf16* weight, const float* bias, std::byte* scratch) const {
     auto* to = reinterpret_cast<Bf16*>(scratch + weights_);
-    const std::int64_t kernel = shape_.kernel, channels = shape_.channels;
+    const std::int64_t channels = shape_.channels;
+    const auto [kernel_height, kernel_width] = shape_.kernel;
     for (const ColumnBlock& block : blocks_) {
-      for (std::int64_t ky = 0; ky < kernel; ++ky) {
+      for (std::int64_t ky = 0; ky < kernel_height; ++ky) {
         for (std::int64_t pair = 0; pair < run_pairs(shape_); ++pair) {
           for (std::int64_t o = 0; o < block.width(); ++o) {
             for (std::int64_t i = 2 * pair; i < 2 * pair + 2; ++i, ++to) {
               const bool padding = o >= block.columns || i >= run_numbers(shape_);
               const std::int64_t c = i % channels, kx = i / channels;
-              *to = padding ? Bf16{} : weight[(((block.first + o) * channels + c) * kernel + ky) * kernel + kx];
+              *to = padding ? Bf16{}
+                            : weight[(((block.first + o) * channels + c) * kernel_height + ky) * kernel_width + kx];
             }
           }
         }
@@ -108,13 +113,14 @@ class ForwardOfFewChannels final : public Kernel {
   void lay_out_image(const Bf16* x, Bf16* image) const {
     const std::int64_t width = shape_.width * shape_.channels;
     for (std::int64_t row = 0; row < shape_.height; ++row) {
-      std::copy_n(x + row * width, width, image + (row + shape_.pad) * line_numbers() + shape_.pad * shape_.channels);
+      std::copy_n(x + row * width, width,
+                  image + (row + shape_.pad.height) * line_numbers() + shape_.pad.width * shape_.channels);
     }
   }
 
   void run_sample(const Bf16* image, const std::byte* scratch, T* y) const {
     for (std::int64_t line = 0; line < shape_.out_height(); ++line) {
-      const Bf16* source = image + line * shape_.stride * line_numbers();
+      const Bf16* source = image + line * shape_.stride.height * line_numbers();
       T* to = y + line * shape_.out_width() * shape_.out;
       for (const ColumnBlock& block : blocks_) {
         if (block.registers == 3) {
@@ -133,10 +139,10 @@ class ForwardOfFewChannels final : public Kernel {
                                       T* to) const {
     constexpr std::int64_t kWidth = kRegisters * kTileColumns;
     const float* bias = reinterpret_cast<const float*>(scratch + bias_) + block.first;
-    const std::int64_t step = shape_.stride * shape_.channels;
+    const std::int64_t step = shape_.stride.width * shape_.channels;
     PairTile tile{.rows = nullptr,
                   .columns = reinterpret_cast<const Bf16*>(scratch + weights_) + block.first * lines() * 2,
-                  .lines = shape_.kernel,
+                  .lines = shape_.kernel.height,
                   .width = run_pairs(shape_),
                   .next_line = line_numbers(),
                   .next = 2,
@@ -171,7 +177,8 @@ class ForwardOfFewChannels final : public Kernel {
 std::unique_ptr<Kernel> bind_few_channels(const ConvForward& op, int threads) {
   const ConvShape& s = op.shape;
   if (op.type != DType::bf16 || !onednn::has_bf16()) return nullptr;
-  if (op.rows.count == 0 || s.groups > 1 || s.channels > 4 || s.out_width() < kTileRows) return nullptr;
+  if (op.rows.count == 0 || s.groups > 1 || s.dilation != 1 || s.channels > 4 || s.out_width() < kTileRows)
+    return nullptr;
   const OmpThreads scope(threads);
   if (op.destination_type == DType::bf16) return std::make_unique<ForwardOfFewChannels<Bf16>>(op, threads);
   return std::make_unique<ForwardOfFewChannels<float>>(op, threads);

@@ -7,9 +7,9 @@
 //
 // The registers hold the sums of a tile: 8 inputs by up to 48 outputs. What it reads is laid out for it: the source by
 // blocks of 8 channels, or of all channels of a group where these are not in 8s, padded; the diffs by blocks of the
-// tile's outputs; each [pairs, pixels, channels of the block, 2]. So a line of the kernel is a run of kernel * channels
-// inputs side by side, of which a tile takes 8; the last tile of a run may overlap the one before it, with equal sums.
-// Lines of the diffs that fit the first-level cache go through all tiles of a block.
+// tile's outputs; each [pairs, pixels, channels of the block, 2]. So a line of the kernel is a run of kernel.width *
+// channels inputs side by side, of which a tile takes 8; the last tile of a run may overlap the one before it, with
+// equal sums. Lines of the diffs that fit the first-level cache go through all tiles of a block.
 //
 // Sums are added up in the order of pairs and pixels, whatever the number of threads.
 
@@ -113,7 +113,7 @@ class WeightsByPairs final : public Kernel {
     const auto blocks = static_cast<std::int64_t>(blocks_.size()), inputs = input_blocks();
     // Lines of the kernel apart from each other only where there are threads for them: they read the same diffs.
     const std::int64_t whole = shape_.groups * blocks * inputs;
-    const std::int64_t splits = whole < threads_ ? shape_.kernel : 1, lines = shape_.kernel / splits;
+    const std::int64_t splits = whole < threads_ ? shape_.kernel.height : 1, lines = shape_.kernel.height / splits;
     const std::int64_t all = whole * splits;
     parallel_for(threads_, threads_, 1, [&](std::int64_t thread, std::int64_t past_thread) {
       for (; thread < past_thread; ++thread) {
@@ -150,11 +150,11 @@ class WeightsByPairs final : public Kernel {
   };
 
   std::int64_t pixels() const { return shape_.out_height() * shape_.out_width(); }
-  std::int64_t padded_width() const { return shape_.width + 2 * shape_.pad; }
-  std::int64_t padded_pixels() const { return (shape_.height + 2 * shape_.pad) * padded_width(); }
+  std::int64_t padded_width() const { return shape_.width + 2 * shape_.pad.width; }
+  std::int64_t padded_pixels() const { return (shape_.height + 2 * shape_.pad.height) * padded_width(); }
   std::int64_t padded_outputs() const { return padded(shape_.out / shape_.groups, kTileColumns); }
   std::int64_t input_blocks() const { return shape_.channels / shape_.groups / block_channels_; }
-  std::int64_t run_inputs() const { return shape_.kernel * block_channels_; }
+  std::int64_t run_inputs() const { return shape_.kernel.width * block_channels_; }
   std::int64_t run_tiles() const { return padded(run_inputs(), kInputs) / kInputs; }
   // The first input of a tile in its run.
   std::int64_t first_input(std::int64_t tile) const {
@@ -162,7 +162,7 @@ class WeightsByPairs final : public Kernel {
   }
   // Sums of all tiles of a block, and of the bias.
   std::int64_t sums_floats() const {
-    return (shape_.kernel * run_tiles() * kInputs + 1) * kMostRegisters * kTileColumns;
+    return (shape_.kernel.height * run_tiles() * kInputs + 1) * kMostRegisters * kTileColumns;
   }
 
   // The first of two samples and the second, null where there is none.
@@ -181,9 +181,9 @@ class WeightsByPairs final : public Kernel {
     const bool whole_rows = block_channels_ == s.channels;
     for (std::int64_t block = 0; block < s.channels / block_channels_; ++block) {
       Bf16* at = to + (block * pairs_ + pair) * image;
-      if (s.pad > 0) std::fill_n(at, image, Bf16{});
+      if (s.pad != 0) std::fill_n(at, image, Bf16{});
       for (std::int64_t y = 0; y < s.height; ++y) {
-        Bf16* row = at + (y + s.pad) * line + s.pad * pixel;
+        Bf16* row = at + (y + s.pad.height) * line + s.pad.width * pixel;
         const std::int64_t first = y * s.width * s.channels + block * block_channels_;
         if (whole_rows) {
           interleave(samples.first + first, samples.second_at(first), s.width * s.channels, row);
@@ -236,11 +236,12 @@ class WeightsByPairs final : public Kernel {
                       .columns = diffs + y * s.out_width() * kWidth * 2,
                       .lines = std::min(most_lines, s.out_height() - y),
                       .width = s.out_width(),
-                      .next_line = s.stride * line,
-                      .next = s.stride * pixel,
+                      .next_line = s.stride.height * line,
+                      .next = s.stride.width * pixel,
                       .next_row = 2};
         for (std::int64_t tile = 0; tile < tiles; ++tile) {
-          from.rows = source + (y * s.stride + of.first_line + tile / run_tiles()) * line + 2 * first_input(tile);
+          from.rows =
+              source + (y * s.stride.height + of.first_line + tile / run_tiles()) * line + 2 * first_input(tile);
           add_pairs<kRegisters, 2>(from, sums + tile * kInputs * kWidth);
         }
         if (of.has_bias()) add_bias<kRegisters>(from.columns, from.lines * from.width, bias);
@@ -253,12 +254,13 @@ class WeightsByPairs final : public Kernel {
 
   // The gradients of an output's weights, each `stride` after the one before it in the sums of the tiles.
   void write_weights(const Blocks& of, std::int64_t output, const float* sums, std::int64_t stride, float* dw) const {
-    const std::int64_t kernel = shape_.kernel, inputs = input_blocks() * block_channels_;
-    float* to = dw + (output * inputs + of.inputs * block_channels_) * kernel * kernel;
+    const std::int64_t inputs = input_blocks() * block_channels_;
+    const auto [kernel_height, kernel_width] = shape_.kernel;
+    float* to = dw + (output * inputs + of.inputs * block_channels_) * shape_.kernel.area();
     for (std::int64_t tile = 0; tile < of.lines * run_tiles(); ++tile) {
       const std::int64_t ky = of.first_line + tile / run_tiles(), first = first_input(tile);
       for (std::int64_t i = first; i < first + kInputs; ++i, sums += stride) {
-        to[(i % block_channels_ * kernel + ky) * kernel + i / block_channels_] = *sums;
+        to[(i % block_channels_ * kernel_height + ky) * kernel_width + i / block_channels_] = *sums;
       }
     }
   }
@@ -279,8 +281,8 @@ class WeightsByPairs final : public Kernel {
 std::unique_ptr<Kernel> bind_pairs(const ConvBackwardWeights& op, int threads) {
   const ConvShape& shape = op.shape;
   if (op.type != DType::bf16 || !onednn::has_bf16() || op.rows.count == 0) return nullptr;
-  const std::int64_t run = shape.kernel * block_channels(shape), outputs = shape.out / shape.groups;
-  if (shape.kernel == 1 || run < kInputs) return nullptr;
+  const std::int64_t run = shape.kernel.width * block_channels(shape), outputs = shape.out / shape.groups;
+  if (shape.kernel == 1 || shape.dilation != 1 || run < kInputs) return nullptr;
   // Most of the registers should hold sums that are asked for.
   if (padded(run, kInputs) * padded(outputs, kTileColumns) * 3 > run * outputs * 4) return nullptr;
   const OmpThreads scope(threads);

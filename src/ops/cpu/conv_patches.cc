@@ -6,7 +6,8 @@
 //   overlap
 //
 // Patches are laid out as the source is, so that they are copied in long runs: a channels_last source gives a row of
-// [kernel, kernel, channels] for each pixel, a canonical one a column of [channels, kernel, kernel].
+// [kernel height, kernel width, channels] for each pixel, a canonical one a column of [channels, kernel height, kernel
+// width].
 
 #include <algorithm>
 #include <cstring>
@@ -29,7 +30,7 @@ using onednn::Direction;
 // Floats of a block of patches.
 constexpr std::int64_t kBlockFloats = 65536;
 
-std::int64_t patch_floats(const ConvShape& s) { return s.channels * s.kernel * s.kernel; }
+std::int64_t patch_floats(const ConvShape& s) { return s.channels * s.kernel.area(); }
 
 // Output lines (rows of pixels) of a block.
 std::int64_t block_lines(const ConvShape& s, std::int64_t lines) {
@@ -48,10 +49,10 @@ struct Inside {
 // Calls run(offset in the patch, offset in the image, floats) for the runs of a channels_last patch inside the image.
 template <class Run>
 [[gnu::always_inline]] inline void for_runs(const ConvShape& s, std::int64_t oy, std::int64_t ox, const Run& run) {
-  const std::int64_t top = oy * s.stride - s.pad, left = ox * s.stride - s.pad;
-  const Inside rows(top, s.kernel, s.height), columns(left, s.kernel, s.width);
+  const std::int64_t top = oy * s.stride.height - s.pad.height, left = ox * s.stride.width - s.pad.width;
+  const Inside rows(top, s.kernel.height, s.height), columns(left, s.kernel.width, s.width);
   for (std::int64_t ky = rows.begin; ky < rows.end; ++ky) {
-    run((ky * s.kernel + columns.begin) * s.channels, ((top + ky) * s.width + left + columns.begin) * s.channels,
+    run((ky * s.kernel.width + columns.begin) * s.channels, ((top + ky) * s.width + left + columns.begin) * s.channels,
         (columns.end - columns.begin) * s.channels);
   }
 }
@@ -62,7 +63,7 @@ void gather_rows(const ConvShape& s, const float* source, std::int64_t first_lin
   for (std::int64_t line = first_line; line < first_line + lines; ++line) {
     const float* sample = source + line / s.out_height() * image;
     for (std::int64_t ox = 0; ox < s.out_width(); ++ox, patches += length) {
-      if (s.pad > 0) std::fill_n(patches, length, 0.0f);
+      if (s.pad != 0) std::fill_n(patches, length, 0.0f);
       for_runs(s, line % s.out_height(), ox, [&](std::int64_t to, std::int64_t from, std::int64_t floats) {
         std::memcpy(patches + to, sample + from, static_cast<std::size_t>(floats) * sizeof(float));
       });
@@ -92,14 +93,14 @@ HADAL_CLONES void gather_columns(const ConvShape& s, const float* source, std::i
                                  float* __restrict patches) {
   const std::int64_t width = s.out_width(), height = s.out_height(), plane = s.height * s.width;
   for (std::int64_t c = 0; c < s.channels; ++c) {
-    for (std::int64_t ky = 0; ky < s.kernel; ++ky) {
-      for (std::int64_t kx = 0; kx < s.kernel; ++kx) {
+    for (std::int64_t ky = 0; ky < s.kernel.height; ++ky) {
+      for (std::int64_t kx = 0; kx < s.kernel.width; ++kx) {
         const float* image = source + (first_line / height * s.channels + c) * plane;
         std::int64_t oy = first_line % height;
         for (std::int64_t line = 0; line < lines; ++line, patches += width) {
-          const std::int64_t y = oy * s.stride - s.pad + ky;
+          const std::int64_t y = oy * s.stride.height - s.pad.height + ky;
           if (y >= 0 && y < s.height) {
-            copy_row(image + y * s.width, s.width, kx - s.pad, s.stride, width, patches);
+            copy_row(image + y * s.width, s.width, kx - s.pad.width, s.stride.width, width, patches);
           } else {
             std::fill_n(patches, width, 0.0f);
           }
@@ -116,7 +117,7 @@ HADAL_CLONES void gather_columns(const ConvShape& s, const float* source, std::i
 // Adds patches of output lines of one sample to it, pixel after pixel.
 HADAL_CLONES void scatter_rows(const ConvShape& s, const float* __restrict patches, std::int64_t first_line,
                                std::int64_t lines, float* __restrict sample) {
-  const std::int64_t length = s.channels * s.kernel * s.kernel, width = s.out_width();
+  const std::int64_t length = patch_floats(s), width = s.out_width();
   for (std::int64_t oy = first_line; oy < first_line + lines; ++oy) {
     for (std::int64_t ox = 0; ox < width; ++ox, patches += length) {
       for_runs(s, oy, ox, [&](std::int64_t from, std::int64_t to, std::int64_t floats) {
@@ -135,7 +136,7 @@ HADAL_CLONES void add_rows(const float* __restrict values, std::int64_t rows, st
 }
 
 memory::desc weight_desc(const ConvShape& s, memory::format_tag tag) {
-  return onednn::plain({s.out, s.channels, s.kernel, s.kernel}, tag);
+  return onednn::plain({s.out, s.channels, s.kernel.height, s.kernel.width}, tag);
 }
 memory::desc source_desc(const ConvShape& s, const Rows& rows, Layout layout) {
   return onednn::image({rows.count, s.channels, s.height, s.width}, layout);
@@ -207,6 +208,12 @@ class DataByPatches final : public Kernel {
   std::size_t block_bytes_, patches_;
 };
 
+// Whether columns of patches are copied in longer runs than rows of them. One channel lies alike in both layouts.
+bool goes_by_columns(const ConvBackwardWeights& op) {
+  if (op.shape.channels > 1) return op.source == Layout::canonical;
+  return op.shape.out_width() >= op.shape.kernel.width;
+}
+
 class WeightsByPatches final : public Kernel {
  public:
   WeightsByPatches(const ConvBackwardWeights& op, int threads)
@@ -214,7 +221,7 @@ class WeightsByPatches final : public Kernel {
         all_lines_(op.rows.count * op.shape.out_height()),
         threads_(threads),
         lines_(block_lines(op.shape, all_lines_)),
-        by_columns_(op.source == Layout::canonical || op.shape.channels == 1),
+        by_columns_(goes_by_columns(op)),
         stream_(onednn::cpu_engine()),
         diff_destination_(destination_desc(op.shape, op.rows, op.destination),
                           destination_desc(op.shape, op.rows, Layout::channels_last), Direction::read, plan_),
@@ -300,7 +307,8 @@ class WeightsByPatches final : public Kernel {
 bool prefers_patches(const ConvShape& shape) {
   const std::int64_t v = onednn::vector_floats();
   const auto padded = [v](std::int64_t channels) { return (channels + v - 1) / v * v; };
-  return shape.groups == 1 && padded(shape.channels) * padded(shape.out) * 4 > shape.channels * shape.out * 5;
+  return shape.groups == 1 && shape.dilation == 1 &&
+         padded(shape.channels) * padded(shape.out) * 4 > shape.channels * shape.out * 5;
 }
 
 std::unique_ptr<Kernel> bind_patches(const ConvBackwardData& op, int threads) {

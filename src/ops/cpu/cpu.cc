@@ -64,9 +64,7 @@ std::unique_ptr<Kernel> bind_no_rows(const OpType&) {
   return std::make_unique<NoRows>();
 }
 std::unique_ptr<Kernel> bind_no_rows(const ConvBackwardWeights& op) {
-  const ConvShape& s = op.shape;
-  return std::make_unique<NoRows>(
-      std::vector<std::int64_t>{s.out * (s.channels / s.groups) * s.kernel * s.kernel, s.out});
+  return std::make_unique<NoRows>(std::vector<std::int64_t>{op.shape.weight_elements(), op.shape.out});
 }
 std::unique_ptr<Kernel> bind_no_rows(const FullyConnectedBackwardWeights& op) {
   return std::make_unique<NoRows>(std::vector<std::int64_t>{op.outputs * op.in, op.outputs});

@@ -59,6 +59,7 @@ std::vector<Op> ops(const Rows& rows) {
       Dropout{.p = 0.5f, .row_elements = 1501, .rows = rows, .seed = 1, .layer = 2},
       Add{3, 1500, rows},
       SoftmaxCrossEntropy{1500, rows, rows.count, true},
+      SoftmaxSums{1500, 7, rows},
       Softmax{1500, rows},
       SumParts{5, 100003},
       Update{3, 100003, UpdateRule::sgd(0.9, 5e-4), true}};

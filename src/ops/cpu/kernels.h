@@ -41,6 +41,9 @@ std::unique_ptr<Kernel> bind_kernel(const ConcatForward& op, BindContext& contex
 std::unique_ptr<Kernel> bind_kernel(const ConcatBackward& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const Add& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const SoftmaxCrossEntropy& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const SoftmaxSums& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const SoftmaxCrossEntropyPart& op, BindContext& context);
+std::unique_ptr<Kernel> bind_kernel(const LabelRank& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const Softmax& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const SumParts& op, BindContext& context);
 std::unique_ptr<Kernel> bind_kernel(const AdagradScale& op, BindContext& context);

@@ -173,6 +173,8 @@ std::vector<UnitsCase> cases() {
       {{.channels = 8, .height = 7, .width = 9, .out = 16, .kernel = 3, .groups = 4}, {4, 4, 4, 4}},
       {{.channels = 20, .height = 12, .width = 12, .out = 50, .kernel = 5}, {12, 13, 12, 13}},
       {{.channels = 24, .height = 9, .width = 9, .out = 40, .kernel = 1}, {10, 10, 10, 10}},
+      {{.channels = 1, .height = 17, .width = 13, .out = 64, .kernel = {5, 13}}, {16, 16, 16, 16}},
+      {{.channels = 32, .height = 13, .width = 1, .out = 48, .kernel = {3, 1}, .dilation = {2, 1}}, {12, 12, 12, 12}},
   };
   for (const Conv& c : convs) {
     for (const Layout layout : {Layout::canonical, Layout::channels_last}) {
@@ -190,7 +192,7 @@ std::vector<UnitsCase> cases() {
         return Numbers{rows.count * (last ? pixels : 1), outputs ? (last ? 1 : pixels) : 0, !outputs};
       };
       const Numbers x = image(x_pixels, false), y = image(y_pixels, true);
-      const Numbers weight{1, s.channels / s.groups * s.kernel * s.kernel}, bias{1, 1};
+      const Numbers weight{1, s.channels / s.groups * s.kernel.area()}, bias{1, 1};
       all.push_back({name + " forward",
                      c.units,
                      s.groups,

@@ -3,7 +3,7 @@
 //
 // A window's maximum is its first largest element in row-major order, or its last NaN where it has one (as PyTorch).
 // The workspace holds, for each output element in the destination's channels_last order, its place in the window: row *
-// kernel + column. Samples are computed each by itself, in one order, so units need no test.
+// kernel.width + column. Samples are computed each by itself, in one order, so units need no test.
 
 #include <algorithm>
 #include <cstring>
@@ -23,12 +23,12 @@ struct Window {
   std::int64_t origin_y, origin_x, top, bottom, left, right;
 
   Window(const PoolShape& s, std::int64_t i, std::int64_t j)
-      : origin_y(i * s.stride - s.pad),
-        origin_x(j * s.stride - s.pad),
+      : origin_y(i * s.stride.height - s.pad.height),
+        origin_x(j * s.stride.width - s.pad.width),
         top(std::max<std::int64_t>(origin_y, 0)),
-        bottom(std::min(origin_y + s.kernel, s.height)),
+        bottom(std::min(origin_y + s.kernel.height, s.height)),
         left(std::max<std::int64_t>(origin_x, 0)),
-        right(std::min(origin_x + s.kernel, s.width)) {}
+        right(std::min(origin_x + s.kernel.width, s.width)) {}
 
   std::int64_t elements() const { return (bottom - top) * (right - left); }
   // The window seen from the image's row `first`.
@@ -38,7 +38,7 @@ struct Window {
     return seen;
   }
   std::int32_t place(const PoolShape& s, std::int64_t y, std::int64_t x) const {
-    return static_cast<std::int32_t>((y - origin_y) * s.kernel + (x - origin_x));
+    return static_cast<std::int32_t>((y - origin_y) * s.kernel.width + (x - origin_x));
   }
 };
 
@@ -220,7 +220,7 @@ HADAL_CLONES void max_forward(const PoolShape& s, const float* source, float* de
 HADAL_CLONES void max_forward(const PoolShape& s, const Bf16* source, Bf16* destination, std::int32_t* where,
                               float* rows) {
   const std::int64_t source_row = s.width * s.channels, row = s.out_width * s.channels;
-  float* results = rows + s.kernel * source_row;
+  float* results = rows + s.kernel.height * source_row;
   for (std::int64_t i = 0; i < s.out_height; ++i, destination += row) {
     const Window window(s, i, 0);
     widen(source + window.top * source_row, (window.bottom - window.top) * source_row, rows);
@@ -338,7 +338,7 @@ class MaxForwardKernel final : public LoopKernel {
   MaxForwardKernel(const PoolForward& op, int threads)
       : images_(op.shape, op.rows, op.source, op.destination, op.type, onednn::Direction::read, threads, plan_),
         training_(op.training),
-        rows_(images_, op.shape.kernel * op.shape.width + op.shape.out_width, op.type, plan_),
+        rows_(images_, op.shape.kernel.height * op.shape.width + op.shape.out_width, op.type, plan_),
         stream_(onednn::cpu_engine()) {}
 
   void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {

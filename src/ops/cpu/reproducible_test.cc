@@ -60,6 +60,14 @@ ConvShape full() { return {.channels = 16, .height = 6, .width = 7, .out = 32, .
 ConvShape grouped() {
   return {.channels = 32, .height = 7, .width = 6, .out = 32, .kernel = 3, .stride = 2, .pad = 1, .groups = 2};
 }
+ConvShape rectangular() {
+  return {.channels = 16, .height = 8, .width = 9, .out = 32, .kernel = {2, 5}, .stride = {1, 2}, .pad = {1, 0}};
+}
+// Of a time-delay network.
+ConvShape all_columns() { return {.channels = 1, .height = 20, .width = 13, .out = 48, .kernel = {5, 13}}; }
+ConvShape one_column() {
+  return {.channels = 48, .height = 15, .width = 1, .out = 32, .kernel = {3, 1}, .dilation = {3, 1}};
+}
 
 Rows rows_of(const Held& held) { return {.first = held.first, .count = held.count, .units = held.units}; }
 
@@ -67,8 +75,13 @@ std::vector<PieceCase> row_cases() {
   std::vector<PieceCase> cases;
   for (const std::int64_t batch : kBatches) {
     const std::string suffix = ", batch " + std::to_string(batch);
-    const std::pair<const char*, ConvShape> convs[] = {
-        {"LeNet's first conv", lenet1()}, {"LeNet's second conv", lenet2()}, {"full", full()}, {"grouped", grouped()}};
+    const std::pair<const char*, ConvShape> convs[] = {{"LeNet's first conv", lenet1()},
+                                                       {"LeNet's second conv", lenet2()},
+                                                       {"full", full()},
+                                                       {"grouped", grouped()},
+                                                       {"rectangular", rectangular()},
+                                                       {"all columns", all_columns()},
+                                                       {"one column dilated", one_column()}};
     for (const auto& [name, s] : convs) {
       const std::int64_t x = s.channels * s.height * s.width, y = s.out * s.out_height() * s.out_width();
       cases.push_back({std::string(name) + " forward" + suffix,
@@ -186,7 +199,7 @@ INSTANTIATE_TEST_SUITE_P(OutputsInBf16, Reproducible, testing::ValuesIn(in_bf16(
 // Weight gradients of a shard: one unit, one thread.
 TEST(Reproducible, a_weight_gradient_does_not_depend_on_the_threads_of_its_device) {
   const std::unique_ptr<Backend> backend = make_cpu_backend();
-  for (const ConvShape& shape : {lenet1(), lenet2(), full(), grouped()}) {
+  for (const ConvShape& shape : {lenet1(), lenet2(), full(), grouped(), rectangular(), all_columns(), one_column()}) {
     const ConvBackwardWeights op{
         shape, {.first = 0, .count = 11, .units = {11}}, Layout::channels_last, Layout::channels_last};
     const Arrays one = run_op(*backend, op, 1), two = run_op(*backend, op, 2);

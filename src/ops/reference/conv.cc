@@ -1,7 +1,7 @@
-// Convolution in groups, over source x [N, C, H, W] with weight w [O, C/groups, K, K] and bias b [O]:
+// Convolution in groups, over source x [N, C, H, W] with weight w [O, C/groups, P, Q] and bias b [O]:
 //
 //   y[n,o,i,j] = b[o] + sum over c, p, q of w[o,c,p,q] * x[n, C/groups * group(o) + c, i', j']
-//   where i' = i * stride - pad + p and j' = j * stride - pad + q,
+//   where i' = i * stride - pad + p * dilation, and j' of j and q alike,
 //
 // and what lies outside the image counts as zero.
 
@@ -18,19 +18,28 @@ Image destination_image(const ConvShape& s, Layout layout) { return {s.out, s.ou
 
 // What the loops below would divide again and again.
 struct Group {
-  std::int64_t channels, outputs, kernel;
+  std::int64_t channels, outputs;
+  Extent kernel;
 
   explicit Group(const ConvShape& s) : channels(s.channels / s.groups), outputs(s.out / s.groups), kernel(s.kernel) {}
 
   std::int64_t weight_at(std::int64_t o, std::int64_t c, std::int64_t p, std::int64_t q) const {
-    return ((o * channels + c) * kernel + p) * kernel + q;
+    return ((o * channels + c) * kernel.height + p) * kernel.width + q;
   }
 };
 
-// The output row (or column) that position `y` of the image meets at position `p` of the kernel; -1: none.
-std::int64_t output_meeting(const ConvShape& s, std::int64_t y, std::int64_t p, std::int64_t outputs) {
-  const std::int64_t offset = y + s.pad - p, output = offset / s.stride;
-  return offset >= 0 && output * s.stride == offset && output < outputs ? output : -1;
+// The row and the column of the image that output i, j meets at p, q of the kernel; outside the image in the padding.
+std::int64_t row_meeting(const ConvShape& s, std::int64_t i, std::int64_t p) {
+  return i * s.stride.height - s.pad.height + p * s.dilation.height;
+}
+std::int64_t column_meeting(const ConvShape& s, std::int64_t j, std::int64_t q) {
+  return j * s.stride.width - s.pad.width + q * s.dilation.width;
+}
+
+// The output row (or column) of `outputs` that begins `offset` into the padded image; -1: none.
+std::int64_t output_at(std::int64_t offset, std::int64_t stride, std::int64_t outputs) {
+  const std::int64_t output = offset / stride;
+  return offset >= 0 && output * stride == offset && output < outputs ? output : -1;
 }
 
 // Those of each group, which are alike; none where a unit has whole groups.
@@ -55,9 +64,9 @@ void run(const ConvForward& op, const Call& call) {
     const std::int64_t first = o / group.outputs * group.channels;
     double sum = bias[o];
     for (std::int64_t c = 0; c < group.channels; ++c) {
-      for (std::int64_t p = 0; p < s.kernel; ++p) {
-        for (std::int64_t q = 0; q < s.kernel; ++q) {
-          const std::int64_t row = i * s.stride - s.pad + p, column = j * s.stride - s.pad + q;
+      for (std::int64_t p = 0; p < s.kernel.height; ++p) {
+        for (std::int64_t q = 0; q < s.kernel.width; ++q) {
+          const std::int64_t row = row_meeting(s, i, p), column = column_meeting(s, j, q);
           if (!x.contains(row, column)) continue;
           sum += double{weight[group.weight_at(o, c, p, q)]} * source[x.at(n, first + c, row, column)];
         }
@@ -90,11 +99,11 @@ void run(const ConvBackwardData& op, const Call& call) {
     const std::int64_t first = channel / group.channels * group.outputs;
     const auto by_output = [&](std::int64_t output) {
       double sum = 0;
-      for (std::int64_t p = 0; p < s.kernel; ++p) {
-        const std::int64_t i = output_meeting(s, row, p, y.height);
+      for (std::int64_t p = 0; p < s.kernel.height; ++p) {
+        const std::int64_t i = output_at(row + s.pad.height - p * s.dilation.height, s.stride.height, y.height);
         if (i < 0) continue;
-        for (std::int64_t q = 0; q < s.kernel; ++q) {
-          const std::int64_t j = output_meeting(s, column, q, y.width);
+        for (std::int64_t q = 0; q < s.kernel.width; ++q) {
+          const std::int64_t j = output_at(column + s.pad.width - q * s.dilation.width, s.stride.width, y.width);
           if (j < 0) continue;
           const std::int64_t o = first + output;
           sum += double{weight[group.weight_at(o, c, p, q)]} * diff_destination[y.at(n, o, i, j)];
@@ -140,11 +149,11 @@ void run(const ConvBackwardWeights& op, const Call& call) {
         [&](std::int64_t n, std::int64_t i, std::int64_t j) { return double{diff_destination[y.at(n, o, i, j)]}; });
     const std::int64_t first = o / group.outputs * group.channels;
     for (std::int64_t c = 0; c < group.channels; ++c) {
-      for (std::int64_t p = 0; p < s.kernel; ++p) {
-        for (std::int64_t q = 0; q < s.kernel; ++q) {
+      for (std::int64_t p = 0; p < s.kernel.height; ++p) {
+        for (std::int64_t q = 0; q < s.kernel.width; ++q) {
           diff_weight[group.weight_at(o, c, p, q)] =
               sum_over_pixels([&](std::int64_t n, std::int64_t i, std::int64_t j) {
-                const std::int64_t row = i * s.stride - s.pad + p, column = j * s.stride - s.pad + q;
+                const std::int64_t row = row_meeting(s, i, p), column = column_meeting(s, j, q);
                 if (!x.contains(row, column)) return 0.0;
                 return double{diff_destination[y.at(n, o, i, j)]} * source[x.at(n, first + c, row, column)];
               });

@@ -31,6 +31,20 @@ std::vector<GradientCase> gradient_cases() {
       {"conv groups", {.channels = 4, .height = 4, .width = 3, .out = 6, .kernel = 2, .pad = 1, .groups = 2}},
       {"conv depthwise", {.channels = 3, .height = 4, .width = 4, .out = 3, .kernel = 3, .pad = 1, .groups = 3}},
       {"conv 1x1", {.channels = 3, .height = 3, .width = 2, .out = 4, .kernel = 1}},
+      {"conv 3x2",
+       {.channels = 2, .height = 5, .width = 6, .out = 3, .kernel = {3, 2}, .stride = {1, 2}, .pad = {2, 0}}},
+      {"conv all columns", {.channels = 1, .height = 5, .width = 3, .out = 3, .kernel = {2, 3}, .stride = {2, 1}}},
+      {"conv dilated", {.channels = 2, .height = 5, .width = 6, .out = 2, .kernel = 2, .pad = 1, .dilation = {2, 3}}},
+      {"conv 1x3 dilated, stride 2, groups",
+       {.channels = 4,
+        .height = 2,
+        .width = 7,
+        .out = 2,
+        .kernel = {1, 3},
+        .stride = {1, 2},
+        .pad = {0, 1},
+        .groups = 2,
+        .dilation = {1, 2}}},
   };
   const std::pair<const char*, PoolShape> pools[] = {
       {"pool", {PoolKind::max, 2, 4, 6, 2, 2, 0, 2, 3}},
@@ -38,6 +52,7 @@ std::vector<GradientCase> gradient_cases() {
       {"pool padded", {PoolKind::max, 1, 5, 6, 3, 2, 1, 3, 3}},
       {"pool ceil", {PoolKind::max, 2, 5, 6, 3, 2, 0, 2, 3}},
       {"pool stride > kernel", {PoolKind::max, 2, 5, 5, 2, 3, 0, 2, 2}},
+      {"pool 3x2", {PoolKind::max, 2, 5, 6, {3, 2}, {1, 2}, {1, 0}, 5, 3}},
   };
   const std::int64_t n = 2;
   for (const Layout from : {Layout::canonical, Layout::channels_last}) {

@@ -69,6 +69,12 @@ void run(const Add& op, const Call& call);
 template <class Real>
 void run(const SoftmaxCrossEntropy& op, const Call& call);
 template <class Real>
+void run(const SoftmaxSums& op, const Call& call);
+template <class Real>
+void run(const SoftmaxCrossEntropyPart& op, const Call& call);
+template <class Real>
+void run(const LabelRank& op, const Call& call);
+template <class Real>
 void run(const Softmax& op, const Call& call);
 template <class Real>
 void run(const BatchNormSums& op, const Call& call);

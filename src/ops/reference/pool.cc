@@ -1,4 +1,4 @@
-// Pooling: the maximum, or the mean, of the part of each kernel x kernel window that lies inside the image.
+// Pooling: the maximum, or the mean, of the part of each window that lies inside the image.
 //
 // A window's maximum is its first largest element in row-major order, or its last NaN where it has one (as PyTorch).
 // The workspace of max pooling holds, for each output element, where that is in its channel: row * width + column.
@@ -23,10 +23,10 @@ struct Window {
   std::int64_t top, bottom, left, right;  // bottom and right are past the end
 
   Window(const PoolShape& s, std::int64_t i, std::int64_t j)
-      : top(std::max<std::int64_t>(i * s.stride - s.pad, 0)),
-        bottom(std::min(i * s.stride - s.pad + s.kernel, s.height)),
-        left(std::max<std::int64_t>(j * s.stride - s.pad, 0)),
-        right(std::min(j * s.stride - s.pad + s.kernel, s.width)) {
+      : top(std::max<std::int64_t>(i * s.stride.height - s.pad.height, 0)),
+        bottom(std::min(i * s.stride.height - s.pad.height + s.kernel.height, s.height)),
+        left(std::max<std::int64_t>(j * s.stride.width - s.pad.width, 0)),
+        right(std::min(j * s.stride.width - s.pad.width + s.kernel.width, s.width)) {
     HADAL_CHECK(top < bottom && left < right);
   }
 

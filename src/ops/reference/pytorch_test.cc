@@ -52,9 +52,9 @@ TEST(PyTorch, conv) {
                           .height = which["height"],
                           .width = which["width"],
                           .out = which["out"],
-                          .kernel = which["kernel"],
-                          .stride = which["stride"],
-                          .pad = which["pad"],
+                          .kernel = which["kernel"].get<std::int64_t>(),
+                          .stride = which["stride"].get<std::int64_t>(),
+                          .pad = which["pad"].get<std::int64_t>(),
                           .groups = which["groups"]};
     Fp32Arrays arrays = inputs_of(which, {"source", "weight", "bias", "diff_destination"});
     arrays.run(ConvForward{shape, rows_of(which)});
@@ -70,9 +70,9 @@ TEST(PyTorch, pool) {
                           .channels = which["channels"],
                           .height = which["height"],
                           .width = which["width"],
-                          .kernel = which["kernel"],
-                          .stride = which["stride"],
-                          .pad = which["pad"],
+                          .kernel = which["kernel"].get<std::int64_t>(),
+                          .stride = which["stride"].get<std::int64_t>(),
+                          .pad = which["pad"].get<std::int64_t>(),
                           .out_height = which["out_height"],
                           .out_width = which["out_width"]};
     Fp32Arrays arrays = inputs_of(which, {"source", "diff_destination"});

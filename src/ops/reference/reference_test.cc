@@ -248,6 +248,77 @@ TEST(SoftmaxCrossEntropy, is_finite_for_huge_logits_and_nan_for_nan) {
   EXPECT_TRUE(std::isnan(a["loss"][1]));
 }
 
+// Of logits whose classes are divided, a part's columns.
+std::vector<float> columns_of(const std::vector<float>& logits, std::int64_t width, std::int64_t first,
+                              std::int64_t end) {
+  std::vector<float> some;
+  for (std::size_t row = 0; row < logits.size(); row += static_cast<std::size_t>(width)) {
+    const auto begin = logits.begin() + static_cast<std::ptrdiff_t>(row);
+    some.insert(some.end(), begin + first, begin + end);
+  }
+  return some;
+}
+
+TEST(SoftmaxCrossEntropyPart, parts_give_together_what_the_whole_gives) {
+  constexpr std::int64_t kClasses = 7, kRows = 6;
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  const std::vector<float> logits{
+      0.5f,  -1,    2,      0.25f, 1,     -3,    0.75f,  //
+      1,     1,     1,      1,     1,     1,     1,      // ties
+      1e4f,  -1e4f, 9999,   0,     1e4f,  3,     -5e4f,  // large
+      -kInf, -kInf, -kInf,  1,     2,     -kInf, -kInf,  // impossible classes, of some parts all
+      -1e4f, -2e4f, -1e4f,  -3e4f, -4e4f, -1e4f, -9999,  //
+      3,     -2,    0.125f, 3,     -0.0f, 0,     0.125f,
+  };
+  Fp32Arrays whole;
+  whole["logits"] = logits;
+  whole.integers["labels"] = {3, 4, 2, 4, 5, 6};
+  whole.run(SoftmaxCrossEntropy{kClasses, all(kRows), 9, true});
+  for (const std::vector<std::int64_t>& bounds :
+       {std::vector<std::int64_t>{0, 7}, {0, 3, 7}, {0, 2, 4, 7}, {0, 1, 2, 3, 4, 5, 6, 7}}) {
+    const auto parts = static_cast<std::int64_t>(bounds.size()) - 1;
+    Fp32Arrays a;
+    a.integers["labels"] = whole.integers["labels"];
+    std::vector<float> sums(static_cast<std::size_t>(kRows * parts * kSoftmaxSums));
+    std::vector<std::int32_t> before(static_cast<std::size_t>(kRows * parts));
+    for (std::int64_t p = 0; p < parts; ++p) {
+      a["logits"] = columns_of(logits, kClasses, bounds[p], bounds[p + 1]);
+      a.run(SoftmaxSums{bounds[p + 1] - bounds[p], bounds[p], all(kRows)});
+      for (std::int64_t i = 0; i < kRows * kSoftmaxSums; ++i) {
+        sums[(i / kSoftmaxSums * parts + p) * kSoftmaxSums + i % kSoftmaxSums] = a["sums"][i];
+      }
+    }
+    for (std::int64_t p = 0; p < parts; ++p) {
+      a["logits"] = columns_of(logits, kClasses, bounds[p], bounds[p + 1]);
+      a["sums"] = sums;
+      a.run(SoftmaxCrossEntropyPart{bounds[p + 1] - bounds[p], bounds[p], parts, all(kRows), 9, true});
+      const auto diff = columns_of(whole["diff_logits"], kClasses, bounds[p], bounds[p + 1]);
+      for (std::size_t i = 0; i < diff.size(); ++i) EXPECT_NEAR(a["diff_logits"][i], diff[i], 1e-8f) << p << ", " << i;
+      for (std::int64_t n = 0; n < kRows; ++n) {
+        EXPECT_FLOAT_EQ(a["loss"][n], whole["loss"][n]) << parts << " parts, row " << n;
+        before[n * parts + p] = a.integers["before"][n];
+      }
+    }
+    a.integers["before"] = before;
+    a.run(LabelRank{parts, all(kRows)});
+    EXPECT_EQ(a.integers["rank"], whole.integers["rank"]) << parts << " parts";
+  }
+}
+
+TEST(SoftmaxCrossEntropyPart, of_a_nan_in_any_part_has_a_loss_of_nan) {
+  for (const std::vector<float>& logits : {std::vector<float>{kNaN, 1}, {kNaN, kNaN}}) {
+    Fp32Arrays a;
+    a["logits"] = logits;
+    a.integers["labels"] = {3};
+    a.run(SoftmaxSums{2, 0, all(1)});
+    a["sums"].insert(a["sums"].end(), {1, 1, 1});
+    a["logits"] = {0, 1};
+    a.run(SoftmaxCrossEntropyPart{2, 2, 2, all(1), 1, false});
+    EXPECT_TRUE(std::isnan(a["loss"][0]));
+    EXPECT_THROW(a.run(SoftmaxCrossEntropyPart{2, 2, 2, all(1), 1, true}), NotFinite);
+  }
+}
+
 TEST(Softmax, sums_to_one) {
   Fp32Arrays a;
   a["logits"] = {1000, 1000, -1000, 7};
