@@ -1,5 +1,6 @@
 // memory.limit and memory.recompute, as a user meets them.
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -124,13 +125,14 @@ std::vector<std::vector<std::string>> remedies_in(std::string message) {
     const std::string words = of->str();
     remedies.emplace_back();
     for (std::sregex_iterator key(words.begin(), words.end(), setting); key != end; ++key) {
-      std::string set = key->str();
+      const std::string set = key->str();
       if (set == "two devices") {
         remedies.back().insert(remedies.back().end(), {"--devices", "cpu:0,cpu:1"});
         continue;
       }
-      set.replace(set.find(": "), 2, "=");
-      remedies.back().insert(remedies.back().end(), {"--set", set});
+      const std::size_t colon = set.find(": ");
+      remedies.back().insert(remedies.back().end(),
+                             {"--set", fmt::format("{}={}", set.substr(0, colon), set.substr(colon + 2))});
     }
   }
   return remedies;
