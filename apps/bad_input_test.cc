@@ -468,6 +468,7 @@ TEST(BadInput, eval_and_predict_refuse_what_does_not_fit) {
   expect_one_line(place.hadal({"eval", run, "--data", "large-images-idx3-ubyte"}), 3,
                   {"large-images-idx3-ubyte", "[16, 16]"});
   expect_one_line(place.hadal({"eval", run, "--data", "job.yaml"}), 2, {"--data job.yaml"});
+  expect_one_line(place.hadal({"eval", run, "--data", "tset"}), 2, {"--data tset", "did you mean 'test'?"});
   expect_one_line(place.hadal({"eval", run + "/model.safetensors"}), 2, {"--data"});
 }
 

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/printable.h"
 #include "data/batch_loader.h"
+#include "spec/scalar.h"
 #include "train/evaluate.h"
 #include "train/trained_model.h"
 
@@ -28,6 +29,9 @@ DataSource source_of(const TrainedModel& trained, const std::string& data) {
       throw ConfigError("the run's job has no data.test; use --data train or --data IMAGES,LABELS");
     return *trained.job.data.test;
   }
+  const std::string hint = did_you_mean(data, {"test", "train"});
+  if (!hint.empty() && !std::filesystem::exists(data))
+    throw ConfigError("--data " + data + ": is neither test nor train, nor a file" + hint);
   const std::size_t comma = data.find(',');
   if (comma != std::string::npos) return IdxData{data.substr(0, comma), data.substr(comma + 1), {}};
   std::string labels = data;

@@ -44,7 +44,7 @@ CLI::Validator auto_or_whole_from_one() {
 void JobFlags::add_to(CLI::App& verb) {
   verb.add_option("--devices", devices_, "Devices instead of the job's, for example cpu:0,cpu:1")->check(not_empty());
   verb.add_option("--threads", threads_, "Cores of each CPU device")->check(CLI::Range(1, 1024));
-  verb.add_option("--groups", groups_, "Worker groups (devices / split)")->check(CLI::Range(1, 1024));
+  verb.add_option("--groups", groups_, "Worker groups; alone: split is devices / groups")->check(CLI::Range(1, 1024));
   verb.add_option("--split", split_, "Devices that hold one model together, or auto: what is predicted to be fastest")
       ->check(auto_or_whole_from_one());
   verb.add_option("--set", sets_, "Override a key of the job, for example --set solver.epochs=1")

@@ -36,6 +36,7 @@ struct PlanCommand {
   JobFlags flags;
 
   void run() const {
+    if (!svg.empty()) check_writable(svg);
     const JobSpec spec = flags.load(job);
     const Network network = build_network(spec.network);
     RunnerOptions options;

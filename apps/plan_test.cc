@@ -159,6 +159,8 @@ TEST_F(PlanOnMachine, says_what_is_wrong) {
   EXPECT_THAT(error("plan job.yaml --set parallel.machine=gone.yaml"),
               HasSubstr("parallel.machine: there is no file gone.yaml here"));
   const std::string job = place_.read("job.yaml");
+  EXPECT_THAT(error("plan job.yaml --machine machine.yaml --svg nowhere/plan.svg"),
+              HasSubstr("nowhere/plan.svg: there is no folder nowhere; make it first"));
   EXPECT_THAT(error("plan job.yaml --machine machine.yaml --svg job.yaml"),
               HasSubstr("--svg job.yaml: is there already and is no drawing"));
   EXPECT_EQ(place_.read("job.yaml"), job);

@@ -374,6 +374,9 @@ TEST(FinishedRun, stays_where_the_next_one_cannot_start) {
     const CommandResult refused = place.hadal(train("run", mistake));
     EXPECT_THAT(refused.exit_code, ::testing::AnyOf(2, 3, 4)) << mistake[0] << " " << mistake[1];
     ASSERT_TRUE(place.has("run/model.safetensors")) << mistake[0] << " " << mistake[1] << ": " << refused.err;
+    if (mistake[0] == "--trace") {
+      EXPECT_EQ(refused.exit_code, 2) << mistake[1];
+    }
     EXPECT_EQ(place.sha256("run"), sha256);
     EXPECT_EQ(place.read("run/metrics.jsonl"), log);
     EXPECT_FALSE(place.has("run.1"));

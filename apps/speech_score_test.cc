@@ -1,5 +1,6 @@
 // hadal speech score and align.
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -19,7 +20,7 @@ class ScoreWorkplace : public Workplace {
   ScoreWorkplace() {
     std::string said, poor, good;
     for (int i = 0; i < 40; ++i) {
-      const std::string name = "u" + std::to_string(100 + i);
+      const std::string name = fmt::format("u{}", 100 + i);
       said += name + " ONE TWO THREE\n";
       poor += name + (i % 2 == 0 ? " ONE TOO THREE\n" : " ONE TWO\n");
       good += name + (i % 8 == 0 ? " ONE TOO THREE\n" : " ONE TWO THREE\n");
@@ -97,7 +98,7 @@ TEST(SpeechAlign, trains_mixtures_of_given_features_and_aligns) {
         }
       }
     };
-    const std::string name = "u" + std::to_string(10 + u);
+    const std::string name = fmt::format("u{}", 10 + u);
     text += name;
     say(0);
     for (int i = 0; i < 3; ++i) {

@@ -343,12 +343,55 @@ TEST_F(AutoSplit, goes_where_the_memory_is) {
   EXPECT_EQ(testing::lines(refused.err).size(), 1u) << refused.err;
   EXPECT_THAT(refused.err, HasSubstr("parallel.machine: fake:0 has "));
   EXPECT_THAT(refused.err, HasSubstr("b weights and state "));
-  EXPECT_THAT(refused.err, HasSubstr("it would fit with split: "));
+  EXPECT_THAT(refused.err, HasSubstr("it would fit with parallel.split: "));
   EXPECT_FALSE(place_.has("run/metrics.jsonl"));
   EXPECT_EQ(train({"--max-steps", "2"}).exit_code, 0);
-  place_.write("slow.yaml", machine(four / 2, true));
+  place_.write("slow.yaml", machine(four / 4, true));
   EXPECT_THAT(train({}).err, HasSubstr("a smaller data.batch or narrower layers would help"));
   EXPECT_THAT(place_.hadal({"plan", "many.yaml"}).out, HasSubstr("does not fit: fake:0 has "));
+}
+
+// Many activations, of which half can be computed again.
+constexpr const char* kDeep = R"(name: deep
+network:
+  input: [2, 16, 16]
+  layers: [conv: {out: 16, kernel: 3, pad: 1}, lrn: {size: 5}, conv: {out: 16, kernel: 3, pad: 1}, lrn: {size: 5},
+           conv: {out: 16, kernel: 3, pad: 1}, lrn: {size: 5}, fully_connected: {out: 16}]
+data: {train: {synthetic: {samples: 64, classes: 16}}, batch: 32}
+solver: {epochs: 1, rule: {sgd: {rate: 0.01}}}
+parallel: {devices: [fake:0, fake:1], split: auto, machine: slow.yaml}
+)";
+
+// What `--split N` trains is not passed over, and each division is judged by the memory that its own plan says.
+TEST_F(AutoSplit, computes_again_what_does_not_fit_otherwise) {
+  place_.write("many.yaml", kDeep);
+  const auto peak = [](const json& planned) {
+    double most = 0;
+    for (const json& device : planned["devices"]) most = std::max(most, device["peak_bytes"].get<double>());
+    return most;
+  };
+  const double kept = peak(plan({"--split", "1"}));
+  for (const double memory : {1e9, 0.85 * kept}) {
+    place_.write("slow.yaml", machine(memory, true));
+    const json chosen = plan({});
+    ASSERT_EQ(chosen["considered_splits"].size(), 2u);
+    for (const json& way : chosen["considered_splits"]) {
+      const json forced = plan({"--split", std::to_string(way["split"].get<int>())});
+      EXPECT_EQ(way["fits"], peak(forced) <= memory) << way;
+      if (way["fits"] && way["kept_whole"].empty()) {
+        EXPECT_EQ(way["peak_bytes"], peak(forced)) << way;
+        EXPECT_DOUBLE_EQ(way["step_seconds"], forced["step_seconds"]);
+      }
+    }
+    EXPECT_EQ(chosen["split"], 1);
+    EXPECT_TRUE(chosen["considered_splits"][0]["fits"]);
+    EXPECT_EQ(chosen["memory"]["recomputed"].empty(), memory == 1e9);
+    EXPECT_EQ(train({"--max-steps", "1", "--split", "1"}).exit_code, 0);
+    EXPECT_EQ(train({"--max-steps", "1"}).exit_code, 0);
+  }
+  const CommandResult never = train({"--split", "1", "--set", "memory.recompute=never"});
+  EXPECT_EQ(never.exit_code, 2);
+  EXPECT_THAT(never.err, HasSubstr("it would fit with memory.recompute: auto ("));
 }
 
 }  // namespace

@@ -126,6 +126,9 @@ void AtomicFile::discard() {
 void check_writable(const std::string& path) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) throw ConfigError(path + ": this is a folder; it must be a file");
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  if (!folder.empty() && !std::filesystem::is_directory(folder, error))
+    throw ConfigError(path + ": there is no folder " + folder + "; make it first, or name another file");
   const AtomicFile file(path);
 }
 

@@ -68,8 +68,8 @@ class AtomicFile {
   bool exists_ = false;  // the temporary
 };
 
-// Throws ConfigError where a folder has that name, StorageError where no file can be written there. What is there stays
-// as it is.
+// Throws ConfigError where a folder has that name or there is none to put it in, StorageError where no file can be
+// written there. What is there stays as it is.
 void check_writable(const std::string& path);
 
 // One piece of text through an AtomicFile.

@@ -16,21 +16,24 @@ bool sends_factors(const Plan& plan) {
   return std::find(plan.content.begin(), plan.content.end(), ExchangeContent::factors) != plan.content.end();
 }
 
-MemoryPlan memory_of(const Plan& plan, std::vector<std::size_t> scratch) {
-  scratch.resize(plan.devices.size() * kStreamKinds);
-  return plan_memory(plan, {64, std::move(scratch), true});
+MemoryOptions nothing_beside(const Plan& plan) {
+  return {64, std::vector<std::size_t>(plan.devices.size() * kStreamKinds), true};
 }
 
-bool fits(const Plan& plan, const Machine& machine, const std::vector<std::size_t>& scratch) {
+MemoryPlan memory_of(const Plan& plan, const MemoryOf& memory) {
+  return plan_memory(plan, memory ? memory(plan) : nothing_beside(plan));
+}
+
+bool fits(const Plan& plan, const Machine& machine, const MemoryOf& memory) {
   const auto says = [](const MachineDevice& device) { return device.memory_bytes > 0; };
   if (std::none_of(machine.devices.begin(), machine.devices.end(), says)) return true;
-  return fits(memory_of(plan, scratch), machine);
+  return fits(memory_of(plan, memory), machine);
 }
 
 }  // namespace
 
 std::vector<Considered> choose_exchange(const Network& network, PlanOptions& options, const Machine& machine,
-                                        const Freedom& freedom, const std::vector<std::size_t>& scratch) {
+                                        const Freedom& freedom, const MemoryOf& memory) {
   std::vector<ExchangeTopology> topologies{options.topology};
   if (freedom.topology) {
     topologies = {ExchangeTopology::direct};
@@ -44,12 +47,11 @@ std::vector<Considered> choose_exchange(const Network& network, PlanOptions& opt
     PlanOptions tried = options;
     tried.topology = topology;
     const Plan plan = build_unchecked(network, tried);
-    ways.push_back({topology, tried.content, step_seconds(plan, machine), fits(plan, machine, scratch)});
+    ways.push_back({topology, tried.content, step_seconds(plan, machine), fits(plan, machine, memory)});
     if (!freedom.content || options.reproducible_shards > 0 || !sends_factors(plan)) continue;
     tried.content = ExchangeContent::gradients;
     const Plan of_gradients = build_unchecked(network, tried);
-    ways.push_back(
-        {topology, tried.content, step_seconds(of_gradients, machine), fits(of_gradients, machine, scratch)});
+    ways.push_back({topology, tried.content, step_seconds(of_gradients, machine), fits(of_gradients, machine, memory)});
   }
   double least = std::numeric_limits<double>::infinity();
   const bool any_fits = std::any_of(ways.begin(), ways.end(), [](const Considered& way) { return way.fits; });
@@ -76,11 +78,11 @@ constexpr double kWorthIt = 0.99;            // what must be gained to leave the
 
 // The layers that are better not divided, of those that may be and are with `options`.
 std::vector<int> better_whole(const Network& network, PlanOptions options, const Machine& machine,
-                              const std::vector<std::size_t>& scratch) {
+                              const MemoryOf& memory) {
   constexpr std::size_t kTries = 32, kTriesOfLarge = 3;
   const Plan divided = build_unchecked(network, options);
   double least = step_seconds(divided, machine);
-  bool fit = fits(divided, machine, scratch);
+  bool fit_so_far = fits(divided, machine, memory);
   std::vector<int> candidates;
   for (int l = 0; l < static_cast<int>(network.layers.size()); ++l) {
     const Layer& layer = network.layers[static_cast<std::size_t>(l)];
@@ -98,11 +100,11 @@ std::vector<int> better_whole(const Network& network, PlanOptions options, const
     options.whole.push_back(layer);
     try {
       const Plan plan = build_unchecked(network, options);
-      const bool fits_so = fits(plan, machine, scratch);
+      const bool fits_so = fits(plan, machine, memory);
       const double seconds = step_seconds(plan, machine);
-      if (fits_so != fit ? fits_so : seconds < least * kWorthIt) {
+      if (fits_so != fit_so_far ? fits_so : seconds < least * kWorthIt) {
         least = seconds;
-        fit = fits_so;
+        fit_so_far = fits_so;
         continue;
       }
     } catch (const ConfigError&) {  // a layer that must be divided needs this one so
@@ -113,6 +115,33 @@ std::vector<int> better_whole(const Network& network, PlanOptions options, const
   return options.whole;
 }
 
+// The plan of `options`, which computes values again where it is too large otherwise.
+ConsideredSplit as_it_fits(const Network& network, PlanOptions options, const Machine& machine,
+                           const SplitFreedom& freedom) {
+  Plan plan = build_unchecked(network, options);
+  // Layers that are whole have kernels of their own.
+  const MemoryOf of_kernels = freedom.kernels ? freedom.kernels(plan) : nothing_beside;
+  const std::vector<std::size_t>& limits = freedom.fit.limit;
+  const bool limited = std::any_of(limits.begin(), limits.end(), [](std::size_t bytes) { return bytes > 0; });
+  if (limited || freedom.fit.all_cheap) {
+    FitOptions fit_options = freedom.fit;
+    fit_options.find_least = false;
+    fit_options.memory = of_kernels;
+    fit(network, options, machine, fit_options);
+    if (!options.recompute.empty()) plan = build_unchecked(network, options);
+  }
+  const MemoryPlan memory = memory_of(plan, of_kernels);
+  std::size_t peak = 0;
+  for (const MemoryUse& use : memory.use) peak = std::max(peak, use.peak);
+  const bool within = freedom.limit == 0 || peak <= freedom.limit;
+  return {options.split,
+          options.whole,
+          step_seconds(plan, machine),
+          peak,
+          freedom.kernels != nullptr,
+          within && fits(memory, machine)};
+}
+
 ConsideredSplit consider(const Network& network, PlanOptions options, const Machine& machine,
                          const SplitFreedom& freedom) {
   const bool one_memory = std::all_of(options.devices.begin(), options.devices.end(), [&](const PlanDevice& device) {
@@ -121,36 +150,29 @@ ConsideredSplit consider(const Network& network, PlanOptions options, const Mach
   if (freedom.exchange.topology) {
     options.topology = one_memory && options.split == 1 ? ExchangeTopology::shared : ExchangeTopology::direct;
   }
-  std::vector<std::size_t> scratch;
-  if (freedom.scratch) scratch = freedom.scratch(build_unchecked(network, options));
+  MemoryOf memory;
+  if (freedom.kernels) memory = freedom.kernels(build_unchecked(network, options));
   const auto choose = [&] {
     if (options.topology != ExchangeTopology::shared && options.groups() > 1)
-      choose_exchange(network, options, machine, freedom.exchange, scratch);
+      choose_exchange(network, options, machine, freedom.exchange, memory);
   };
   const ExchangeContent content = options.content;
   choose();
   if (freedom.layers && options.split > 1) {
-    options.whole = better_whole(network, options, machine, scratch);
+    options.whole = better_whole(network, options, machine, memory);
     if (!options.whole.empty()) {
       options.content = content;
       choose();
     }
   }
-  options.deferred = choose_deferred(network, options, machine, freedom.deferred, scratch).deferred;
-  const Plan plan = build_unchecked(network, options);
-  // Layers that are whole have kernels of their own.
-  const MemoryPlan memory = memory_of(plan, freedom.scratch ? freedom.scratch(plan) : scratch);
-  if (!options.whole.empty() && !fits(memory, machine)) {
-    SplitFreedom divided = freedom;
-    divided.layers = false;
-    options.whole.clear();
-    options.content = content;
-    return consider(network, options, machine, divided);
-  }
-  std::size_t peak = 0;
-  for (const MemoryUse& use : memory.use) peak = std::max(peak, use.peak);
-  return {options.split,        options.whole, step_seconds(plan, machine), peak, freedom.scratch != nullptr,
-          fits(memory, machine)};
+  options.deferred = choose_deferred(network, options, machine, freedom.deferred, memory).deferred;
+  const ConsideredSplit way = as_it_fits(network, options, machine, freedom);
+  if (options.whole.empty() || way.fits) return way;
+  SplitFreedom divided = freedom;
+  divided.layers = false;
+  options.whole.clear();
+  options.content = content;
+  return consider(network, options, machine, divided);
 }
 
 }  // namespace
@@ -215,7 +237,7 @@ bool may_defer(const PlanOptions& options) {
 }
 
 DeferredChoice choose_deferred(const Network& network, const PlanOptions& options, const Machine& machine,
-                               std::optional<int> updates, const std::vector<std::size_t>& scratch) {
+                               std::optional<int> updates, const MemoryOf& memory) {
   constexpr int kTries = 8, kTriesOfLarge = 3;
   const Plan plain = build_unchecked(network, options);
   const Simulation now = simulate(plain, machine);
@@ -231,7 +253,7 @@ DeferredChoice choose_deferred(const Network& network, const PlanOptions& option
     tried.deferred = deferred;
     const Plan plan = build_unchecked(network, tried);
     const double seconds = step_seconds(plan, machine);
-    if (seconds >= least || !(updates || fits(plan, machine, scratch))) return;
+    if (seconds >= least || !(updates || fits(plan, machine, memory))) return;
     least = seconds;
     choice.deferred = deferred;
   };

@@ -204,13 +204,45 @@ TEST(ConsiderSplits, passes_over_what_does_not_fit) {
   EXPECT_EQ(what_it_buys(with_split(ways, 4), ways), Gain::memory);
   // What kernels need counts too.
   SplitFreedom freedom;
-  freedom.scratch = [&](const Plan& plan) {
-    return std::vector<std::size_t>(plan.devices.size() * kStreamKinds, plan.split == 4 ? one : 0);
+  freedom.kernels = [&](const Plan& of) -> MemoryOf {
+    return [one, split = of.split](const Plan& plan) {
+      const std::size_t bytes = split == 4 ? one : 0;
+      return MemoryOptions{64, std::vector<std::size_t>(plan.devices.size() * kStreamKinds, bytes), true};
+    };
   };
   const auto scratched = consider_splits(network, four_devices(512), small, freedom);
   EXPECT_FALSE(with_split(scratched, 4).fits);
   EXPECT_TRUE(scratched[0].with_scratch);
   EXPECT_GT(with_split(scratched, 4).peak_bytes, four);
+  freedom.kernels = {};
+  freedom.limit = one - 1;
+  EXPECT_FALSE(with_split(consider_splits(network, four_devices(512), machine_of(4, {1e12, 0}), freedom), 1).fits);
+}
+
+// As the plan that is then made does.
+TEST(ConsiderSplits, computes_again_what_does_not_fit_otherwise) {
+  NetworkSpec spec{{2, 16, 16}, {}, {}};
+  for (int i = 0; i < 4; ++i) {
+    spec.layers.push_back(conv("conv" + std::to_string(i), {.out = 16, .kernel = 3, .pad = 1}));
+    spec.layers.push_back(testing::layer("lrn", "lrn" + std::to_string(i), LrnOptions{}));
+  }
+  spec.layers.push_back(fully_connected("out", 16));
+  const Network network = build_network(spec);
+  const auto of_one = [&](const SplitFreedom& freedom) {
+    const auto ways = consider_splits(network, four_devices(64), machine_of(4, {1e12, 0}), freedom);
+    return *std::find_if(ways.begin(), ways.end(), [](const auto& way) { return way.split == 1; });
+  };
+  SplitFreedom freedom;
+  const ConsideredSplit kept = of_one(freedom);
+  freedom.limit = kept.peak_bytes * 9 / 10;
+  EXPECT_FALSE(of_one(freedom).fits);
+  freedom.fit.limit.assign(4, freedom.limit);
+  const ConsideredSplit again = of_one(freedom);
+  EXPECT_TRUE(again.fits);
+  EXPECT_LE(again.peak_bytes, freedom.limit);
+  EXPECT_GT(again.step_seconds, kept.step_seconds);
+  freedom.fit.recompute = false;
+  EXPECT_FALSE(of_one(freedom).fits);
 }
 
 // Where a way to another device takes longer than the layer, it is better computed by all.

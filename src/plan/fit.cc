@@ -119,6 +119,13 @@ class Search {
   std::vector<std::size_t> target_;
 };
 
+bool is_within(const std::vector<std::size_t>& peak, const std::vector<std::size_t>& limit, double share = 1) {
+  for (std::size_t d = 0; d < peak.size(); ++d) {
+    if (limit[d] > 0 && static_cast<double>(peak[d]) > share * static_cast<double>(limit[d])) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 double seconds_again(const Plan& plan, const Machine& machine) {
@@ -169,9 +176,18 @@ Fitting fit(const Network& network, PlanOptions& options, const Machine& machine
     return first.fits || !fit_options.recompute ? first : with_power(limit, kHighPower);
   };
   Fitting fitting = towards(fit_options.limit);
+  // Close to a limit no single value may lower what is above it, where together some lead far below.
+  constexpr double kStep = 0.97, kClose = 1.05;
+  constexpr int kLower = 4;
+  std::vector<std::size_t> nearer = fit_options.limit;
+  const bool close = fit_options.recompute && is_within(fitting.peak, fit_options.limit, kClose);
+  for (int i = 0; i < kLower && !fitting.fits && close; ++i) {
+    for (std::size_t& bytes : nearer) bytes = static_cast<std::size_t>(static_cast<double>(bytes) * kStep);
+    const Fitting tried = towards(nearer);
+    if (is_within(tried.peak, fit_options.limit)) fitting.peak = tried.peak, fitting.fits = true;
+  }
   if (!fitting.fits && fit_options.recompute && fit_options.find_least) {
     // Step by step to the least that can be reached: what the limit would have to be.
-    constexpr double kStep = 0.97;
     options.recompute = always;
     const Plan plan = build_unchecked(network, options);
     std::vector<std::size_t> limit;

@@ -126,6 +126,10 @@ TEST(Fit, stops_when_it_fits_and_keeps_what_it_can) {
   }
   EXPECT_GT(count, 0u);
   EXPECT_LT(least, 0.95);
+  // What fits into less fits into more.
+  for (double share = 0.99; share > least; share -= 0.01) {
+    EXPECT_TRUE(fitted(static_cast<std::size_t>(share * static_cast<double>(peak))).fits) << share;
+  }
   EXPECT_FALSE(fitted(1000).fits);
   fit_options.recompute = false;
   EXPECT_FALSE(fitted(peak - 1).fits);

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <map>
 #include <numeric>
+#include <set>
 
 #include "plan/plan.h"
 #include "plan/verify.h"
@@ -201,6 +202,67 @@ bool is_brought(const Plan& plan, const Step& sum) {
   });
 }
 
+// Names of the kernels that computed what lies in a tensor.
+std::set<std::string> computed_by(const Plan& plan, int tensor) {
+  std::set<std::string> names;
+  std::vector<int> from{tensor};
+  for (std::size_t t = 0; t < from.size(); ++t) {
+    for (const Step& step : plan.steps) {
+      const bool writes = std::any_of(step.writes.begin(), step.writes.end(),
+                                      [&](const Range& range) { return range.tensor == from[t]; });
+      if (!writes) continue;
+      if (!std::holds_alternative<Transfer>(step.body)) {
+        names.insert(step.name);
+      } else if (std::find(from.begin(), from.end(), step.reads[0].tensor) == from.end()) {
+        from.push_back(step.reads[0].tensor);
+      }
+    }
+  }
+  return names;
+}
+
+bool share_a_name(const std::set<std::string>& some, const std::set<std::string>& others) {
+  return std::any_of(some.begin(), some.end(), [&](const std::string& name) { return others.contains(name); });
+}
+
+// The first of what a kernel reads becomes another value of the same shape, which its device has.
+bool redirect_to_another_value(Plan& plan, std::size_t step) {
+  Range& source = plan.steps[step].reads[0];
+  const PlanTensor& is = plan.tensors[source.tensor];
+  if (plan.split == 1 || is.width == 0) return false;
+  const std::set<std::string> names = computed_by(plan, source.tensor);
+  for (std::size_t before = 0; before < step; ++before) {
+    for (const Range& range : plan.steps[before].writes) {
+      const PlanTensor& other = plan.tensors[range.tensor];
+      const bool alike = other.device == is.device && other.type == is.type && other.elements == is.elements &&
+                         other.width == is.width && other.first_column == is.first_column;
+      if (!alike || range.tensor == source.tensor) continue;
+      const std::set<std::string> others = computed_by(plan, range.tensor);
+      if (share_a_name(names, others)) continue;
+      source.tensor = range.tensor;
+      return true;
+    }
+  }
+  return false;
+}
+
+// A device computes no part of a diff, and nobody misses it.
+bool leave_out_an_addend(Plan& plan, std::size_t step) {
+  if (plan.split == 1 || plan.parts[plan.steps[step].layer] == 1) return false;
+  std::set<int> gone{plan.steps[step].writes[0].tensor};
+  std::vector<std::size_t> dropped{step};
+  for (std::size_t i = step + 1; i < plan.steps.size(); ++i) {
+    Step& other = plan.steps[i];
+    const bool copies = std::holds_alternative<Transfer>(other.body) && gone.contains(other.reads[0].tensor);
+    if (copies) gone.insert(other.writes[0].tensor), dropped.push_back(i);
+    if (!other.name.ends_with(".sum_diffs")) continue;
+    std::erase_if(other.reads, [&](const Range& range) { return gone.contains(range.tensor); });
+    std::get<Add>(std::get<Compute>(other.body).op).inputs = static_cast<int>(other.reads.size());
+  }
+  for (auto i = dropped.rbegin(); i != dropped.rend(); ++i) drop(plan, *i);
+  return dropped.size() > 1;
+}
+
 const Damage kDamages[] = {
     {"a transfer is missing", drop, is_transfer},
     {"an update is missing", drop, is_update},
@@ -239,6 +301,17 @@ const Damage kDamages[] = {
        return true;
      },
      [](const Step& step) { return step.name.ends_with(".sum_diffs"); }},
+    {"a kernel takes another value of the same shape", redirect_to_another_value,
+     [](const Step& step) {
+       return step.name.ends_with(".forward") && std::holds_alternative<Compute>(step.body) && !step.reads.empty();
+     }},
+    {"a device has no part of a diff", leave_out_an_addend,
+     [](const Step& step) {
+       const auto* compute = std::get_if<Compute>(&step.body);
+       return compute && (std::holds_alternative<FullyConnectedBackwardData>(compute->op) ||
+                          (std::holds_alternative<ConvBackwardData>(compute->op) &&
+                           std::get<ConvBackwardData>(compute->op).shape.groups == 1));
+     }},
     {"a part of a diff is taken for all of it",
      [](Plan& plan, std::size_t step) {
        Range& diff = plan.steps[step].reads.back();

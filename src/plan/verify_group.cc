@@ -114,6 +114,7 @@ std::string GroupVerifier::use(int i, const std::vector<Contents>& contents) {
   const auto* compute = std::get_if<Compute>(&step.body);
   if (compute == nullptr) return "";
   if (std::string error = use_in_loss(i, contents); !error.empty()) return error;
+  if (std::string error = takes_its_own(i, contents); !error.empty()) return error;
   if (adds_up(step)) note_addend(i);
   std::vector<std::pair<Origin, bool>> terms;  // with whether they were brought
   for (const Range& range : step.reads) {
@@ -130,6 +131,20 @@ std::string GroupVerifier::use(int i, const std::vector<Contents>& contents) {
   if (std::holds_alternative<Add>(compute->op)) return add_up(i, terms);
   if (!std::holds_alternative<ConcatBackward>(compute->op)) return "takes a part of a diff for all of it";
   note_addend(i);
+  return "";
+}
+
+// Values and diffs of the layer that the step is of, of its own rows.
+std::string GroupVerifier::takes_its_own(int i, const std::vector<Contents>& contents) const {
+  const Step& step = plan_.steps[i];
+  for (const ValueUse& used : values_used(plan_, network_, step)) {
+    const auto parts = contents[used.range.tensor].read(used.range.first, used.range.count);
+    if (parts.size() != 1 || parts[0].second.sum_of.size() != 1) continue;
+    const Origin origin = origin_of(parts[0].second.sum_of[0]);
+    if (!sources_.gives(plan_.steps[origin.by.step].name, step.layer, used))
+      return fmt::format("takes what {} gave for {}", origin.name,
+                         used.what == ValueUse::What::diff ? "its layer's diff" : "its layer's input");
+  }
   return "";
 }
 
@@ -189,25 +204,44 @@ bool GroupVerifier::covers(int addend, int sum) const {
   return has.first_column <= wants.first_column && wants.first_column + wants.width <= has.first_column + has.width;
 }
 
+// The devices of the group that begins with `first` that have, or should have, addends of that name for a sum. Of a
+// convolution in groups those of the channels' group; of other products all.
+std::multiset<int> GroupVerifier::devices_with(const Producer& addend, const std::string& name, int sum,
+                                               int first) const {
+  const Step& step = plan_.steps[addend.step];
+  const PlanTensor &has = plan_.tensors[step.writes[addend.write].tensor], &wants = plan_.tensors[sum];
+  std::int64_t groups = 0;
+  if (adds_up(step)) {
+    const auto* conv = std::get_if<ConvOptions>(&network_.layers[step.layer].options);
+    groups = conv ? conv->groups : 1;
+  }
+  std::multiset<int> devices;
+  for (int p = 0; p < plan_.split; ++p) {
+    const std::int64_t begin = p * groups / plan_.split * has.width;
+    const auto found = addend_tensors_.find({name, first + p});
+    const bool there = found != addend_tensors_.end() && covers(found->second, sum);
+    const bool should = begin <= wants.first_column && wants.first_column + wants.width <= begin + has.width;
+    if (groups > 0 ? should : there) devices.insert(first + p);
+  }
+  return devices;
+}
+
 // A sum has a part from every device of the group that has one, once; what a device adds up of its own parts alone is
 // such a part again.
 std::string GroupVerifier::add_up(int i, const std::vector<std::pair<Origin, bool>>& terms) {
   std::map<std::string, std::multiset<int>> from;  // by step
+  std::map<std::string, Producer> by;
   bool any_brought = false, all_addends = true;
   for (const auto& [origin, brought] : terms) {
     all_addends = all_addends && origin.addend;
     any_brought = any_brought || (brought && origin.addend);
-    if (origin.addend) from[origin.name].insert(origin.devices.begin(), origin.devices.end());
+    if (!origin.addend) continue;
+    from[origin.name].insert(origin.devices.begin(), origin.devices.end());
+    by[origin.name] = origin.by;
   }
   const int first = plan_.steps[i].device / plan_.split * plan_.split;
   for (const auto& [name, devices] : from) {
-    std::multiset<int> expected;
-    for (int d = first; d < first + plan_.split; ++d) {
-      const auto addend = addend_tensors_.find({name, d});
-      if (addend != addend_tensors_.end() && covers(addend->second, plan_.steps[i].writes[0].tensor))
-        expected.insert(d);
-    }
-    if (devices == expected) continue;
+    if (devices == devices_with(by[name], name, plan_.steps[i].writes[0].tensor, first)) continue;
     if (any_brought) return fmt::format("does not add up {} of each device of its group once", name);
     note_addend(i);
     return all_addends ? "" : "adds parts of a diff to all of another";

@@ -8,6 +8,7 @@
 
 #include "plan/contents.h"
 #include "plan/plan.h"
+#include "plan/verify_values.h"
 
 namespace hadal {
 
@@ -15,7 +16,7 @@ namespace hadal {
 // got all their channels, what they hold is as if written by the last of these copies. Functions return what is wrong.
 class GroupVerifier {
  public:
-  GroupVerifier(const Plan& plan, const Network& network) : plan_(plan), network_(network) {}
+  GroupVerifier(const Plan& plan, const Network& network) : plan_(plan), network_(network), sources_(plan, network) {}
 
   static bool brings(const Step& step) {
     const auto* transfer = std::get_if<Transfer>(&step.body);
@@ -28,7 +29,8 @@ class GroupVerifier {
   // Step `i` brings channels to where they belong, of rows that one step computed.
   std::string bring(int i, std::vector<Contents>& contents);
 
-  // Step `i`, a kernel, reads no rows of which something is not there, and takes no part of a diff for all of it.
+  // Step `i`, a kernel, reads no rows of which something is not there, takes no part of a diff for all of it, and of
+  // its layer's inputs and diff none for another.
   std::string use(int i, const std::vector<Contents>& contents);
 
  private:
@@ -52,6 +54,7 @@ class GroupVerifier {
   bool right_rows(const Step& step, const PlanTensor& to, const Lines& at) const;
   bool adds_up(const Step& step) const;
   bool is_product_of_factors(const Step& step) const;
+  std::string takes_its_own(int i, const std::vector<Contents>& contents) const;
   std::string use_in_loss(int i, const std::vector<Contents>& contents) const;
   std::string has_classes(int i, std::int64_t first, std::int64_t count) const;
   template <class By>
@@ -59,10 +62,12 @@ class GroupVerifier {
   void note_addend(int i);
   static std::string name_of(const Step& step, std::size_t write);
   bool covers(int addend, int sum) const;
+  std::multiset<int> devices_with(const Producer& addend, const std::string& name, int sum, int first) const;
   std::string add_up(int i, const std::vector<std::pair<Origin, bool>>& terms);
 
   const Plan& plan_;
   const Network& network_;
+  const ValueSources sources_;
   std::map<std::pair<int, std::int64_t>, Origin> arriving_;    // by tensor and its first line
   std::map<int, Origin> brought_;                              // by the copy that completed them
   std::set<int> addends_;                                      // steps whose results are parts of sums

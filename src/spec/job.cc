@@ -21,13 +21,14 @@ std::string divisors(std::int64_t number) {
 void check_devices(JobSpec& job) {
   const auto devices = static_cast<std::int64_t>(job.parallel.devices.size());
   const std::string all = std::to_string(devices) + (devices == 1 ? " device" : " devices");
-  if (job.parallel.automatic_split && job.parallel.groups) {
+  if (job.parallel.groups && (job.parallel.automatic_split || !job.parallel.split_said)) {
     if (devices % *job.parallel.groups != 0) {
       throw ConfigError(job.parallel.where, "parallel.groups: " + std::to_string(*job.parallel.groups) +
                                                 " groups cannot be made of " + all +
                                                 "; use groups: " + divisors(devices));
     }
     job.parallel.split = devices / *job.parallel.groups;
+    if (!job.parallel.split_said) job.parallel.split_where = job.parallel.where;
   }
   const std::int64_t split = job.parallel.split, groups = job.parallel.group_count();
   if (!job.parallel.groups && devices % split != 0) {

@@ -137,6 +137,7 @@ struct ParallelSpec {
   std::vector<std::string> devices{"cpu:0"};
   std::optional<std::int64_t> groups;   // absent: devices / split
   std::int64_t split = 1;               // devices of a group, which hold one model together
+  bool split_said = false;              // else it follows from `groups` where these are given
   bool automatic_split = false;         // `split` is to be chosen; until then 1, or what follows from `groups`
   std::optional<SplitChoice> chosen;    // by an earlier process of the run; not in job.yaml
   std::optional<std::string> machine;   // file: device N of it is cpu:N or fake:N

@@ -327,11 +327,12 @@ Keys<ParallelSpec> parallel_keys() {
          if (from.automatic_split && !from.groups) return std::nullopt;
          return Json(from.group_count());
        }},
-      {"split", "auto or " + describe(kParts), "1",
+      {"split", "auto or " + describe(kParts), "1, or devices / groups",
        "devices of a group, which hold one model together: each computes a part of its layers; `auto`: what is "
        "predicted to be the fastest",
        [=](const Value& value, const std::string& path, P& into) {
          into.split_where = value.where;
+         into.split_said = true;
          into.automatic_split = value.kind == Value::Kind::scalar && value.text == "auto";
          if (is_number(value)) {
            into.split = static_cast<std::int64_t>(read_whole(value, path, kParts));

@@ -319,7 +319,7 @@ const BadLine kBadLines[] = {
     {kEnd, "parallel: {devices: [cpu:0, fake:1]}",
      "11:29: parallel.devices: fake:1 and cpu:0 are of two kinds; a job runs on one"},
     {kEnd, "parallel: {devices: [cpu:0, cpu:1], groups: 3}",
-     "11:45: groups: 3 x split: 1 must be the number of devices, 2; use groups: 2"},
+     "11:45: parallel.groups: 3 groups cannot be made of 2 devices; use groups: 1 or 2"},
     {kEnd, "parallel: {devices: [cpu:0, cpu:1, cpu:2, cpu:3], groups: 4, split: 2}",
      "11:59: groups: 4 x split: 2 must be the number of devices, 4; use groups: 2"},
     {kEnd, "parallel: {devices: [cpu:0, cpu:1, cpu:2, cpu:3], groups: 2, split: 3}",
@@ -424,6 +424,25 @@ TEST(ParseJob, fills_in_defaults) {
   EXPECT_THAT(job.parallel.devices, ElementsAre("cpu:0"));
   EXPECT_FALSE(job.parallel.groups);
   EXPECT_FALSE(job.reproducible);
+}
+
+TEST(ParseJob, groups_alone_say_how_a_model_is_split) {
+  const auto split_of = [](const std::string& parallel) {
+    return parse_job(
+               "name: a\n"
+               "network: {input: [4], layers: [fully_connected: {out: 2}]}\n"
+               "data: {train: {synthetic: {samples: 8, classes: 2}}, batch: 4}\n"
+               "solver: {rule: {sgd: {rate: 0.1}}}\n"
+               "parallel: {devices: [fake:0, fake:1, fake:2, fake:3]" +
+                   parallel + "}\n",
+               "job.yaml")
+        .parallel.split;
+  };
+  EXPECT_EQ(split_of(""), 1);
+  EXPECT_EQ(split_of(", groups: 2"), 2);
+  EXPECT_EQ(split_of(", groups: 4"), 1);
+  EXPECT_EQ(split_of(", groups: 1"), 4);
+  EXPECT_EQ(split_of(", split: 2"), 2);
 }
 
 TEST(ParseJob, keeps_positions) {
@@ -617,8 +636,9 @@ TEST(Overrides, of_devices_compute_groups_again) {
   EXPECT_EQ(parse_job(text, "job.yaml", {{"parallel.devices", "[cpu:0]"}, {"parallel.groups", "1"}}).parallel.groups,
             1);
   EXPECT_EQ(parse_job(text, "job.yaml", {{"solver.epochs", "1"}}).parallel.groups, 2);
+  EXPECT_EQ(parse_job(text, "job.yaml", {{"parallel.groups", "1"}}).parallel.split, 2);
   EXPECT_EQ(config_error([&] {
-              parse_job(text, "job.yaml", {{"parallel.groups", "1"}});
+              parse_job(text, "job.yaml", {{"parallel.groups", "1"}, {"parallel.split", "1"}});
             }),
             "--set parallel.groups=1: groups: 1 x split: 1 must be the number of devices, 2; use groups: 2");
 }

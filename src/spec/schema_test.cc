@@ -70,9 +70,10 @@ std::string plain_text(const Json& value) {
 }
 
 // Defaults that are said in words.
-const std::map<std::string, std::string> kInWords = {
-    {"devices / split", "1"}, {"kernel", "3"}, {"its type and number", ""},
-    {"the layer above", ""},  {"absent", ""},  {"of its keys", ""}};
+const std::map<std::string, std::string> kInWords = {{"devices / split", "1"}, {"1, or devices / groups", "1"},
+                                                     {"kernel", "3"},          {"its type and number", ""},
+                                                     {"the layer above", ""},  {"absent", ""},
+                                                     {"of its keys", ""}};
 
 TEST(Defaults, are_those_of_the_list) {
   const JobSpec job = parse_job(

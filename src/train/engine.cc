@@ -151,13 +151,13 @@ std::optional<int> deferred_by(const JobSpec& job) {
 }
 
 DeferredChoice deferred_of(const JobSpec& job, const Network& network, const PlanOptions& options,
-                           const Machine& machine, const std::vector<std::size_t>& scratch) {
+                           const Machine& machine, const MemoryOf& memory) {
   if (job.exchange.deferred_layers > 0 && options.devices.size() > 1 && options.topology == ExchangeTopology::shared) {
     throw ConfigError(job.exchange.deferred_where,
                       "exchange.deferred_layers: these devices share one memory and send nothing that could be left to "
                       "the next step: use 0 or auto");
   }
-  return choose_deferred(network, options, machine, deferred_by(job), scratch);
+  return choose_deferred(network, options, machine, deferred_by(job), memory);
 }
 
 // Whether nothing of the job keeps its devices from holding a model together.
@@ -216,23 +216,37 @@ SplitChoice choice_of(const std::vector<ConsideredSplit>& ways, const JobSpec& j
 
 // Where the machine says what memory its devices have, a plan must fit.
 void check_fits(const JobSpec& job, const Network& network, const Plan& plan, const MemoryPlan& memory,
-                const Machine& machine, const std::function<std::vector<ConsideredSplit>()>& other_splits) {
+                const Machine& machine, const Trial& trial) {
   const std::vector<Misfit> found = misfits(plan, network, memory, machine);
   if (found.empty()) return;
   std::string what = "parallel.machine: " + describe(found[0], plan);
   if (found.size() > 1) what += fmt::format(", and {} more are too small", found.size() - 1);
-  for (const ConsideredSplit& way : other_splits()) {
-    if (!way.fits || way.split == plan.split) continue;
-    throw ConfigError(job.parallel.machine_where, fmt::format("{}; it would fit with split: {} ({})", what, way.split,
-                                                              bytes_in_words(static_cast<double>(way.peak_bytes))));
+  const std::string help = trial ? what_would_help(job, trial) : "";
+  what += help.empty() ? "; a smaller data.batch or narrower layers would help" : "; it would fit with " + help;
+  throw ConfigError(job.parallel.machine_where, what);
+}
+
+// The job as if it had been read: what does not go together is refused.
+JobSpec checked(const JobSpec& job) {
+  JobSpec read = parse_job(to_yaml(job), "job.yaml");
+  read.parallel.described = job.parallel.described;
+  read.parallel.threads = job.parallel.threads;
+  return read;
+}
+
+// The most that a device needs in any plan.
+std::size_t peak_of(const LocalRunner& runner, std::size_t plans) {
+  std::size_t peak = 0;
+  for (std::size_t i = 0; i < plans; ++i) {
+    for (const MemoryUse& use : runner.bound(static_cast<int>(i)).memory().use) peak = std::max(peak, use.peak);
   }
-  throw ConfigError(job.parallel.machine_where, what + "; a smaller data.batch or narrower layers would help");
+  return peak;
 }
 
 }  // namespace
 
 Engine::Engine(const JobSpec& given, const Network& network, const std::vector<PlanKey>& keys,
-               const RunnerOptions& options, const BackendMaker& backend_of)
+               const RunnerOptions& options, const BackendMaker& backend_of, bool advises)
     : network_(network) {
   JobSpec job = given;  // with the split that is chosen
   DeviceOptions device_options;
@@ -259,16 +273,44 @@ Engine::Engine(const JobSpec& given, const Network& network, const std::vector<P
     of_plan.rows = keys[0].rows;
     return of_plan;
   };
-  const auto scratch_of = [&](const Plan& plan) { return BoundPlan(plan, devices, *backend).scratch_bytes(); };
+  Trial trial;
+  if (advises) {
+    trial = [&](const JobSpec& tried) -> std::optional<std::size_t> {
+      try {
+        const JobSpec read = checked(tried);
+        RunnerOptions plan_only;
+        plan_only.plan_only = true;
+        std::vector<PlanKey> tried_keys = keys;
+        for (PlanKey& key : tried_keys) {
+          if (key.mode != PlanMode::train) key.rows = std::min(key.rows, read.data.batch);
+        }
+        const Engine engine(read, network, tried_keys, plan_only, backend_of, false);
+        return peak_of(engine.runner(), engine.keys_.size());
+      } catch (const ConfigError&) {
+        return std::nullopt;
+      }
+    };
+  }
+  const auto kernels_of = [&](const Plan& plan) -> MemoryOf {
+    const auto kernels = std::make_shared<KernelScratch>();
+    kernels->learn(plan, devices, *backend);
+    return [kernels](const Plan& other) { return kernels->memory(other); };
+  };
   const auto compare_splits = [&] {
     SplitFreedom freedom{freedom_of(job), deferred_by(job), job.parallel.automatic_split};
-    if (options.plan_only || says_memory(prediction_.machine)) freedom.scratch = scratch_of;
+    if (options.plan_only || says_memory(prediction_.machine) || job.memory.limit) freedom.kernels = kernels_of;
+    freedom.limit = static_cast<std::size_t>(job.memory.limit.value_or(0));
+    if (!options.keep_activations) {
+      freedom.fit = fit_options_of(job);
+      freedom.fit.limit = memory_limits(job, prediction_.machine);
+    }
     JobSpec one_group = job;  // the others follow from it
     one_group.parallel.split = static_cast<std::int64_t>(job.parallel.devices.size());
     return consider_splits(network, options_for(one_group), prediction_.machine, freedom);
   };
   std::vector<int> whole;
-  if (trains && may_split(job) && !job.parallel.chosen && (job.parallel.automatic_split || options.plan_only)) {
+  if (trains && may_split(job) && !job.parallel.chosen &&
+      (job.parallel.automatic_split || (options.plan_only && advises))) {
     prediction_.splits = compare_splits();
   }
   if (job.parallel.automatic_split) {
@@ -286,14 +328,14 @@ Engine::Engine(const JobSpec& given, const Network& network, const std::vector<P
   of_plan.whole = whole;
   check_layers(job, network, of_plan);
   const Freedom freedom = freedom_of(job);
-  std::vector<std::size_t> scratch;
-  if (trains && of_plan.groups() > 1 && of_plan.topology != ExchangeTopology::shared &&
-      (freedom.topology || freedom.content)) {
-    if (says_memory(prediction_.machine)) scratch = scratch_of(build_plan(network, of_plan));
-    prediction_.considered = choose_exchange(network, of_plan, prediction_.machine, freedom, scratch);
+  MemoryOf memory_of;
+  if (trains && of_plan.groups() > 1 && of_plan.topology != ExchangeTopology::shared) {
+    if (says_memory(prediction_.machine)) memory_of = kernels_of(build_plan(network, of_plan));
+    if (freedom.topology || freedom.content)
+      prediction_.considered = choose_exchange(network, of_plan, prediction_.machine, freedom, memory_of);
   }
   if (trains) {
-    const DeferredChoice choice = deferred_of(job, network, of_plan, prediction_.machine, scratch);
+    const DeferredChoice choice = deferred_of(job, network, of_plan, prediction_.machine, memory_of);
     prediction_.undeferred_seconds = choice.undeferred_seconds;
     of_plan.deferred = choice.deferred;
   }
@@ -311,14 +353,11 @@ Engine::Engine(const JobSpec& given, const Network& network, const std::vector<P
     of_plan.deferred = {};  // what is not a whole batch is not followed by its like
     most_rows = std::max(most_rows, key.rows);
   }
-  if (!options.keep_activations) fit_into_memory(job, plans, options_of, devices, *backend);
+  if (!options.keep_activations) fit_into_memory(job, plans, options_of, devices, *backend, trial);
   prediction_.simulation = simulate(plans[0], prediction_.machine);
-  if (trains && !options.plan_only && says_memory(prediction_.machine)) {
-    KernelScratch kernels;
-    kernels.learn(plans[0], devices, *backend);
-    const MemoryPlan memory = plan_memory(plans[0], kernels.memory(plans[0]));
-    check_fits(given, network, plans[0], memory, prediction_.machine,
-               [&] { return may_split(job) && prediction_.splits.empty() ? compare_splits() : prediction_.splits; });
+  if (trains && !(options.plan_only && advises) && says_memory(prediction_.machine)) {
+    const MemoryPlan memory = plan_memory(plans[0], kernels_of(plans[0])(plans[0]));
+    check_fits(job, network, plans[0], memory, prediction_.machine, trial);
   }
   if (of_plan.updates && of_plan.device_states) {
     of_plan.mode = PlanMode::average;
@@ -338,12 +377,12 @@ Engine::Engine(const JobSpec& given, const Network& network, const std::vector<P
 }
 
 void Engine::fit_into_memory(const JobSpec& job, std::vector<Plan>& plans, std::vector<PlanOptions>& options,
-                             const std::vector<std::unique_ptr<Device>>& devices, Backend& backend) {
-  FitOptions fit_options;
+                             const std::vector<std::unique_ptr<Device>>& devices, Backend& backend,
+                             const Trial& trial) {
+  FitOptions fit_options = fit_options_of(job);
+  fit_options.find_least = trial != nullptr;
   fit_options.limit = memory_limits(job, prediction_.machine);
   const bool limited = std::any_of(fit_options.limit.begin(), fit_options.limit.end(), [](auto l) { return l > 0; });
-  fit_options.recompute = job.memory.recompute != Recompute::never;
-  fit_options.all_cheap = job.memory.recompute == Recompute::always;
   if (!limited && !fit_options.all_cheap) return;
   KernelScratch scratch;
   for (const Plan& plan : plans) scratch.learn(plan, devices, backend);
@@ -365,8 +404,7 @@ void Engine::fit_into_memory(const JobSpec& job, std::vector<Plan>& plans, std::
     if (!job.memory.limit) continue;
     const MemoryPlan memory = plan_memory(plans[i], scratch.memory(plans[i]));
     for (const MemoryUse& use : memory.use) {
-      if (use.peak > *job.memory.limit)
-        throw does_not_fit(job, network_, options[i], plans[i], memory, prediction_.machine, scratch);
+      if (use.peak > *job.memory.limit) throw does_not_fit(job, network_, options[i], plans[i], memory, trial);
     }
   }
 }

@@ -12,6 +12,7 @@
 #include "plan/json.h"
 #include "runner/local_runner.h"
 #include "spec/job.h"
+#include "train/memory_limit.h"
 
 namespace hadal {
 
@@ -49,7 +50,8 @@ class Engine {
   // RunnerOptions::plan_only and ParallelSpec::described, devices have the names and memories of the machine's. Throws
   // ConfigError or DeviceError where the job cannot run here.
   Engine(const JobSpec& given, const Network& network, const std::vector<PlanKey>& keys,
-         const RunnerOptions& options = {}, const BackendMaker& backend_of = make_backend);
+         const RunnerOptions& options = {}, const BackendMaker& backend_of = make_backend)
+      : Engine(given, network, keys, options, backend_of, true) {}
 
   // `batch` is staged as data/batch_loader.h says. step: training steps already taken.
   BatchResult run(const PlanKey& key, const void* batch, std::uint64_t step, double rate);
@@ -77,10 +79,14 @@ class Engine {
   int plan_index(const PlanKey& key) const;
 
  private:
+  // advises: where the job does not fit into memory, other settings are tried; else its error says nothing of them.
+  Engine(const JobSpec& given, const Network& network, const std::vector<PlanKey>& keys, const RunnerOptions& options,
+         const BackendMaker& backend_of, bool advises);
+
   // Lets training plans compute values again as far as the job's devices cannot hold them. Throws ConfigError where
   // they need more than memory.limit nevertheless.
   void fit_into_memory(const JobSpec& job, std::vector<Plan>& plans, std::vector<PlanOptions>& options,
-                       const std::vector<std::unique_ptr<Device>>& devices, Backend& backend);
+                       const std::vector<std::unique_ptr<Device>>& devices, Backend& backend, const Trial& trial);
 
   const Network& network_;
   Prediction prediction_;

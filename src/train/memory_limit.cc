@@ -7,7 +7,6 @@
 
 #include "plan/misfit.h"
 #include "runner/bound_plan.h"
-#include "train/engine.h"
 
 namespace hadal {
 
@@ -61,80 +60,6 @@ std::string largest_layers(const Network& network, const Plan& plan, const Memor
   return text;
 }
 
-// Other settings that are tried.
-class Remedies {
- public:
-  Remedies(const JobSpec& job, const Network& network, const Machine& machine, const KernelScratch& scratch)
-      : job_(job), network_(network), machine_(machine), scratch_(scratch) {}
-
-  // Adds it where it fits.
-  bool attempt(PlanOptions options, const std::string& words, bool recompute = true) {
-    Machine machine = machine_;
-    if (options.devices.size() != machine.devices.size())
-      machine = uniform_machine(static_cast<int>(options.devices.size()), {});
-    FitOptions fit_options;
-    fit_options.limit.assign(options.devices.size(), static_cast<std::size_t>(*job_.memory.limit));
-    fit_options.recompute = recompute && job_.memory.recompute != Recompute::never;
-    if (words.starts_with("memory.recompute")) fit_options.recompute = true;
-    fit_options.find_least = false;
-    fit_options.memory = [this](const Plan& plan) { return scratch_.memory(plan); };
-    try {
-      const Fitting fitting = fit(network_, options, machine, fit_options);
-      if (!fitting.fits) return false;
-      const std::size_t peak = *std::max_element(fitting.peak.begin(), fitting.peak.end());
-      text_ += (text_.empty() ? "" : ", or ") + words + " (" + size_in_words(peak) + ")";
-      return true;
-    } catch (const ConfigError&) {
-      return false;  // it does not go with something else of the job
-    }
-  }
-
-  const std::string& text() const { return text_; }
-
- private:
-  const JobSpec& job_;
-  const Network& network_;
-  const Machine& machine_;
-  const KernelScratch& scratch_;
-  std::string text_;
-};
-
-std::string what_would_help(const JobSpec& job, const Network& network, const PlanOptions& options,
-                            const Machine& machine, const KernelScratch& scratch) {
-  Remedies remedies(job, network, machine, scratch);
-  if (job.memory.recompute == Recompute::never) remedies.attempt(options, "memory.recompute: auto");
-  for (std::int64_t passes = 2; passes <= 16; passes *= 2) {
-    const std::int64_t batch = job.data.batch / passes;
-    if (batch * passes != job.data.batch || batch < options.groups()) break;
-    PlanOptions tried = options;
-    tried.pass_rows = batch;
-    tried.deferred = {};
-    if (remedies.attempt(
-            tried, fmt::format("data.batch: {} and solver.accumulate: {}", batch, job.solver.accumulate * passes))) {
-      break;
-    }
-  }
-  if (!options.device_states) {
-    const auto devices = static_cast<int>(options.devices.size());
-    for (int split = options.split + 1; split <= std::max(2, devices); ++split) {
-      PlanOptions tried = options;
-      if (devices == 1) tried.devices.push_back({"another", options.devices[0].memory + 1});
-      if (static_cast<int>(tried.devices.size()) % split != 0) continue;
-      tried.split = split;
-      tried.topology = ExchangeTopology::direct;
-      tried.deferred = {};
-      if (remedies.attempt(tried, fmt::format("{}parallel.split: {}", devices == 1 ? "two devices and " : "", split)))
-        break;
-    }
-  }
-  if (options.precision == DType::f32 && !options.device_states) {
-    PlanOptions tried = options;
-    tried.precision = DType::bf16;
-    remedies.attempt(tried, "precision: bf16");
-  }
-  return remedies.text();
-}
-
 }  // namespace
 
 void KernelScratch::learn(const Plan& plan, const std::vector<std::unique_ptr<Device>>& devices, Backend& backend) {
@@ -181,15 +106,81 @@ std::vector<std::size_t> memory_limits(const JobSpec& job, const Machine& machin
   return limits;
 }
 
+FitOptions fit_options_of(const JobSpec& job) {
+  FitOptions options;
+  options.recompute = job.memory.recompute != Recompute::never;
+  options.all_cheap = job.memory.recompute == Recompute::always;
+  return options;
+}
+
+namespace {
+
+// The devices of a job, and if it has one another beside it.
+std::vector<std::string> at_least_two(std::vector<std::string> devices) {
+  if (devices.size() > 1) return devices;
+  DeviceName other = DeviceName::parse(devices[0]);
+  ++other.index;
+  devices.push_back(other.to_string());
+  return devices;
+}
+
+}  // namespace
+
+std::string what_would_help(const JobSpec& job, const Trial& trial) {
+  std::string text;
+  JobSpec as_it_is = job;  // with the split that was chosen
+  as_it_is.parallel.automatic_split = false;
+  as_it_is.parallel.chosen.reset();
+  as_it_is.parallel.groups.reset();
+  const auto attempt = [&](const JobSpec& tried, const std::string& words) {
+    const std::optional<std::size_t> peak = trial(tried);
+    if (peak) text += (text.empty() ? "" : ", or ") + words + " (" + size_in_words(*peak) + ")";
+    return peak.has_value();
+  };
+  if (job.memory.recompute == Recompute::never) {
+    JobSpec tried = as_it_is;
+    tried.memory.recompute = Recompute::automatic;
+    attempt(tried, "memory.recompute: auto");
+  }
+  for (std::int64_t passes = 2; passes <= 16 && job.data.batch % passes == 0; passes *= 2) {
+    JobSpec tried = as_it_is;
+    tried.data.batch /= passes;
+    tried.solver.accumulate *= passes;
+    if (attempt(tried,
+                fmt::format("data.batch: {} and solver.accumulate: {}", tried.data.batch, tried.solver.accumulate))) {
+      break;
+    }
+  }
+  // Where the split is to be chosen all have been looked at.
+  JobSpec divided = as_it_is;
+  divided.parallel.devices = at_least_two(job.parallel.devices);
+  const auto devices = static_cast<std::int64_t>(divided.parallel.devices.size());
+  std::vector<std::int64_t> splits;  // larger ones first
+  for (std::int64_t split = job.parallel.split + 1; split <= devices; ++split) splits.push_back(split);
+  for (std::int64_t split = 1; split < job.parallel.split; ++split) splits.push_back(split);
+  for (const std::int64_t split : splits) {
+    const bool more = divided.parallel.devices.size() > job.parallel.devices.size();
+    if (devices % split != 0 || (job.parallel.automatic_split && !more)) continue;
+    divided.parallel.split = split;
+    if (attempt(divided, fmt::format("{}parallel.split: {}", more ? "two devices and " : "", split))) break;
+  }
+  if (job.precision == Precision::fp32) {
+    JobSpec tried = as_it_is;
+    tried.precision = Precision::bf16;
+    attempt(tried, "precision: bf16");
+  }
+  return text;
+}
+
 ConfigError does_not_fit(const JobSpec& job, const Network& network, const PlanOptions& options, const Plan& plan,
-                         const MemoryPlan& memory, const Machine& machine, const KernelScratch& scratch) {
+                         const MemoryPlan& memory, const Trial& trial) {
   const auto device = static_cast<std::size_t>(
       std::max_element(memory.use.begin(), memory.use.end(),
                        [](const MemoryUse& a, const MemoryUse& b) { return a.peak < b.peak; }) -
       memory.use.begin());
   const std::size_t again = options.recompute.size();
   const bool trains = plan.mode == PlanMode::train;
-  const std::string help = trains ? what_would_help(job, network, options, machine, scratch) : "";
+  const std::string help = trains && trial ? what_would_help(job, trial) : "";
   return {job.memory.limit_where,
           fmt::format("memory.limit: {} is too little: {} needs {}{}; largest: {}; {}",
                       size_in_words(static_cast<std::size_t>(*job.memory.limit)), plan.devices[device].name,

@@ -2,8 +2,10 @@
 // What keeps a job's plans to the memory of its devices, or says why they cannot.
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,9 +34,20 @@ class KernelScratch {
 // share a memory. 0: none.
 std::vector<std::size_t> memory_limits(const JobSpec& job, const Machine& machine);
 
-// For memory.limit, after fit() did not succeed: the device, its largest layers and what would help, tried. `options`
-// and `memory` are of the plan that does not fit.
+// FitOptions without `limit` and `memory`: what the job says of computing again.
+FitOptions fit_options_of(const JobSpec& job);
+
+// Plans a job as it would be run: the bytes of the device that needs the most, or nothing where the job is refused or
+// does not fit.
+using Trial = std::function<std::optional<std::size_t>(const JobSpec& job)>;
+
+// "memory.recompute: auto (1.2 GB), or precision: bf16 (0.9 GB)": single changes to a job that does not fit, with which
+// it was planned and does. Empty: none was found.
+std::string what_would_help(const JobSpec& job, const Trial& trial);
+
+// For memory.limit, after fit() did not succeed: the device, its largest layers and what would help. `options` and
+// `memory` are of the plan that does not fit.
 ConfigError does_not_fit(const JobSpec& job, const Network& network, const PlanOptions& options, const Plan& plan,
-                         const MemoryPlan& memory, const Machine& machine, const KernelScratch& scratch);
+                         const MemoryPlan& memory, const Trial& trial);
 
 }  // namespace hadal

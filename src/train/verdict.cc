@@ -13,6 +13,7 @@ namespace hadal {
 
 namespace {
 
+// Whoever waits so long for batches gains nothing from computing faster.
 constexpr double kInputShare = 0.1;
 
 // The stage whose threads work the largest share of their time.
@@ -79,6 +80,12 @@ bool say_straggler(const Measured& measured, const Plan& plan, Verdict& verdict)
   return true;
 }
 
+// Whether the job is in fp32, and is not refused in bf16.
+bool may_be_bf16(const JobSpec& job, const Plan& plan) {
+  return job.precision == Precision::fp32 && job.solver.rule.exchange == StateExchange::owner &&
+         !(job.reproducible && plan.split > 1);
+}
+
 void say_compute(const Measured& measured, const JobSpec& job, const Network& network, const Plan& plan,
                  Verdict& verdict) {
   const auto layer = std::max_element(network.layers.begin(), network.layers.end(),
@@ -89,7 +96,7 @@ void say_compute(const Measured& measured, const JobSpec& job, const Network& ne
     verdict.change = fmt::format("more cores: the devices have {} of {}", measured.device_cores, measured.cores);
     const double saved = 1 - static_cast<double>(measured.device_cores) / measured.cores;
     verdict.at_most = 1 / (1 - verdict.compute_share * saved);
-  } else if (job.precision == Precision::fp32) {
+  } else if (may_be_bf16(job, plan)) {
     verdict.change = "precision: bf16 where the processor has instructions for it (hadal doctor), else more devices";
   } else {
     verdict.change = "more devices";
@@ -112,9 +119,10 @@ Verdict judge(const Measured& measured) {
     verdict.exchange_share = std::min(longest->wait_seconds / all, 1 - verdict.input_share);
   }
   verdict.compute_share = 1 - verdict.input_share - verdict.exchange_share;
-  verdict.bound_by = verdict.input_share >= kInputShare               ? "input"
-                     : verdict.exchange_share > verdict.compute_share ? "exchange"
-                                                                      : "compute";
+  const double others = std::max(verdict.compute_share, verdict.input_share);
+  verdict.bound_by = verdict.exchange_share > others      ? "exchange"
+                     : verdict.input_share >= kInputShare ? "input"
+                                                          : "compute";
   return verdict;
 }
 

@@ -41,8 +41,22 @@ TEST(Judge, is_exchange_where_it_takes_more_than_computing) {
             "compute");
 }
 
+// Waits for batches beside it are said, and are not what limits.
+TEST(Judge, is_exchange_where_that_is_most_though_batches_are_waited_for) {
+  const auto bound_by = [](double input, double compute, double exchange) {
+    return judge({.wait_seconds = input,
+                  .step_seconds = compute + exchange,
+                  .devices = {use(compute, exchange)},
+                  .stages = {}})
+        .bound_by;
+  };
+  EXPECT_EQ(bound_by(1.2, 2.8, 6), "exchange");
+  EXPECT_EQ(bound_by(4.5, 1.5, 4), "input");
+  EXPECT_EQ(bound_by(1.2, 6, 2.8), "input");  // computing faster would only wait longer
+}
+
 // What judge() says of a job on two devices, of which the second is slow.
-Verdict judge_two(Measured measured, const std::string& more = "") {
+Verdict judge_two(Measured measured, const std::string& more = "", int split = 1) {
   const JobSpec job = parse_job(
       "name: two\nnetwork: {input: [4], layers: [fully_connected: {name: all, out: 2}]}\n"
       "data: {train: {image_folder: {path: a}}, batch: 2}\nsolver: {rule: {sgd: {rate: 0.1}}}\n" +
@@ -51,6 +65,7 @@ Verdict judge_two(Measured measured, const std::string& more = "") {
   Plan plan;
   plan.devices = {{"cpu:0", 0}, {"cpu:1", 0}};
   plan.device_rows = {{0, 1, {}}, {1, 1, {}}};
+  plan.split = split;
   measured.cores = 8;
   measured.device_cores = 2;
   return judge(measured, job, build_network(job.network), plan);
@@ -75,6 +90,12 @@ TEST(Judge, says_how_much_a_change_can_help) {
   EXPECT_FALSE(to_json(judge_two(measured, "reproducible: true")).contains("change_at_most"));
   const Verdict input = judge_two({.wait_seconds = 6, .step_seconds = 4, .devices = {use(4, 0)}, .stages = {{}}});
   EXPECT_DOUBLE_EQ(input.at_most, 2.5);
+}
+
+TEST(Judge, does_not_advise_what_the_job_would_refuse) {
+  Measured measured{.steps = 3, .step_seconds = 10, .devices = {use(8, 2), use(8, 2)}, .stages = {}};
+  EXPECT_THAT(judge_two(measured, "reproducible: true").change, HasSubstr("bf16"));
+  EXPECT_EQ(judge_two(measured, "reproducible: true", 2).change, "more devices");
 }
 
 TEST(Judge, the_busiest_stage_is_the_one_whose_threads_rest_least) {
