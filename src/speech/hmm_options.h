@@ -32,7 +32,7 @@ struct LanguageModelOptions {
 };
 
 struct DecodeOptions {
-  double beam = 15;  // partial results so much worse than the best one are dropped, in natural logarithms
+  double beam = 200;  // partial results so much worse than the best one are dropped, in natural logarithms
   std::int64_t most_active = 5000;
   double acoustic_scale = 0.1;
   double language_scale = 1;

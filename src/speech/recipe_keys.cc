@@ -210,7 +210,7 @@ Keys<RecipeDecode> decode_keys() {
   using O = DecodeOptions;
   const auto options = [](auto& decode) -> auto& { return decode.options; };
   const Keys<O> keys = {
-      real<O>("beam", &O::beam, {.most = 1e6, .above_least = true}, "15",
+      real<O>("beam", &O::beam, {.most = 1e6, .above_least = true}, "200",
               "partial results that are worse than the best by more, in natural logarithms, are dropped"),
       whole<O>("most_active", &O::most_active, {1, 10'000'000}, "5000", "partial results that are kept at most"),
       real<O>("acoustic_scale", &O::acoustic_scale, {.most = 100, .above_least = true}, "0.1",
