@@ -72,8 +72,10 @@ struct SpeechDecodeCommand {
 
   void decode_file(SpeechModel& speech, const std::string& file) const {
     const FeatureOptions& options = speech.recipe().features;
-    const Audio audio = read_audio(file, options.sample_rate);
-    const Heard heard = hear(speech, file, audio);
+    const Audio recorded = read_audio(file, 0);  // clipping does not show at another rate
+    const RecordingCheck check = check_recording(recorded.samples, recorded.rate);
+    const Audio audio = recorded.rate == options.sample_rate ? recorded : read_audio(file, options.sample_rate);
+    const Heard heard = hear(speech, file, audio, check);
     if (json) {
       fmt::print("{}\n", to_json(file, heard).dump());
     } else {
@@ -82,9 +84,8 @@ struct SpeechDecodeCommand {
     if (!svg.empty()) draw(audio, options, file, heard);
   }
 
-  static Heard hear(SpeechModel& speech, const std::string& file, const Audio& audio) {
+  static Heard hear(SpeechModel& speech, const std::string& file, const Audio& audio, const RecordingCheck& check) {
     const FeatureOptions& options = speech.recipe().features;
-    const RecordingCheck check = check_recording(audio.samples, audio.rate);
     Heard heard;
     if (check.is_clipped()) {
       heard.notes.push_back(
