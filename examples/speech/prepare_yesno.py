@@ -28,7 +28,7 @@ def main():
     half = len(utterances) // 2
     write_folder(arguments.out / "train", "wav.scp", utterances[:half])
     write_folder(arguments.out / "test", "wav.scp", utterances[half:])
-    write_lexicon(arguments.out / "lexicon.txt", {"YES": ["K EH N"], "NO": ["L OW"]})
+    write_lexicon(arguments.out / "lexicon.txt", {"YES": ["Y"], "NO": ["N"]})
 
 
 if __name__ == "__main__":
