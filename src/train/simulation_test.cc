@@ -44,7 +44,7 @@ class TimedBackend : public Backend {
   DeviceSpeed speed_;
 };
 
-struct Trial {
+struct Simulated {
   Machine machine;
   Network network;
   PlanOptions options;
@@ -103,10 +103,10 @@ NetworkSpec any_network(Dice& dice) {
   return spec;
 }
 
-Trial trial_of(std::uint64_t seed) {
+Simulated trial_of(std::uint64_t seed) {
   Dice dice(seed);
   const int devices = 2 + dice.below(5);
-  Trial trial{any_machine(dice, devices), build_network(any_network(dice)), {}, {}};
+  Simulated trial{any_machine(dice, devices), build_network(any_network(dice)), {}, {}};
   PlanOptions& options = trial.options;
   options.batch = options.rows = 8 + dice.below(120);
   for (const MachineDevice& device : trial.machine.devices) options.devices.push_back({device.name, device.memory});
@@ -170,7 +170,7 @@ struct Outcome {
 };
 
 // The fastest of up to five rounds, or the first that is near enough.
-Outcome run(const Trial& trial) {
+Outcome run(const Simulated& trial) {
   std::vector<Plan> plans;
   plans.push_back(build_plan(trial.network, trial.options));
   const bool defers = plans[0].deferral == Deferral::continues;
@@ -208,7 +208,7 @@ TEST(Simulation, says_how_long_steps_take_on_random_machines) {
   for (int pass = 0; pass < 3 && !left.empty(); ++pass) {
     std::vector<std::uint64_t> disturbed;
     for (const std::uint64_t seed : left) {
-      const Trial trial = trial_of(seed);
+      const Simulated trial = trial_of(seed);
       const Outcome outcome = run(trial);
       fmt::print("{}: simulated {:.1f} ms, ran {:.1f} ms, {:+.1f} %; naps {:.2f} ms late\n", trial.says,
                  outcome.simulated * 1e3, outcome.ran * 1e3, 100 * outcome.error(), outcome.late_ms);
