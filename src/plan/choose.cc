@@ -166,7 +166,7 @@ ConsideredSplit consider(const Network& network, PlanOptions options, const Mach
     }
   }
   options.deferred = choose_deferred(network, options, machine, freedom.deferred, memory).deferred;
-  const ConsideredSplit way = as_it_fits(network, options, machine, freedom);
+  ConsideredSplit way = as_it_fits(network, options, machine, freedom);
   if (options.whole.empty() || way.fits) return way;
   SplitFreedom divided = freedom;
   divided.layers = false;
