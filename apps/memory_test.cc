@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <regex>
+#include <sstream>
 
 #include "testing/workplace.h"
 
@@ -115,24 +115,24 @@ TEST_F(MemoryLimit, that_cannot_be_kept_to_is_refused_with_what_would_help) {
   EXPECT_THAT(refused({"--set", "memory.limit=10 kB"}), HasSubstr("neither"));
 }
 
-// Each of the changes that a message names, as arguments.
-std::vector<std::vector<std::string>> remedies_in(std::string message) {
+// Each of the changes that a message names, as arguments: "it would fit with KEY: VALUE and two devices (1.2 MB) or
+// ...".
+std::vector<std::vector<std::string>> remedies_in(const std::string& message) {
   const std::string begin = "it would fit with ";
   std::vector<std::vector<std::string>> remedies;
-  message = message.substr(std::min(message.find(begin), message.size() - begin.size()) + begin.size());
-  const std::regex setting(R"((two devices|[a-z]+\.[a-z]+: [a-z0-9]+|precision: bf16))"), remedy(R"([^()]+\([^()]+\))");
-  for (std::sregex_iterator of(message.begin(), message.end(), remedy), end; of != end; ++of) {
-    const std::string words = of->str();
-    remedies.emplace_back();
-    for (std::sregex_iterator key(words.begin(), words.end(), setting); key != end; ++key) {
-      const std::string set = key->str();
-      if (set == "two devices") {
-        remedies.back().insert(remedies.back().end(), {"--devices", "cpu:0,cpu:1"});
-        continue;
-      }
-      const std::size_t colon = set.find(": ");
-      remedies.back().insert(remedies.back().end(),
-                             {"--set", fmt::format("{}={}", set.substr(0, colon), set.substr(colon + 2))});
+  const std::size_t first = message.find(begin);
+  if (first == std::string::npos) return remedies;
+  std::istringstream list(message.substr(first + begin.size()));
+  for (std::string remedy, size; std::getline(list, remedy, '(') && std::getline(list, size, ')');) {
+    std::vector<std::string>& arguments = remedies.emplace_back();
+    std::istringstream words(remedy);
+    for (std::string word; words >> word;) {
+      if (word == "two") arguments.insert(arguments.end(), {"--devices", "cpu:0,cpu:1"});
+      if (!word.ends_with(':')) continue;
+      std::string value;
+      words >> value;
+      if (value.ends_with(',')) value.pop_back();
+      arguments.insert(arguments.end(), {"--set", fmt::format("{}={}", word.substr(0, word.size() - 1), value)});
     }
   }
   return remedies;
