@@ -193,6 +193,35 @@ TEST(SpeechVerbs, go_on_after_kill_minus_9_to_the_same_model) {
   EXPECT_EQ(place.model(), expected);
 }
 
+// What a folder's earlier recipes left there has no part in the results of the next one.
+TEST(SpeechVerbs, results_do_not_depend_on_what_the_folder_held_before) {
+  const WhistleWorkplace place;
+  const std::vector<std::string> twice{"--set", "network.realign=1"}, once{"--set", "network.realign=0"};
+  const std::vector<std::string> untuned{"--set", "network.realign=0", "--set", "data.held_out=0"};
+  const auto results_of = [&](const std::vector<std::string>& more) {
+    const CommandResult result = place.train(more);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    nlohmann::json results = place.results();
+    for (nlohmann::json& part : results) {
+      if (!part.is_object()) continue;
+      for (nlohmann::json& model : part) {
+        if (!model.is_object()) continue;
+        model.erase("seconds");
+        model.erase("real_time_factor");
+      }
+    }
+    return results;
+  };
+  const nlohmann::json first = results_of(twice);
+  EXPECT_NE(results_of(once)["network_sha256"], first["network_sha256"]);
+  EXPECT_EQ(results_of(twice), first);
+
+  const nlohmann::json after = results_of(untuned);
+  EXPECT_FALSE(after.contains("held_out")) << after;
+  std::filesystem::remove_all(place.path("run"));
+  EXPECT_EQ(results_of(untuned), after);
+}
+
 TEST(SpeechVerbs, say_what_is_wrong) {
   const WhistleWorkplace place;
   const auto refusal = [&](const std::vector<std::string>& more, int exit_code) {

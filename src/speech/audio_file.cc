@@ -152,6 +152,10 @@ Audio decode_audio(std::span<const std::byte> bytes, const std::string& file, do
   if (audio.samples.empty()) throw DataError(file + ": holds no samples");
   if (rate > 0 && rate != audio.rate) {
     const double ratio = rate / audio.rate;
+    if (src_is_valid_ratio(ratio) == 0) {
+      throw DataError(fmt::format("{}: {} samples a second cannot become {}: one is more than 256 times the other",
+                                  file, info.samplerate, rate));
+    }
     if (static_cast<double>(audio.samples.size()) * ratio > static_cast<double>(kMostSamples)) {
       throw DataError(fmt::format("{}: has more than {} samples at {} Hz; cut it into utterances", file,
                                   with_thousands(kMostSamples), rate));

@@ -48,9 +48,7 @@ RecipeTraining::RecipeTraining(const Recipe& recipe, const RecipeTrainingOptions
       options_(options),
       run_(options.out),
       folder_(options.out),
-      log_((folder_.lock(), run_.stages())) {
-  write_file(run_.recipe(), to_yaml(recipe_));
-}
+      log_((folder_.lock(), run_.stages())) {}
 
 std::string RecipeTraining::key_of(const std::string& stage, std::vector<std::string> inputs) const {
   inputs.push_back(stage);
@@ -83,6 +81,7 @@ void RecipeTraining::make_features() {
                                   data_fingerprint(recipe_.data.train)};
   if (!recipe_.data.test.empty()) inputs.push_back(data_fingerprint(recipe_.data.test));
   const std::string key = keys_["features"] = key_of("features", inputs);
+  write_file(run_.recipe(), to_yaml(recipe_));  // now that its data is there
   if (log_.is_done("features", key)) return;
   log_.begin("features", key);
   fs::remove_all(run_.path() + "/features");
@@ -198,9 +197,10 @@ void RecipeTraining::make_language() {
 // The alignment that a pass is trained on: of the Gaussian mixtures, or of the network before it.
 void RecipeTraining::align_for_pass(std::int64_t pass) {
   const std::string frames = run_.frames(pass, recipe_.network.realign);
-  const std::string stage = fmt::format("frames-{}", pass + 1);
+  const std::string stage = fs::path(frames).filename();  // whatever pass writes there
   const std::string from = pass == 0 ? keys_.at("gmm") : keys_.at(fmt::format("network-{}", pass));
-  const std::string key = keys_[stage] = key_of(stage, {from, std::to_string(recipe_.network.realign)});
+  const std::string key = keys_[fmt::format("frames-{}", pass + 1)] =
+      key_of(stage, {from, std::to_string(recipe_.network.realign)});
   if (log_.is_done(stage, key)) return;
   log_.begin(stage, key);
   fs::remove_all(frames);
@@ -235,7 +235,7 @@ void RecipeTraining::align_for_pass(std::int64_t pass) {
 void RecipeTraining::train_pass(std::int64_t pass) {
   align_for_pass(pass);
   const std::int64_t realign = recipe_.network.realign;
-  const std::string frames = run_.frames(pass, realign), stage = fmt::format("network-{}", pass + 1);
+  const std::string frames = run_.frames(pass, realign), stage = fs::path(run_.network(pass, realign)).filename();
   const Lexicon lexicon = Lexicon::read(run_.lexicon());
   const HmmStates states = HmmStates::read(run_.states(), lexicon);
   const Alignments aligned = read_alignments(frames + "/train.ali.ark", part("train"), states.size());
@@ -252,11 +252,12 @@ void RecipeTraining::train_pass(std::int64_t pass) {
   training.evaluated = options_.evaluated;
   training.stop = options_.stop;
   const JobSpec job = job_of(recipe_, training, part("train").dim);
-  const std::string key = keys_[stage] =
+  const std::string key = keys_[fmt::format("network-{}", pass + 1)] =
       key_of(stage, {keys_.at(fmt::format("frames-{}", pass + 1)), identity(job),
                      identity(recipe_, {"network.pretrain", "network.rbm", "network.splice"})});
   if (log_.is_done(stage, key)) return;
   training.resume = log_.is_begun(stage, key);
+  if (!training.resume) fs::remove_all(training.network);  // before the log says that what lies there is of this key
   log_.begin(stage, key);
   options_.notice(fmt::format("network: training {} of {}, {} frames, {} states", pass + 1, realign + 1,
                               with_thousands(static_cast<std::uint64_t>(aligned.count)), states.size()));
@@ -274,8 +275,14 @@ void RecipeTraining::tune(AcousticKind kind) {
       kind == AcousticKind::gmm ? keys_.at("gmm") : keys_.at(fmt::format("network-{}", recipe_.network.realign + 1));
   const std::string key = keys_[stage] = key_of(stage, {model, keys_.at("language"), identity(recipe_, {"decode"})});
   const FeatureSet& held_out = part("held_out");
-  if (!recipe_.decode.tune || held_out.utterances.empty() || log_.is_done(stage, key)) return;
+  if (log_.is_done(stage, key)) return;
   log_.begin(stage, key);
+  const std::string tuning = run_.path() + "/decode/" + to_string(kind) + "/tuning.json";
+  if (!recipe_.decode.tune || held_out.utterances.empty()) {
+    fs::remove(run_.decode_options(to_string(kind)));  // what was chosen for another recipe
+    fs::remove(tuning);
+    return;
+  }
   const std::vector<Tried> tried = tune_decoding(
       run_, kind, recipe_.decode.options, held_out, options_.threads, [&](std::int64_t done, std::int64_t all) {
         check_stop();
@@ -290,7 +297,7 @@ void RecipeTraining::tune(AcousticKind kind) {
                      {"errors", one.errors.errors()},
                      {"words", one.errors.words}});
   }
-  write_file(run_.path() + "/decode/" + to_string(kind) + "/tuning.json", table.dump(1) + "\n");
+  write_file(tuning, table.dump(1) + "\n");
   options_.notice(fmt::format("{}: acoustic_scale {}, word_penalty {}: {} of {} held-out words are wrong",
                               to_string(kind), best.options.acoustic_scale, best.options.word_penalty,
                               best.errors.errors(), best.errors.words));
@@ -299,13 +306,14 @@ void RecipeTraining::tune(AcousticKind kind) {
 
 void RecipeTraining::recognise_part(AcousticKind kind, const std::string& name) {
   const FeatureSet& set = part(name);
-  if (set.utterances.empty()) return;
   const std::string stage = fmt::format("decode-{}-{}", to_string(kind), name);
   const std::string folder = run_.decode(to_string(kind), name);
   const std::string key = keys_[stage] =
       key_of(stage, {keys_.at(fmt::format("tune-{}", to_string(kind))), keys_.at("features")});
   if (log_.is_done(stage, key)) return;
   log_.begin(stage, key);
+  fs::remove_all(folder);
+  if (set.utterances.empty()) return;
   SpeechModel model(run_, kind);
   const auto recognised = model.recognise(set.utterances, options_.threads, [&](std::int64_t done) {
     check_stop();

@@ -35,7 +35,7 @@ struct RecipeTrainingOptions {
 // Stopped, and what Trainer throws.
 class RecipeTraining {
  public:
-  // Locks the run's folder against other processes, and writes recipe.yaml.
+  // Locks the run's folder against other processes.
   RecipeTraining(const Recipe& recipe, const RecipeTrainingOptions& options);
 
   // Everything that is missing; results.json, which is also returned: of each model and part the word errors, and of
