@@ -124,13 +124,13 @@ class SmallTrainer {
     const bool last = training_.last_rows < training_.batch && number % 3 == 2;
     run(last ? 1 : 0, number);
   }
-  void run(int index, int number) {
+  int run(int index, int number) {  // the plan that ran
     const std::vector<std::byte> batch = staged(runner_->plan(index).rows, number);
     StepValues values;
     values.step = static_cast<std::uint64_t>(number);
     values.rate = static_cast<float>(training_.rate);
     values.batch = batch.data();
-    runner_->run(index, values);
+    return runner_->run(index, values);
   }
 
   std::vector<std::byte> staged(std::int64_t rows, int number) const {
@@ -153,6 +153,19 @@ class SmallTrainer {
     std::vector<std::vector<float>> values;
     for (int p = 0; p < static_cast<int>(network_.parameters.size()); ++p) values.push_back(runner_->read_parameter(p));
     return values;
+  }
+
+  // What a plan gave in its last round: the rows' losses, and their labels' ranks.
+  std::vector<std::vector<float>> results(int index) const {
+    std::vector<std::vector<float>> results;
+    for (const ResultRows& rows : runner_->plan(index).results) {
+      if (rows.loss >= 0) results.push_back(runner_->read_numbers(index, rows.loss));
+      if (rows.rank < 0) continue;
+      std::vector<std::int32_t> ranks(static_cast<std::size_t>(rows.count));
+      runner_->read(index, rows.rank, ranks.data(), ranks.size() * sizeof ranks[0]);
+      results.emplace_back(ranks.begin(), ranks.end());
+    }
+    return results;
   }
 
   LocalRunner& runner() { return *runner_; }

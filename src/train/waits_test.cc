@@ -40,6 +40,7 @@ SmallTraining training_of(const WaitsCase& c) {
   return training;
 }
 
+// The results of each step, then the parameters.
 std::vector<std::vector<float>> train_without(SmallTraining training, int late, int step, std::size_t wait) {
   training.late_stream = late;
   SmallTrainer trainer(training);
@@ -49,13 +50,17 @@ std::vector<std::vector<float>> train_without(SmallTraining training, int late, 
     waits.erase(waits.begin() + static_cast<std::ptrdiff_t>(wait));
   }
   trainer.bind(std::move(plans));
-  for (int s = 0; s < training.steps; ++s) trainer.run(0, s);
-  // On every device: a copy that came too early may be made good by the next round's.
-  std::vector<std::vector<float>> parameters = trainer.parameters();
-  for (const ParameterPlace& place : trainer.runner().plan(0).parameters) {
-    for (const int tensor : place.tensor) parameters.push_back(trainer.runner().read_numbers(0, tensor));
+  std::vector<std::vector<float>> numbers;
+  for (int s = 0; s < training.steps; ++s) {
+    const int ran = trainer.run(0, s);
+    for (std::vector<float>& result : trainer.results(ran)) numbers.push_back(std::move(result));
   }
-  return parameters;
+  for (std::vector<float>& values : trainer.parameters()) numbers.push_back(std::move(values));
+  // On every device: a copy that came too early may be made good by the next round's.
+  for (const ParameterPlace& place : trainer.runner().plan(0).parameters) {
+    for (const int tensor : place.tensor) numbers.push_back(trainer.runner().read_numbers(0, tensor));
+  }
+  return numbers;
 }
 
 class Delays : public ::testing::TestWithParam<WaitsCase> {};
