@@ -196,6 +196,7 @@ Geometry with_rows_as_pixels(const ConvForward& op) {
 
 std::unique_ptr<Kernel> bind_forward(const ConvForward& op, int threads) {
   if (auto kernel = bind_few_channels(op, threads)) return kernel;
+  if (auto kernel = bind_winograd(op, threads)) return kernel;
   const OmpThreads scope(threads);
   const Geometry g = covers_rows(op.shape)
                          ? with_rows_as_pixels(op)
@@ -510,6 +511,7 @@ std::unique_ptr<Kernel> bind_kernel(const ConvBackwardData& op, BindContext& con
                    context, [&](const ConvBackwardData& part) {
                      if (part.type == DType::f32 && prefers_patches(part.shape))
                        return bind_patches(part, context.threads);
+                     if (auto kernel = bind_winograd(part, context.threads)) return kernel;
                      if (auto kernel = BackwardDataAsForward::bind(part, context.threads)) return kernel;
                      return bind_primitive(part, context.threads);
                    });
@@ -531,6 +533,7 @@ std::unique_ptr<Kernel> bind_kernel(const ConvBackwardWeights& op, BindContext& 
                      const bool pointwise = part.shape.kernel == 1 && part.shape.groups == 1;
                      const bool patches = part.type == DType::f32 && (pointwise || prefers_patches(part.shape));
                      if (patches) return bind_patches(part, context.threads);
+                     if (auto kernel = bind_winograd(part, context.threads)) return kernel;
                      if (auto kernel = bind_pairs(part, context.threads)) return kernel;
                      return bind_primitive(part, context.threads);
                    });

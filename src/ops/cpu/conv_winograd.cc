@@ -1,0 +1,463 @@
+// Convolutions of 3x3 kernels by Winograd's minimal filtering F(2x2, 3x3) (Winograd 1980; Lavin and Gray 2015), in
+// fp32: 16 multiplications for 2 x 2 numbers of the destination instead of 36. The rest is in winograd_tile.h.
+//
+// Tiles are numbered through all samples. A block of them becomes points in scratch, as 16 matrices [tiles, channels];
+// the sums over channels (or over tiles, for the weights) are 16 matrix products; their results become numbers of the
+// destination while they are in the second-level cache. What lies outside an image counts as zero.
+//
+// Each number of a destination is added up in the order of channels, whatever the rows beside it and the number of
+// threads; gradients of weights block by block in the order of tiles. An infinity makes NaN of other numbers of its
+// tile than those that see it.
+
+#include "ops/cpu/conv.h"
+#include "ops/cpu/kernels.h"
+#include "ops/cpu/onednn.h"
+#include "ops/cpu/threads.h"
+
+#if defined(__x86_64__)
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "ops/cpu/transpose.h"
+#include "ops/cpu/winograd_tile.h"
+
+namespace hadal {
+
+namespace {
+
+using onednn::Bridge;
+using onednn::Direction;
+using winograd::kPoints;
+using winograd::kVector;
+
+constexpr std::int64_t kTaps = 9;
+constexpr std::int64_t kKernelInputs = 16;  // whose kernels are transformed together
+
+// Blocks of tiles. What products read again and again should stay in the second-level cache.
+constexpr std::int64_t kBlockBytes = 640 * 1024;
+constexpr std::int64_t kDiffBlockBytes = 448 * 1024;  // of a point, for gradients of weights
+
+// The tiles of the destination's side of a convolution of stride 1, and their pixels.
+struct WinogradTiles {
+  std::int64_t height, width;  // of an image, in tiles
+
+  explicit WinogradTiles(const ConvShape& s) : height((s.out_height() + 1) / 2), width((s.out_width() + 1) / 2) {}
+  std::int64_t of_image() const { return height * width; }
+};
+
+// [rows, height, width, channels], of which a group has `channels` from `first_channel` on.
+template <class T>
+struct WinogradImages {
+  T* data;
+  std::int64_t height, width, pitch;  // floats of a pixel
+
+  // Pixel y, x of a row; null where there is none.
+  T* at(std::int64_t n, std::int64_t y, std::int64_t x) const {
+    const bool inside = y >= 0 && y < height && x >= 0 && x < width;
+    return inside ? data + ((n * height + y) * width + x) * pitch : nullptr;
+  }
+};
+
+// The kSize x kSize pixels of a tile whose first one is `offset` after twice its place.
+template <int kSize, class T>
+std::array<T*, kSize * kSize> tile_pixels(const WinogradImages<T>& images, const WinogradTiles& tiles,
+                                          std::int64_t tile, Extent before, T* outside) {
+  const std::int64_t n = tile / tiles.of_image(), place = tile % tiles.of_image();
+  const std::int64_t top = place / tiles.width * 2 - before.height, left = place % tiles.width * 2 - before.width;
+  std::array<T*, kSize * kSize> pixels;
+  for (int i = 0; i < kSize * kSize; ++i) {
+    T* pixel = images.at(n, top + i / kSize, left + i % kSize);
+    pixels[static_cast<std::size_t>(i)] = pixel == nullptr ? outside : pixel;
+  }
+  return pixels;
+}
+
+// Columns of a matrix in registers of 16: blocks of three, of two at the end rather than of one.
+struct WinogradColumns {
+  std::int64_t first, registers;
+
+  std::int64_t width() const { return registers * kVector; }
+};
+std::vector<WinogradColumns> winograd_columns(std::int64_t columns) {
+  std::vector<WinogradColumns> blocks;
+  for (std::int64_t first = 0; first < columns; first += blocks.back().width()) {
+    const std::int64_t left = (columns - first) / kVector;
+    blocks.push_back({first, left == 4 ? 2 : std::min(left, winograd::kMostRegisters)});
+  }
+  return blocks;
+}
+
+template <int kRegisters>
+void multiply_rows(winograd::TileProduct p, std::int64_t rows) {
+  for (; rows >= winograd::kRows; rows -= winograd::kRows) {
+    winograd::multiply_tile<winograd::kRows, kRegisters>(p);
+    p.a += winograd::kRows * p.a_row;
+    p.c += winograd::kRows * p.c_pitch;
+  }
+  using Multiply = void (*)(const winograd::TileProduct&);
+  static constexpr Multiply kRest[] = {
+      nullptr,
+      winograd::multiply_tile<1, kRegisters>,
+      winograd::multiply_tile<2, kRegisters>,
+      winograd::multiply_tile<3, kRegisters>,
+      winograd::multiply_tile<4, kRegisters>,
+      winograd::multiply_tile<5, kRegisters>,
+      winograd::multiply_tile<6, kRegisters>,
+      winograd::multiply_tile<7, kRegisters>,
+  };
+  if (rows > 0) kRest[rows](p);
+}
+
+void multiply_rows(const winograd::TileProduct& p, std::int64_t rows, std::int64_t registers) {
+  if (registers == 3) return multiply_rows<3>(p, rows);
+  if (registers == 2) return multiply_rows<2>(p, rows);
+  multiply_rows<1>(p, rows);
+}
+
+// Floats from row to row of the points' matrices: rows apart by a multiple of 4 KB would share their place in caches.
+std::int64_t point_pitch(std::int64_t channels) { return channels + kVector; }
+
+// The convolution that computes a forward pass or, by turned kernels whose inputs and outputs change places, gradients
+// of the data.
+class WinogradConvolution final : public Kernel {
+ public:
+  // `shape`: of the convolution that is computed.
+  WinogradConvolution(const ConvShape& shape, bool turned, std::int64_t rows, Layout source, Layout destination,
+                      int threads)
+      : shape_(shape),
+        turned_(turned),
+        rows_(rows),
+        threads_(threads),
+        tiles_(shape),
+        inputs_(shape.channels / shape.groups),
+        outputs_(shape.out / shape.groups),
+        columns_(winograd_columns(outputs_)),
+        stream_(onednn::cpu_engine()),
+        source_(onednn::image({rows, shape.channels, shape.height, shape.width}, source),
+                onednn::image({rows, shape.channels, shape.height, shape.width}, Layout::channels_last),
+                Direction::read, plan_),
+        destination_(onednn::image({rows, shape.out, shape.out_height(), shape.out_width()}, destination),
+                     onednn::image({rows, shape.out, shape.out_height(), shape.out_width()}, Layout::channels_last),
+                     Direction::write, plan_),
+        zeros_(plan_.reserve(static_cast<std::size_t>(inputs_) * sizeof(float))),
+        kernels_(plan_.reserve(static_cast<std::size_t>(kPoints * inputs_ * outputs_) * sizeof(float))),
+        own_(plan_.reserve(static_cast<std::size_t>(threads * own_floats()) * sizeof(float))) {}
+
+  void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
+    const OmpThreads scope(threads_);
+    const float* x = source_.place(arguments[0], scratch);
+    float* y = destination_.place(arguments[turned_ ? 2 : 3], scratch);
+    source_.cross(stream_, scratch);
+    std::fill_n(reinterpret_cast<float*>(scratch + zeros_), inputs_, 0.0f);
+    for (std::int64_t group = 0; group < shape_.groups; ++group) {
+      transform_kernels(floats_in(arguments, 1) + group * outputs_ * inputs_ * kTaps, scratch);
+      const Group of{{x + group * inputs_, shape_.height, shape_.width, shape_.channels},
+                     {y + group * outputs_, shape_.out_height(), shape_.out_width(), shape_.out},
+                     turned_ ? nullptr : floats_in(arguments, 2) + group * outputs_};
+      const std::int64_t all = rows_ * tiles_.of_image();
+      parallel_for(threads_, threads_, 1, [&](std::int64_t thread, std::int64_t past_thread) {
+        for (; thread < past_thread; ++thread) {
+          const std::int64_t end = all * (thread + 1) / threads_;
+          for (std::int64_t first = all * thread / threads_; first < end; first += block_tiles()) {
+            run_block(of, first, std::min(block_tiles(), end - first), own(scratch, thread), scratch);
+          }
+        }
+      });
+    }
+    destination_.cross(stream_, scratch);
+  }
+
+  std::size_t scratch_bytes() const override { return plan_.bytes(); }
+  std::string implementation() const override { return "winograd 2x2:avx512_core"; }
+
+ private:
+  struct Group {
+    WinogradImages<const float> source;
+    WinogradImages<float> destination;
+    const float* bias;
+  };
+
+  std::int64_t pitch() const { return point_pitch(inputs_); }
+  std::int64_t tile_floats() const { return kPoints * (pitch() + columns_.front().width()); }
+  std::int64_t block_tiles() const {
+    const std::int64_t fit = kBlockBytes / static_cast<std::int64_t>(sizeof(float)) / tile_floats();
+    return std::max<std::int64_t>(fit / winograd::kRows, 2) * winograd::kRows;
+  }
+  std::int64_t own_floats() const {
+    return std::max(block_tiles() * tile_floats(), kKernelInputs * kTaps * columns_.front().width());
+  }
+  float* own(std::byte* scratch, std::int64_t thread) const {
+    return reinterpret_cast<float*>(scratch + own_) + thread * own_floats();
+  }
+
+  // The points of a group's kernels: by blocks of outputs, [points, inputs, outputs of the block].
+  void transform_kernels(const float* weight, std::byte* scratch) const {
+    auto* points = reinterpret_cast<float*>(scratch + kernels_);
+    const std::int64_t parts = (inputs_ + kKernelInputs - 1) / kKernelInputs;
+    const std::int64_t all = static_cast<std::int64_t>(columns_.size()) * parts;
+    parallel_for(threads_, threads_, 1, [&](std::int64_t thread, std::int64_t past_thread) {
+      for (; thread < past_thread; ++thread) {
+        for (std::int64_t i = all * thread / threads_; i < all * (thread + 1) / threads_; ++i) {
+          const WinogradColumns& block = columns_[static_cast<std::size_t>(i / parts)];
+          const std::int64_t first = i % parts * kKernelInputs, count = std::min(kKernelInputs, inputs_ - first);
+          transform_kernels(weight, block, first, count, points + block.first * kPoints * inputs_,
+                            own(scratch, thread));
+        }
+      }
+    });
+  }
+
+  // Those of inputs [first, first + count) of a block; `turned`, the weights have inputs where outputs are.
+  void transform_kernels(const float* weight, const WinogradColumns& block, std::int64_t first, std::int64_t count,
+                         float* points, float* lines) const {
+    const std::int64_t width = block.width();
+    if (turned_) {
+      for (std::int64_t i = 0; i < count; ++i) {
+        transpose(weight + ((first + i) * outputs_ + block.first) * kTaps, width, kTaps, kTaps, nullptr,
+                  lines + i * kTaps * width, width);
+      }
+    } else {
+      transpose(weight + (block.first * inputs_ + first) * kTaps, width, count * kTaps, inputs_ * kTaps, nullptr, lines,
+                width);
+    }
+    for (std::int64_t i = 0; i < count; ++i) {
+      winograd::kernel_points(lines + i * kTaps * width, width, turned_, width, points + (first + i) * width,
+                              inputs_ * width);
+    }
+  }
+
+  void run_block(const Group& group, std::int64_t first, std::int64_t tiles, float* points,
+                 const std::byte* scratch) const {
+    const auto* zeros = reinterpret_cast<const float*>(scratch + zeros_);
+    const auto* kernels = reinterpret_cast<const float*>(scratch + kernels_);
+    const std::int64_t next_point = tiles * pitch();
+    for (std::int64_t t = 0; t < tiles; ++t) {
+      const auto pixels = tile_pixels<4>(group.source, tiles_, first + t, shape_.pad, zeros);
+      winograd::source_points(pixels.data(), inputs_, points + t * pitch(), next_point);
+    }
+    float* sums = points + kPoints * next_point;
+    for (const WinogradColumns& block : columns_) {
+      const std::int64_t width = block.width();
+      for (std::int64_t point = 0; point < kPoints; ++point) {
+        multiply_rows({.a = points + point * next_point,
+                       .b = kernels + (block.first * kPoints + point * width) * inputs_,
+                       .c = sums + point * tiles * width,
+                       .a_row = pitch(),
+                       .a_next = 1,
+                       .b_pitch = width,
+                       .c_pitch = width,
+                       .terms = inputs_,
+                       .add = false},
+                      tiles, block.registers);
+      }
+      const float* bias = group.bias == nullptr ? nullptr : group.bias + block.first;
+      WinogradImages<float> outputs = group.destination;
+      outputs.data += block.first;
+      for (std::int64_t t = 0; t < tiles; ++t) {
+        const auto pixels = tile_pixels<2, float>(outputs, tiles_, first + t, 0, nullptr);
+        winograd::write_destination(sums + t * width, tiles * width, bias, width, pixels.data());
+      }
+    }
+  }
+
+  ConvShape shape_;
+  bool turned_;
+  std::int64_t rows_;
+  int threads_;
+  WinogradTiles tiles_;
+  std::int64_t inputs_, outputs_;  // of a group
+  std::vector<WinogradColumns> columns_;
+  ScratchPlan plan_;
+  dnnl::stream stream_;
+  Bridge source_, destination_;
+  std::size_t zeros_, kernels_, own_;
+};
+
+class WinogradWeights final : public Kernel {
+ public:
+  WinogradWeights(const ConvBackwardWeights& op, int threads)
+      : shape_(op.shape),
+        rows_(op.rows.count),
+        threads_(threads),
+        tiles_(op.shape),
+        inputs_(shape_.channels / shape_.groups),
+        outputs_(shape_.out / shape_.groups),
+        columns_(winograd_columns(outputs_)),
+        stream_(onednn::cpu_engine()),
+        source_(onednn::image({rows_, shape_.channels, shape_.height, shape_.width}, op.source),
+                onednn::image({rows_, shape_.channels, shape_.height, shape_.width}, Layout::channels_last),
+                Direction::read, plan_),
+        diffs_(onednn::image({rows_, shape_.out, shape_.out_height(), shape_.out_width()}, op.destination),
+               onednn::image({rows_, shape_.out, shape_.out_height(), shape_.out_width()}, Layout::channels_last),
+               Direction::read, plan_),
+        zeros_(plan_.reserve(static_cast<std::size_t>(std::max(inputs_, outputs_)) * sizeof(float))),
+        source_points_(plan_.reserve(static_cast<std::size_t>(kPoints * block_tiles() * pitch()) * sizeof(float))),
+        diff_points_(plan_.reserve(static_cast<std::size_t>(kPoints * block_tiles() * diff_pitch()) * sizeof(float))),
+        sums_(plan_.reserve(static_cast<std::size_t>(kPoints * inputs_ * outputs_) * sizeof(float))) {}
+
+  void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
+    const OmpThreads scope(threads_);
+    const float* x = source_.place(arguments[0], scratch);
+    const float* dy = diffs_.place(arguments[1], scratch);
+    source_.cross(stream_, scratch);
+    diffs_.cross(stream_, scratch);
+    std::fill_n(reinterpret_cast<float*>(scratch + zeros_), std::max(inputs_, outputs_), 0.0f);
+    for (std::int64_t group = 0; group < shape_.groups; ++group) {
+      const WinogradImages<const float> source{x + group * inputs_, shape_.height, shape_.width, shape_.channels};
+      const WinogradImages<const float> diffs{dy + group * outputs_, shape_.out_height(), shape_.out_width(),
+                                              shape_.out};
+      float* db = floats_out(arguments, 3) + group * outputs_;
+      const std::int64_t all = rows_ * tiles_.of_image();
+      std::fill_n(db, outputs_, 0.0f);
+      if (all == 0) std::fill_n(reinterpret_cast<float*>(scratch + sums_), kPoints * inputs_ * outputs_, 0.0f);
+      for (std::int64_t first = 0; first < all; first += block_tiles()) {
+        const std::int64_t tiles = std::min(block_tiles(), all - first);
+        transform(source, diffs, first, tiles, scratch);
+        add_block(first > 0, tiles, scratch, db);
+      }
+      write_weights(scratch, floats_out(arguments, 2) + group * outputs_ * inputs_ * kTaps);
+    }
+  }
+
+  std::size_t scratch_bytes() const override { return plan_.bytes(); }
+  std::string implementation() const override { return "winograd 2x2:avx512_core"; }
+
+ private:
+  std::int64_t pitch() const { return point_pitch(inputs_); }
+  std::int64_t diff_pitch() const { return point_pitch(outputs_); }
+  std::int64_t block_tiles() const {
+    return std::clamp<std::int64_t>(
+        kDiffBlockBytes / static_cast<std::int64_t>(sizeof(float)) / (pitch() + diff_pitch()), 16, 512);
+  }
+
+  void transform(const WinogradImages<const float>& source, const WinogradImages<const float>& diffs,
+                 std::int64_t first, std::int64_t tiles, std::byte* scratch) const {
+    const auto* zeros = reinterpret_cast<const float*>(scratch + zeros_);
+    auto* points = reinterpret_cast<float*>(scratch + source_points_);
+    auto* diff_points = reinterpret_cast<float*>(scratch + diff_points_);
+    parallel_for(threads_, tiles, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t t = begin; t < end; ++t) {
+        const auto pixels = tile_pixels<4>(source, tiles_, first + t, shape_.pad, zeros);
+        winograd::source_points(pixels.data(), inputs_, points + t * pitch(), tiles * pitch());
+        const auto diff_pixels = tile_pixels<2>(diffs, tiles_, first + t, 0, zeros);
+        winograd::diff_points(diff_pixels.data(), outputs_, diff_points + t * diff_pitch(), tiles * diff_pitch());
+      }
+    });
+  }
+
+  void add_block(bool add, std::int64_t tiles, std::byte* scratch, float* db) const {
+    const auto* points = reinterpret_cast<const float*>(scratch + source_points_);
+    const auto* diff_points = reinterpret_cast<const float*>(scratch + diff_points_);
+    auto* sums = reinterpret_cast<float*>(scratch + sums_);
+    const auto blocks = static_cast<std::int64_t>(columns_.size());
+    parallel_for(threads_, kPoints * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const std::int64_t point = i / blocks;
+        const WinogradColumns& block = columns_[static_cast<std::size_t>(i % blocks)];
+        const float* diffs = diff_points + point * tiles * diff_pitch() + block.first;
+        multiply_rows({.a = points + point * tiles * pitch(),
+                       .b = diffs,
+                       .c = sums + point * inputs_ * outputs_ + block.first,
+                       .a_row = 1,
+                       .a_next = pitch(),
+                       .b_pitch = diff_pitch(),
+                       .c_pitch = outputs_,
+                       .terms = tiles,
+                       .add = add},
+                      inputs_, block.registers);
+        if (point == kBiasPoint) add_diffs(diffs, tiles, block.width(), db + block.first);
+      }
+    });
+  }
+
+  // The second row of A has ones alone: this point is the sum of a tile's gradients.
+  static constexpr std::int64_t kBiasPoint = winograd::kSide + 1;
+
+  void add_diffs(const float* diffs, std::int64_t tiles, std::int64_t columns, float* db) const {
+    for (std::int64_t t = 0; t < tiles; ++t, diffs += diff_pitch()) {
+      for (std::int64_t c = 0; c < columns; ++c) db[c] += diffs[c];
+    }
+  }
+
+  void write_weights(std::byte* scratch, float* dw) const {
+    const auto* sums = reinterpret_cast<const float*>(scratch + sums_);
+    const std::int64_t parts = outputs_ / kVector;
+    parallel_for(threads_, parts, 1, [&](std::int64_t begin, std::int64_t end) {
+      alignas(64) float lines[kKernelInputs * kTaps * kVector];
+      for (std::int64_t part = begin; part < end; ++part) {
+        for (std::int64_t first = 0; first < inputs_; first += kKernelInputs) {
+          for (std::int64_t i = 0; i < kKernelInputs; ++i) {
+            winograd::write_kernel_diffs(sums + (first + i) * outputs_ + part * kVector, inputs_ * outputs_, kVector,
+                                         lines + i * kTaps * kVector, kVector);
+          }
+          transpose(lines, kKernelInputs * kTaps, kVector, kVector, nullptr,
+                    dw + (part * kVector * inputs_ + first) * kTaps, inputs_ * kTaps);
+        }
+      }
+    });
+  }
+
+  ConvShape shape_;
+  std::int64_t rows_;
+  int threads_;
+  WinogradTiles tiles_;
+  std::int64_t inputs_, outputs_;  // of a group
+  std::vector<WinogradColumns> columns_;
+  ScratchPlan plan_;
+  dnnl::stream stream_;
+  Bridge source_, diffs_;
+  std::size_t zeros_, source_points_, diff_points_, sums_;
+};
+
+// Whether it is faster: a function of the shape and the instruction set.
+bool prefers_winograd(const ConvShape& s) {
+  if (onednn::vector_floats() != kVector || s.kernel != 3 || s.stride != 1 || s.dilation != 1) return false;
+  if (s.channels / s.groups % kVector != 0 || s.out / s.groups % kVector != 0) return false;
+  // Tiles reach over the edges of the image.
+  return WinogradTiles(s).of_image() * kPoints * 4 <= s.out_height() * s.out_width() * kTaps * 3;
+}
+
+}  // namespace
+
+std::unique_ptr<Kernel> bind_winograd(const ConvForward& op, int threads) {
+  if (op.type != DType::f32 || op.destination_type != DType::f32 || !prefers_winograd(op.shape)) return nullptr;
+  const OmpThreads scope(threads);
+  return std::make_unique<WinogradConvolution>(op.shape, false, op.rows.count, op.source, op.destination, threads);
+}
+
+std::unique_ptr<Kernel> bind_winograd(const ConvBackwardData& op, int threads) {
+  const ConvShape& s = op.shape;
+  if (op.type != DType::f32 || !prefers_winograd(s) || s.pad.height > 2 || s.pad.width > 2) return nullptr;
+  const ConvShape turned{.channels = s.out,
+                         .height = s.out_height(),
+                         .width = s.out_width(),
+                         .out = s.channels,
+                         .kernel = 3,
+                         .pad = {2 - s.pad.height, 2 - s.pad.width},
+                         .groups = s.groups};
+  if (!prefers_winograd(turned)) return nullptr;
+  const OmpThreads scope(threads);
+  return std::make_unique<WinogradConvolution>(turned, true, op.rows.count, op.destination, op.source, threads);
+}
+
+std::unique_ptr<Kernel> bind_winograd(const ConvBackwardWeights& op, int threads) {
+  if (op.type != DType::f32 || !prefers_winograd(op.shape)) return nullptr;
+  const OmpThreads scope(threads);
+  return std::make_unique<WinogradWeights>(op, threads);
+}
+
+}  // namespace hadal
+
+#else
+
+namespace hadal {
+
+std::unique_ptr<Kernel> bind_winograd(const ConvForward&, int) { return nullptr; }
+std::unique_ptr<Kernel> bind_winograd(const ConvBackwardData&, int) { return nullptr; }
+std::unique_ptr<Kernel> bind_winograd(const ConvBackwardWeights&, int) { return nullptr; }
+
+}  // namespace hadal
+
+#endif
