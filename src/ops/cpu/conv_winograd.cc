@@ -36,8 +36,8 @@ constexpr std::int64_t kTaps = 9;
 constexpr std::int64_t kKernelInputs = 16;  // whose kernels are transformed together
 
 // Blocks of tiles. What products read again and again should stay in the second-level cache.
-constexpr std::int64_t kBlockBytes = 640 * 1024;
-constexpr std::int64_t kDiffBlockBytes = 448 * 1024;  // of a point, for gradients of weights
+constexpr std::int64_t kBlockBytes = 384 * 1024;
+constexpr std::int64_t kDiffBlockBytes = 256 * 1024;  // of a point, for gradients of weights
 
 // The tiles of the destination's side of a convolution of stride 1, and their pixels.
 struct WinogradTiles {
@@ -47,31 +47,42 @@ struct WinogradTiles {
   std::int64_t of_image() const { return height * width; }
 };
 
-// [rows, height, width, channels], of which a group has `channels` from `first_channel` on.
+// [rows, height, width, channels], of which a group has some from `data` on.
 template <class T>
 struct WinogradImages {
   T* data;
   std::int64_t height, width, pitch;  // floats of a pixel
 
-  // Pixel y, x of a row; null where there is none.
-  T* at(std::int64_t n, std::int64_t y, std::int64_t x) const {
-    const bool inside = y >= 0 && y < height && x >= 0 && x < width;
-    return inside ? data + ((n * height + y) * width + x) * pitch : nullptr;
+  // The kSize x kSize pixels from y, x on; `outside` where there is none.
+  template <int kSize>
+  std::array<T*, kSize * kSize> pixels(std::int64_t n, std::int64_t y, std::int64_t x, T* outside) const {
+    std::array<T*, kSize * kSize> all;
+    const std::int64_t first = (n * height + y) * width + x;
+    const bool whole = y >= 0 && y + kSize <= height && x >= 0 && x + kSize <= width;
+    for (std::int64_t i = 0; i < kSize * kSize; ++i) {
+      const std::int64_t row = i / kSize, column = i % kSize;
+      const bool inside = whole || (y + row >= 0 && y + row < height && x + column >= 0 && x + column < width);
+      all[static_cast<std::size_t>(i)] = inside ? data + (first + row * width + column) * pitch : outside;
+    }
+    return all;
   }
 };
 
-// The kSize x kSize pixels of a tile whose first one is `offset` after twice its place.
+// Those of a tile, whose first is `before` twice the tile's place.
 template <int kSize, class T>
 std::array<T*, kSize * kSize> tile_pixels(const WinogradImages<T>& images, const WinogradTiles& tiles,
                                           std::int64_t tile, Extent before, T* outside) {
   const std::int64_t n = tile / tiles.of_image(), place = tile % tiles.of_image();
-  const std::int64_t top = place / tiles.width * 2 - before.height, left = place % tiles.width * 2 - before.width;
-  std::array<T*, kSize * kSize> pixels;
-  for (int i = 0; i < kSize * kSize; ++i) {
-    T* pixel = images.at(n, top + i / kSize, left + i % kSize);
-    pixels[static_cast<std::size_t>(i)] = pixel == nullptr ? outside : pixel;
+  return images.template pixels<kSize>(n, place / tiles.width * 2 - before.height,
+                                       place % tiles.width * 2 - before.width, outside);
+}
+
+// Its right half: tiles overlap.
+inline void prefetch_tile(const std::array<const float*, 16>& pixels, std::int64_t channels) {
+  for (std::size_t i = 0; i < 16; ++i) {
+    if (i % 4 < 2) continue;
+    for (std::int64_t c = 0; c < channels; c += kVector) __builtin_prefetch(pixels[i] + c);
   }
-  return pixels;
 }
 
 // Columns of a matrix in registers of 16: blocks of three, of two at the end rather than of one.
@@ -235,7 +246,8 @@ class WinogradConvolution final : public Kernel {
     const std::int64_t next_point = tiles * pitch();
     for (std::int64_t t = 0; t < tiles; ++t) {
       const auto pixels = tile_pixels<4>(group.source, tiles_, first + t, shape_.pad, zeros);
-      winograd::source_points(pixels.data(), inputs_, points + t * pitch(), next_point);
+      if (t + 2 < tiles) prefetch_tile(tile_pixels<4>(group.source, tiles_, first + t + 2, shape_.pad, zeros), inputs_);
+      winograd::source_points(pixels.data(), inputs_, {points + t * pitch(), next_point, kVector});
     }
     float* sums = points + kPoints * next_point;
     for (const WinogradColumns& block : columns_) {
@@ -246,7 +258,8 @@ class WinogradConvolution final : public Kernel {
                        .c = sums + point * tiles * width,
                        .a_row = pitch(),
                        .a_next = 1,
-                       .b_pitch = width,
+                       .b_next = width,
+                       .b_vector = kVector,
                        .c_pitch = width,
                        .terms = inputs_,
                        .add = false},
@@ -293,8 +306,8 @@ class WinogradWeights final : public Kernel {
                onednn::image({rows_, shape_.out, shape_.out_height(), shape_.out_width()}, Layout::channels_last),
                Direction::read, plan_),
         zeros_(plan_.reserve(static_cast<std::size_t>(std::max(inputs_, outputs_)) * sizeof(float))),
-        source_points_(plan_.reserve(static_cast<std::size_t>(kPoints * block_tiles() * pitch()) * sizeof(float))),
-        diff_points_(plan_.reserve(static_cast<std::size_t>(kPoints * block_tiles() * diff_pitch()) * sizeof(float))),
+        source_points_(plan_.reserve(points_bytes(inputs_))),
+        diff_points_(plan_.reserve(points_bytes(outputs_))),
         sums_(plan_.reserve(static_cast<std::size_t>(kPoints * inputs_ * outputs_) * sizeof(float))) {}
 
   void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
@@ -312,8 +325,9 @@ class WinogradWeights final : public Kernel {
       const std::int64_t all = rows_ * tiles_.of_image();
       std::fill_n(db, outputs_, 0.0f);
       if (all == 0) std::fill_n(reinterpret_cast<float*>(scratch + sums_), kPoints * inputs_ * outputs_, 0.0f);
-      for (std::int64_t first = 0; first < all; first += block_tiles()) {
-        const std::int64_t tiles = std::min(block_tiles(), all - first);
+      const std::int64_t blocks = (all + block_tiles() - 1) / block_tiles();
+      for (std::int64_t block = 0; block < blocks; ++block) {
+        const std::int64_t first = all * block / blocks, tiles = all * (block + 1) / blocks - first;
         transform(source, diffs, first, tiles, scratch);
         add_block(first > 0, tiles, scratch, db);
       }
@@ -325,11 +339,15 @@ class WinogradWeights final : public Kernel {
   std::string implementation() const override { return "winograd 2x2:avx512_core"; }
 
  private:
-  std::int64_t pitch() const { return point_pitch(inputs_); }
-  std::int64_t diff_pitch() const { return point_pitch(outputs_); }
+  // Points of a block: [points, channels / 16, tiles, 16], with a line more so that the panels do not share their place
+  // in caches.
+  static std::int64_t panel_rows(std::int64_t tiles) { return tiles | 1; }
   std::int64_t block_tiles() const {
-    return std::clamp<std::int64_t>(
-        kDiffBlockBytes / static_cast<std::int64_t>(sizeof(float)) / (pitch() + diff_pitch()), 16, 512);
+    return std::clamp<std::int64_t>(kDiffBlockBytes / static_cast<std::int64_t>(sizeof(float)) / (inputs_ + outputs_),
+                                    16, 512);
+  }
+  std::size_t points_bytes(std::int64_t channels) const {
+    return static_cast<std::size_t>(kPoints * panel_rows(block_tiles()) * channels) * sizeof(float);
   }
 
   void transform(const WinogradImages<const float>& source, const WinogradImages<const float>& diffs,
@@ -337,12 +355,15 @@ class WinogradWeights final : public Kernel {
     const auto* zeros = reinterpret_cast<const float*>(scratch + zeros_);
     auto* points = reinterpret_cast<float*>(scratch + source_points_);
     auto* diff_points = reinterpret_cast<float*>(scratch + diff_points_);
+    const std::int64_t next = panel_rows(tiles);
     parallel_for(threads_, tiles, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t t = begin; t < end; ++t) {
         const auto pixels = tile_pixels<4>(source, tiles_, first + t, shape_.pad, zeros);
-        winograd::source_points(pixels.data(), inputs_, points + t * pitch(), tiles * pitch());
+        if (t + 2 < end) prefetch_tile(tile_pixels<4>(source, tiles_, first + t + 2, shape_.pad, zeros), inputs_);
+        winograd::source_points(pixels.data(), inputs_, {points + t * kVector, inputs_ * next, next * kVector});
         const auto diff_pixels = tile_pixels<2>(diffs, tiles_, first + t, 0, zeros);
-        winograd::diff_points(diff_pixels.data(), outputs_, diff_points + t * diff_pitch(), tiles * diff_pitch());
+        winograd::diff_points(diff_pixels.data(), outputs_,
+                              {diff_points + t * kVector, outputs_ * next, next * kVector});
       }
     });
   }
@@ -352,21 +373,26 @@ class WinogradWeights final : public Kernel {
     const auto* diff_points = reinterpret_cast<const float*>(scratch + diff_points_);
     auto* sums = reinterpret_cast<float*>(scratch + sums_);
     const auto blocks = static_cast<std::int64_t>(columns_.size());
+    const std::int64_t next = panel_rows(tiles);
     parallel_for(threads_, kPoints * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const std::int64_t point = i / blocks;
         const WinogradColumns& block = columns_[static_cast<std::size_t>(i % blocks)];
-        const float* diffs = diff_points + point * tiles * diff_pitch() + block.first;
-        multiply_rows({.a = points + point * tiles * pitch(),
-                       .b = diffs,
-                       .c = sums + point * inputs_ * outputs_ + block.first,
-                       .a_row = 1,
-                       .a_next = pitch(),
-                       .b_pitch = diff_pitch(),
-                       .c_pitch = outputs_,
-                       .terms = tiles,
-                       .add = add},
-                      inputs_, block.registers);
+        const float* diffs = diff_points + (point * outputs_ + block.first) * next;
+        winograd::TileProduct p{.a = nullptr,
+                                .b = diffs,
+                                .c = sums + point * inputs_ * outputs_ + block.first,
+                                .a_row = 1,
+                                .a_next = kVector,
+                                .b_next = kVector,
+                                .b_vector = next * kVector,
+                                .c_pitch = outputs_,
+                                .terms = tiles,
+                                .add = add};
+        for (std::int64_t input = 0; input < inputs_; input += winograd::kRows, p.c += winograd::kRows * outputs_) {
+          p.a = points + (point * inputs_ + input / kVector * kVector) * next + input % kVector;
+          multiply_rows(p, winograd::kRows, block.registers);
+        }
         if (point == kBiasPoint) add_diffs(diffs, tiles, block.width(), db + block.first);
       }
     });
@@ -376,8 +402,10 @@ class WinogradWeights final : public Kernel {
   static constexpr std::int64_t kBiasPoint = winograd::kSide + 1;
 
   void add_diffs(const float* diffs, std::int64_t tiles, std::int64_t columns, float* db) const {
-    for (std::int64_t t = 0; t < tiles; ++t, diffs += diff_pitch()) {
-      for (std::int64_t c = 0; c < columns; ++c) db[c] += diffs[c];
+    for (std::int64_t first = 0; first < columns; first += kVector, diffs += panel_rows(tiles) * kVector) {
+      for (std::int64_t t = 0; t < tiles; ++t) {
+        for (std::int64_t c = 0; c < kVector; ++c) db[first + c] += diffs[t * kVector + c];
+      }
     }
   }
 
@@ -411,12 +439,24 @@ class WinogradWeights final : public Kernel {
   std::size_t zeros_, source_points_, diff_points_, sums_;
 };
 
+// How often a number of the destination meets one of the source along a side.
+std::int64_t meetings(std::int64_t size, std::int64_t pad) {
+  std::int64_t count = 0;
+  for (std::int64_t first = -pad; first + 3 <= size + pad; ++first) {
+    count += std::max<std::int64_t>(std::min(first + 3, size) - std::max<std::int64_t>(first, 0), 0);
+  }
+  return count;
+}
+
 // Whether it is faster: a function of the shape and the instruction set.
 bool prefers_winograd(const ConvShape& s) {
   if (onednn::vector_floats() != kVector || s.kernel != 3 || s.stride != 1 || s.dilation != 1) return false;
-  if (s.channels / s.groups % kVector != 0 || s.out / s.groups % kVector != 0) return false;
-  // Tiles reach over the edges of the image.
-  return WinogradTiles(s).of_image() * kPoints * 4 <= s.out_height() * s.out_width() * kTaps * 3;
+  const std::int64_t inputs = s.channels / s.groups, outputs = s.out / s.groups;
+  // With 16 channels on both sides the sums are too short for what is around them.
+  if (inputs % kVector != 0 || outputs % kVector != 0 || inputs * outputs < 2 * kVector * kVector) return false;
+  // Tiles reach over the edges of an image, where direct kernels have less to multiply.
+  const std::int64_t direct = meetings(s.height, s.pad.height) * meetings(s.width, s.pad.width);
+  return WinogradTiles(s).of_image() * kPoints * 4 <= direct * 3;
 }
 
 }  // namespace

@@ -64,9 +64,19 @@ inline constexpr int kPoints = kSide * kSide;
   x[2 * step] = sum + x[3 * step];
 }
 
-// points[i * next_point + channel], from the pixels of a tile, row by row, each of which has `channels`.
-[[HADAL_AVX512_TARGET]] inline void source_points(const float* const* pixels, std::int64_t channels, float* points,
-                                                  std::int64_t next_point) {
+// Where the points of a tile go: distances between them, and from 16 channels to the next.
+struct PointsAt {
+  float* points;
+  std::int64_t next_point, next_vector;
+
+  float* at(int point, std::int64_t channel) const {
+    return points + point * next_point + channel / kVector * next_vector;
+  }
+};
+
+// From the pixels of a tile, row by row, each of which has `channels`.
+[[HADAL_AVX512_TARGET]] inline void source_points(const float* const* pixels, std::int64_t channels,
+                                                  const PointsAt& to) {
   for (std::int64_t c = 0; c < channels; c += kVector) {
     __m512 x[kPoints];
 #pragma GCC unroll 16
@@ -76,13 +86,12 @@ inline constexpr int kPoints = kSide * kSide;
 #pragma GCC unroll 4
     for (int i = 0; i < kSide; ++i) source_side(x + i * kSide, 1);
 #pragma GCC unroll 16
-    for (int i = 0; i < kPoints; ++i) _mm512_storeu_ps(points + i * next_point + c, x[i]);
+    for (int i = 0; i < kPoints; ++i) _mm512_storeu_ps(to.at(i, c), x[i]);
   }
 }
 
 // The same of the gradients of a tile's 2 x 2 pixels.
-[[HADAL_AVX512_TARGET]] inline void diff_points(const float* const* pixels, std::int64_t channels, float* points,
-                                                std::int64_t next_point) {
+[[HADAL_AVX512_TARGET]] inline void diff_points(const float* const* pixels, std::int64_t channels, const PointsAt& to) {
   for (std::int64_t c = 0; c < channels; c += kVector) {
     __m512 x[kPoints];
 #pragma GCC unroll 4
@@ -92,7 +101,7 @@ inline constexpr int kPoints = kSide * kSide;
 #pragma GCC unroll 4
     for (int i = 0; i < kSide; ++i) diff_side(x + i * kSide, 1);
 #pragma GCC unroll 16
-    for (int i = 0; i < kPoints; ++i) _mm512_storeu_ps(points + i * next_point + c, x[i]);
+    for (int i = 0; i < kPoints; ++i) _mm512_storeu_ps(to.at(i, c), x[i]);
   }
 }
 
@@ -150,11 +159,11 @@ inline constexpr int kPoints = kSide * kSide;
 }
 
 // c[row][column] = (add: +) the sum over i of a[row, i] b[i, column], in the order of i. a[row, i] lies at
-// a + row * a_row + i * a_next; b and c are row-major.
+// a + row * a_row + i * a_next, 16 columns of b at b + i * b_next + column / 16 * b_vector; c is row-major.
 struct TileProduct {
   const float *a, *b;
   float* c;
-  std::int64_t a_row, a_next, b_pitch, c_pitch;
+  std::int64_t a_row, a_next, b_next, b_vector, c_pitch;
   std::int64_t terms;
   bool add;
 };
@@ -170,12 +179,17 @@ template <int kRowsHere, int kRegisters>
 #pragma GCC unroll 3
     for (int r = 0; r < kRegisters; ++r) sum[i][r] = _mm512_setzero_ps();
   }
+  if (p.add) {
+    for (int i = 0; i < kRowsHere; ++i) {
+      for (int r = 0; r < kRegisters; ++r) __builtin_prefetch(p.c + i * p.c_pitch + r * kVector, 1);
+    }
+  }
   const float *a = p.a, *b = p.b;
-  const std::int64_t a_row = p.a_row, a_next = p.a_next, b_pitch = p.b_pitch;
-  for (std::int64_t term = p.terms; term > 0; --term, a += a_next, b += b_pitch) {
+  const std::int64_t a_row = p.a_row, a_next = p.a_next, b_next = p.b_next, b_vector = p.b_vector;
+  for (std::int64_t term = p.terms; term > 0; --term, a += a_next, b += b_next) {
     __m512 column[kRegisters];
 #pragma GCC unroll 3
-    for (int r = 0; r < kRegisters; ++r) column[r] = _mm512_loadu_ps(b + r * kVector);
+    for (int r = 0; r < kRegisters; ++r) column[r] = _mm512_loadu_ps(b + r * b_vector);
 #pragma GCC unroll 8
     for (int i = 0; i < kRowsHere; ++i) {
       const __m512 row = _mm512_set1_ps(a[i * a_row]);
