@@ -89,6 +89,15 @@ const ConvRow kConvs[] = {
     {"dilated groups",
      2,
      {.channels = 32, .height = 8, .width = 7, .out = 32, .kernel = 3, .pad = 1, .groups = 2, .dilation = {1, 2}}},
+    {"winograd, batch 1", 1, {.channels = 32, .height = 13, .width = 11, .out = 48, .kernel = 3, .pad = 1}},
+    {"winograd many rows", 37, {.channels = 16, .height = 7, .width = 8, .out = 32, .kernel = 3, .pad = 1}},
+    {"winograd unpadded", 3, {.channels = 48, .height = 14, .width = 12, .out = 16, .kernel = 3}},
+    {"winograd pad 2", 3, {.channels = 16, .height = 11, .width = 13, .out = 64, .kernel = 3, .pad = 2}},
+    {"winograd pads that differ", 2, {.channels = 80, .height = 9, .width = 13, .out = 48, .kernel = 3, .pad = {1, 0}}},
+    {"winograd groups 2",
+     5,
+     {.channels = 64, .height = 13, .width = 13, .out = 96, .kernel = 3, .pad = 1, .groups = 2}},
+    {"winograd groups 3", 2, {.channels = 48, .height = 8, .width = 9, .out = 240, .kernel = 3, .pad = 1, .groups = 3}},
     {"1x1 dilated", 2, {.channels = 16, .height = 4, .width = 3, .out = 20, .kernel = 1, .dilation = 5}},
 };
 

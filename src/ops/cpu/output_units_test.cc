@@ -170,6 +170,7 @@ std::vector<UnitsCase> cases() {
       {{.channels = 3, .height = 51, .width = 51, .out = 96, .kernel = 11, .stride = 4}, {16, 32, 16, 32}},
       {{.channels = 48, .height = 13, .width = 13, .out = 128, .kernel = 5, .pad = 2}, {32, 32, 32, 32}},
       {{.channels = 32, .height = 13, .width = 12, .out = 96, .kernel = 3, .pad = 1, .groups = 2}, {16, 32, 16, 32}},
+      {{.channels = 32, .height = 9, .width = 8, .out = 128, .kernel = 3, .pad = 1}, {32, 32, 32, 32}},
       {{.channels = 8, .height = 7, .width = 9, .out = 16, .kernel = 3, .groups = 4}, {4, 4, 4, 4}},
       {{.channels = 20, .height = 12, .width = 12, .out = 50, .kernel = 5}, {12, 13, 12, 13}},
       {{.channels = 24, .height = 9, .width = 9, .out = 40, .kernel = 1}, {10, 10, 10, 10}},

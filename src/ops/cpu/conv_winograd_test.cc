@@ -1,0 +1,142 @@
+// Which convolutions are computed by Winograd's algorithm, and how exactly.
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "ops/conformance.h"
+#include "ops/cpu/cpu.h"
+#include "ops/cpu/onednn.h"
+#include "ops/cpu/test_run.h"
+#include "ops/reference/loops.h"
+
+namespace hadal {
+namespace {
+
+#if defined(__x86_64__)
+bool has_winograd() { return onednn::vector_floats() == 16; }
+#else
+bool has_winograd() { return false; }
+#endif
+
+bool is_winograd(const Op& op) { return make_cpu_backend()->bind(op, 1)->implementation().starts_with("winograd"); }
+
+bool is_fp32_conv(const Op& op) {
+  const auto is_fp32 = [](const auto* conv) { return conv != nullptr && conv->type == DType::f32; };
+  return is_fp32(std::get_if<ConvForward>(&op)) || is_fp32(std::get_if<ConvBackwardData>(&op)) ||
+         is_fp32(std::get_if<ConvBackwardWeights>(&op));
+}
+
+// The rows of the table that are there for it.
+TEST(Winograd, is_what_its_conformance_cases_test) {
+  if (!has_winograd()) GTEST_SKIP() << "it needs AVX-512";
+  int cases = 0;
+  for (const ConformanceCase& which : conformance_cases()) {
+    if (which.name.find("winograd") == std::string::npos || !is_fp32_conv(which.op)) continue;
+    EXPECT_TRUE(is_winograd(which.op)) << which.name << ", " << op_name(which.op);
+    ++cases;
+  }
+  EXPECT_EQ(cases, 7 * 4 * 3);  // rows, layouts, directions
+}
+
+// Tiles reach over the edges of these, or their sums are short.
+TEST(Winograd, is_not_chosen_where_it_would_be_slow) {
+  const Rows rows{.first = 0, .count = 2, .units = {}};
+  const Layout last = Layout::channels_last;
+  const ConvShape shapes[] = {{.channels = 64, .height = 3, .width = 3, .out = 64, .kernel = 3, .pad = 1},
+                              {.channels = 16, .height = 32, .width = 32, .out = 16, .kernel = 3, .pad = 1},
+                              {.channels = 64, .height = 32, .width = 32, .out = 64, .kernel = 3, .stride = 2},
+                              {.channels = 24, .height = 32, .width = 32, .out = 64, .kernel = 3}};
+  for (const ConvShape& shape : shapes) {
+    EXPECT_FALSE(is_winograd(ConvForward{shape, rows, last, last}));
+    EXPECT_FALSE(is_winograd(ConvBackwardData{shape, rows, last, last}));
+    EXPECT_FALSE(is_winograd(ConvBackwardWeights{shape, rows, last, last}));
+  }
+  // What a kernel without padding sees at the edges of its gradient's padding is mostly zeros.
+  const ConvShape unpadded{.channels = 64, .height = 9, .width = 9, .out = 64, .kernel = 3};
+  EXPECT_EQ(is_winograd(ConvForward{unpadded, rows, last, last}), has_winograd());
+  EXPECT_FALSE(is_winograd(ConvBackwardData{unpadded, rows, last, last}));
+}
+
+// The error of sums of products in double precision: root of the sum of squares, relative to that of the results.
+double relative_error(const std::vector<float>& results, const std::vector<double>& exact) {
+  double error = 0, size = 0;
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    error += std::pow(static_cast<double>(results[i]) - exact[i], 2);
+    size += exact[i] * exact[i];
+  }
+  return std::sqrt(error / size);
+}
+
+template <class ConvOp>
+std::vector<std::vector<double>> run_in_double(const ConvOp& op, const Arrays& arrays) {
+  std::vector<std::vector<double>> wide;
+  std::vector<std::byte*> arguments;
+  for (const std::vector<float>& array : arrays) wide.emplace_back(array.begin(), array.end());
+  for (std::vector<double>& array : wide) arguments.push_back(reinterpret_cast<std::byte*>(array.data()));
+  const StepValues values{};
+  reference::run<double>(op, {arguments, values});
+  return wide;
+}
+
+template <class ConvOp>
+double error_of(const ConvOp& op, std::size_t result) {
+  Arrays arrays = make_arrays(op);
+  const std::vector<std::vector<double>> exact = run_in_double(op, arrays);
+  run_kernel(*make_cpu_backend()->bind(op, 1), types_of(op), arrays);
+  return relative_error(arrays[result], exact[result]);
+}
+
+TEST(Winograd, is_as_exact_as_a_direct_sum) {
+  if (!has_winograd()) GTEST_SKIP() << "it needs AVX-512";
+  for (const std::int64_t channels : {32, 256}) {
+    const ConvShape shape{.channels = channels, .height = 13, .width = 13, .out = 64, .kernel = 3, .pad = 1};
+    // As many products in the same layout, computed directly.
+    ConvShape direct = shape;
+    direct.dilation = {1, 2};
+    direct.pad = {1, 2};
+    const Rows rows{.first = 0, .count = 4, .units = {}};
+    const auto compare = [&](auto op, std::size_t result, const char* name) {
+      ASSERT_TRUE(is_winograd(op));
+      const double error = error_of(op, result);
+      op.shape = direct;
+      ASSERT_FALSE(is_winograd(op));
+      const double direct_error = error_of(op, result);
+      EXPECT_LT(error, 1.3 * direct_error) << name << " of " << channels;
+      EXPECT_LT(error, 1e-6) << name << " of " << channels;
+    };
+    const Layout last = Layout::channels_last;
+    compare(ConvForward{shape, rows, last, last}, 3, "forward");
+    compare(ConvBackwardData{shape, rows, last, last}, 2, "backward data");
+    compare(ConvBackwardWeights{shape, rows, last, last}, 2, "backward weights");
+  }
+}
+
+// A sample's numbers do not depend on its neighbours nor on the threads, whether tiles fill a product's rows or not.
+TEST(Winograd, computes_each_sample_by_itself) {
+  if (!has_winograd()) GTEST_SKIP() << "it needs AVX-512";
+  const ConvShape shape{.channels = 32, .height = 7, .width = 9, .out = 48, .kernel = 3, .pad = 1};
+  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  const auto bind = [&](std::int64_t count, int threads) {
+    return backend->bind(
+        ConvForward{shape, {.first = 0, .count = count, .units = {}}, Layout::channels_last, Layout::channels_last},
+        threads);
+  };
+  const ConvForward all{shape, {.first = 0, .count = 7, .units = {}}, Layout::channels_last, Layout::channels_last};
+  const Arrays whole = run_op(*backend, all);
+  EXPECT_TRUE(holds_bits(whole[3], 0, run_op(*backend, all, 3)[3]));
+  for (std::size_t sample = 0; sample < 7; ++sample) {
+    Arrays one = make_arrays(all);
+    for (const std::size_t i : {0u, 3u}) {
+      const std::size_t floats = one[i].size() / 7;
+      one[i] = std::vector<float>(one[i].begin() + static_cast<std::ptrdiff_t>(sample * floats),
+                                  one[i].begin() + static_cast<std::ptrdiff_t>((sample + 1) * floats));
+    }
+    run_kernel(*bind(1, 1), types_of(all), one);
+    EXPECT_TRUE(holds_bits(whole[3], sample * one[3].size(), one[3]));
+  }
+}
+
+}  // namespace
+}  // namespace hadal
