@@ -98,6 +98,12 @@ const ConvRow kConvs[] = {
      5,
      {.channels = 64, .height = 13, .width = 13, .out = 96, .kernel = 3, .pad = 1, .groups = 2}},
     {"winograd groups 3", 2, {.channels = 48, .height = 8, .width = 9, .out = 240, .kernel = 3, .pad = 1, .groups = 3}},
+    {"winograd 5x5, batch 1", 1, {.channels = 32, .height = 15, .width = 14, .out = 48, .kernel = 5, .pad = 2}},
+    {"winograd 5x5 groups 2",
+     7,
+     {.channels = 64, .height = 14, .width = 13, .out = 32, .kernel = 5, .pad = 2, .groups = 2}},
+    {"winograd 5x3", 3, {.channels = 16, .height = 16, .width = 15, .out = 64, .kernel = {5, 3}, .pad = {1, 2}}},
+    {"winograd 3x5", 2, {.channels = 48, .height = 17, .width = 20, .out = 16, .kernel = {3, 5}}},
     {"1x1 dilated", 2, {.channels = 16, .height = 4, .width = 3, .out = 20, .kernel = 1, .dilation = 5}},
 };
 

@@ -26,9 +26,9 @@ std::unique_ptr<Kernel> bind_pairs(const ConvBackwardWeights& op, int threads);
 // window.
 std::unique_ptr<Kernel> bind_few_channels(const ConvForward& op, int threads);
 
-// Null where there is none, or where it would be slow: it is for fp32 on processors with AVX-512, 3x3 kernels with
-// stride 1 and without dilation, and channels of a group in 16s. Rows are one unit for the weights; for the data each
-// sample is computed by itself.
+// Null where there is none, or where it would be slow: it is for fp32 on processors with AVX-512, kernels with sides of
+// 3 or 5, stride 1 and no dilation, and channels of a group in 16s. Rows are one unit for the weights; for the data
+// each sample is computed by itself.
 std::unique_ptr<Kernel> bind_winograd(const ConvForward& op, int threads);
 std::unique_ptr<Kernel> bind_winograd(const ConvBackwardData& op, int threads);
 std::unique_ptr<Kernel> bind_winograd(const ConvBackwardWeights& op, int threads);

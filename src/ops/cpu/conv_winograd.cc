@@ -1,5 +1,9 @@
-// Convolutions of 3x3 kernels by Winograd's minimal filtering F(2x2, 3x3) (Winograd 1980; Lavin and Gray 2015), in
-// fp32: 16 multiplications for 2 x 2 numbers of the destination instead of 36. The rest is in winograd_tile.h.
+// Convolutions of 3x3 and 5x5 kernels by Winograd's minimal filtering F(2x2, 3x3) (Winograd 1980; Lavin and Gray 2015),
+// in fp32: 16 multiplications for 2 x 2 numbers of the destination instead of 36. The formulas are in winograd_tile.h.
+//
+// A kernel of five lines has two parts, of three and of two (Huang et al., "DWM: a decomposable Winograd method",
+// 2020): the parts' products are added up as if they were channels. The last line of points is zero for a part of two
+// lines: 49 multiplications instead of 100.
 //
 // Tiles are numbered through all samples. A block of them becomes points in scratch, as 16 matrices [tiles, channels];
 // the sums over channels (or over tiles, for the weights) are 16 matrix products; their results become numbers of the
@@ -32,11 +36,12 @@ using onednn::Direction;
 using winograd::kPoints;
 using winograd::kVector;
 
-constexpr std::int64_t kTaps = 9;
+constexpr std::int64_t kMostTaps = 25;
 constexpr std::int64_t kKernelInputs = 16;  // whose kernels are transformed together
+constexpr std::int64_t kAhead = 2;          // tiles to fetch before they are transformed
 
 // Blocks of tiles. What products read again and again should stay in the second-level cache.
-constexpr std::int64_t kBlockBytes = 384 * 1024;
+constexpr std::int64_t kBlockBytes = 512 * 1024;
 constexpr std::int64_t kDiffBlockBytes = 256 * 1024;  // of a point, for gradients of weights
 
 // The tiles of the destination's side of a convolution of stride 1, and their pixels.
@@ -68,7 +73,7 @@ struct WinogradImages {
   }
 };
 
-// Those of a tile, whose first is `before` twice the tile's place.
+// Those of a tile, whose first is `before` twice the tile's place (`after` that for a part of the kernel).
 template <int kSize, class T>
 std::array<T*, kSize * kSize> tile_pixels(const WinogradImages<T>& images, const WinogradTiles& tiles,
                                           std::int64_t tile, Extent before, T* outside) {
@@ -84,6 +89,59 @@ inline void prefetch_tile(const std::array<const float*, 16>& pixels, std::int64
     for (std::int64_t c = 0; c < channels; c += kVector) __builtin_prefetch(pixels[i] + c);
   }
 }
+
+// A kernel as parts of up to 3 x 3 numbers.
+struct KernelParts {
+  Extent kernel;
+
+  std::int64_t height() const { return (kernel.height + 2) / 3; }
+  std::int64_t width() const { return (kernel.width + 2) / 3; }
+  std::int64_t count() const { return height() * width(); }
+
+  // Where a part begins in the kernel.
+  Extent first(std::int64_t part) const { return {part / width() * 3, part % width() * 3}; }
+
+  // Whether a part's kernels have other numbers than zero at a point.
+  bool has(std::int64_t part, std::int64_t point) const {
+    const Extent begin = first(part);
+    return (begin.height + 3 <= kernel.height || point / winograd::kSide < 3) &&
+           (begin.width + 3 <= kernel.width || point % winograd::kSide < 3);
+  }
+
+  // Calls run(first, count) for the parts that have a point, as many at once as lie together.
+  template <class Run>
+  void for_runs(std::int64_t point, const Run& run) const {
+    for (std::int64_t part = 0, past = 1; part < count(); part = past++) {
+      if (!has(part, point)) continue;
+      while (past < count() && has(past, point)) ++past;
+      run(part, past - part);
+    }
+  }
+
+  // The numbers of a part, each `next` after the one before it in the kernel; `turned`: by half a turn. `absent` where
+  // the kernel has none.
+  template <class T>
+  std::array<T*, 9> taps(std::int64_t part, T* numbers, std::int64_t next, bool turned, T* absent) const {
+    std::array<T*, 9> all;
+    for (std::int64_t i = 0; i < 9; ++i) {
+      const std::int64_t y = first(part).height + i / 3, x = first(part).width + i % 3;
+      const std::int64_t place = y * kernel.width + x;
+      const bool inside = y < kernel.height && x < kernel.width;
+      all[static_cast<std::size_t>(i)] =
+          inside ? numbers + (turned ? kernel.area() - 1 - place : place) * next : absent;
+    }
+    return all;
+  }
+
+  // Of a tile.
+  std::int64_t multiplications() const {
+    std::int64_t all = 0;
+    for (std::int64_t point = 0; point < kPoints; ++point) {
+      for (std::int64_t part = 0; part < count(); ++part) all += has(part, point);
+    }
+    return all;
+  }
+};
 
 // Columns of a matrix in registers of 16: blocks of three, of two at the end rather than of one.
 struct WinogradColumns {
@@ -142,6 +200,7 @@ class WinogradConvolution final : public Kernel {
         rows_(rows),
         threads_(threads),
         tiles_(shape),
+        parts_{shape.kernel},
         inputs_(shape.channels / shape.groups),
         outputs_(shape.out / shape.groups),
         columns_(winograd_columns(outputs_)),
@@ -152,8 +211,8 @@ class WinogradConvolution final : public Kernel {
         destination_(onednn::image({rows, shape.out, shape.out_height(), shape.out_width()}, destination),
                      onednn::image({rows, shape.out, shape.out_height(), shape.out_width()}, Layout::channels_last),
                      Direction::write, plan_),
-        zeros_(plan_.reserve(static_cast<std::size_t>(inputs_) * sizeof(float))),
-        kernels_(plan_.reserve(static_cast<std::size_t>(kPoints * inputs_ * outputs_) * sizeof(float))),
+        zeros_(plan_.reserve(static_cast<std::size_t>(zeros()) * sizeof(float))),
+        kernels_(plan_.reserve(static_cast<std::size_t>(kPoints * terms() * outputs_) * sizeof(float))),
         own_(plan_.reserve(static_cast<std::size_t>(threads * own_floats()) * sizeof(float))) {}
 
   void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
@@ -161,9 +220,9 @@ class WinogradConvolution final : public Kernel {
     const float* x = source_.place(arguments[0], scratch);
     float* y = destination_.place(arguments[turned_ ? 2 : 3], scratch);
     source_.cross(stream_, scratch);
-    std::fill_n(reinterpret_cast<float*>(scratch + zeros_), inputs_, 0.0f);
+    std::fill_n(reinterpret_cast<float*>(scratch + zeros_), zeros(), 0.0f);
     for (std::int64_t group = 0; group < shape_.groups; ++group) {
-      transform_kernels(floats_in(arguments, 1) + group * outputs_ * inputs_ * kTaps, scratch);
+      transform_kernels(floats_in(arguments, 1) + group * outputs_ * inputs_ * shape_.kernel.area(), scratch);
       const Group of{{x + group * inputs_, shape_.height, shape_.width, shape_.channels},
                      {y + group * outputs_, shape_.out_height(), shape_.out_width(), shape_.out},
                      turned_ ? nullptr : floats_in(arguments, 2) + group * outputs_};
@@ -190,31 +249,31 @@ class WinogradConvolution final : public Kernel {
     const float* bias;
   };
 
-  std::int64_t pitch() const { return point_pitch(inputs_); }
+  std::int64_t terms() const { return parts_.count() * inputs_; }  // of a sum
+  std::int64_t pitch() const { return point_pitch(terms()); }
+  std::int64_t zeros() const { return std::max(inputs_, columns_.front().width()); }
   std::int64_t tile_floats() const { return kPoints * (pitch() + columns_.front().width()); }
   std::int64_t block_tiles() const {
     const std::int64_t fit = kBlockBytes / static_cast<std::int64_t>(sizeof(float)) / tile_floats();
     return std::max<std::int64_t>(fit / winograd::kRows, 2) * winograd::kRows;
   }
   std::int64_t own_floats() const {
-    return std::max(block_tiles() * tile_floats(), kKernelInputs * kTaps * columns_.front().width());
+    return std::max(block_tiles() * tile_floats(), kKernelInputs * shape_.kernel.area() * columns_.front().width());
   }
   float* own(std::byte* scratch, std::int64_t thread) const {
     return reinterpret_cast<float*>(scratch + own_) + thread * own_floats();
   }
 
-  // The points of a group's kernels: by blocks of outputs, [points, inputs, outputs of the block].
+  // The points of a group's kernels: by blocks of outputs, [points, parts, inputs, outputs of the block].
   void transform_kernels(const float* weight, std::byte* scratch) const {
-    auto* points = reinterpret_cast<float*>(scratch + kernels_);
-    const std::int64_t parts = (inputs_ + kKernelInputs - 1) / kKernelInputs;
-    const std::int64_t all = static_cast<std::int64_t>(columns_.size()) * parts;
+    const std::int64_t pieces = (inputs_ + kKernelInputs - 1) / kKernelInputs;
+    const std::int64_t all = static_cast<std::int64_t>(columns_.size()) * pieces;
     parallel_for(threads_, threads_, 1, [&](std::int64_t thread, std::int64_t past_thread) {
       for (; thread < past_thread; ++thread) {
         for (std::int64_t i = all * thread / threads_; i < all * (thread + 1) / threads_; ++i) {
-          const WinogradColumns& block = columns_[static_cast<std::size_t>(i / parts)];
-          const std::int64_t first = i % parts * kKernelInputs, count = std::min(kKernelInputs, inputs_ - first);
-          transform_kernels(weight, block, first, count, points + block.first * kPoints * inputs_,
-                            own(scratch, thread));
+          const std::int64_t first = i % pieces * kKernelInputs;
+          transform_kernels(weight, columns_[static_cast<std::size_t>(i / pieces)], first,
+                            std::min(kKernelInputs, inputs_ - first), own(scratch, thread), scratch);
         }
       }
     });
@@ -222,20 +281,24 @@ class WinogradConvolution final : public Kernel {
 
   // Those of inputs [first, first + count) of a block; `turned`, the weights have inputs where outputs are.
   void transform_kernels(const float* weight, const WinogradColumns& block, std::int64_t first, std::int64_t count,
-                         float* points, float* lines) const {
-    const std::int64_t width = block.width();
+                         float* lines, std::byte* scratch) const {
+    const std::int64_t width = block.width(), area = shape_.kernel.area();
     if (turned_) {
       for (std::int64_t i = 0; i < count; ++i) {
-        transpose(weight + ((first + i) * outputs_ + block.first) * kTaps, width, kTaps, kTaps, nullptr,
-                  lines + i * kTaps * width, width);
+        transpose(weight + ((first + i) * outputs_ + block.first) * area, width, area, area, nullptr,
+                  lines + i * area * width, width);
       }
     } else {
-      transpose(weight + (block.first * inputs_ + first) * kTaps, width, count * kTaps, inputs_ * kTaps, nullptr, lines,
+      transpose(weight + (block.first * inputs_ + first) * area, width, count * area, inputs_ * area, nullptr, lines,
                 width);
     }
-    for (std::int64_t i = 0; i < count; ++i) {
-      winograd::kernel_points(lines + i * kTaps * width, width, turned_, width, points + (first + i) * width,
-                              inputs_ * width);
+    const auto* zeros = reinterpret_cast<const float*>(scratch + zeros_);
+    float* points = reinterpret_cast<float*>(scratch + kernels_) + block.first * kPoints * terms();
+    for (std::int64_t part = 0; part < parts_.count(); ++part) {
+      for (std::int64_t i = 0; i < count; ++i) {
+        const auto taps = parts_.taps<const float>(part, lines + i * area * width, width, turned_, zeros);
+        winograd::kernel_points(taps.data(), width, points + (part * inputs_ + first + i) * width, terms() * width);
+      }
     }
   }
 
@@ -244,26 +307,34 @@ class WinogradConvolution final : public Kernel {
     const auto* zeros = reinterpret_cast<const float*>(scratch + zeros_);
     const auto* kernels = reinterpret_cast<const float*>(scratch + kernels_);
     const std::int64_t next_point = tiles * pitch();
-    for (std::int64_t t = 0; t < tiles; ++t) {
-      const auto pixels = tile_pixels<4>(group.source, tiles_, first + t, shape_.pad, zeros);
-      if (t + 2 < tiles) prefetch_tile(tile_pixels<4>(group.source, tiles_, first + t + 2, shape_.pad, zeros), inputs_);
-      winograd::source_points(pixels.data(), inputs_, {points + t * pitch(), next_point, kVector});
+    for (std::int64_t part = 0; part < parts_.count(); ++part) {
+      const Extent before{shape_.pad.height - parts_.first(part).height, shape_.pad.width - parts_.first(part).width};
+      const auto pixels = [&](std::int64_t t) {
+        return tile_pixels<4>(group.source, tiles_, first + t, before, zeros);
+      };
+      for (std::int64_t t = 0; t < tiles; ++t) {
+        if (part == 0 && t + kAhead < tiles) prefetch_tile(pixels(t + kAhead), inputs_);
+        winograd::source_points(pixels(t).data(), inputs_,
+                                {points + t * pitch() + part * inputs_, next_point, kVector});
+      }
     }
     float* sums = points + kPoints * next_point;
     for (const WinogradColumns& block : columns_) {
       const std::int64_t width = block.width();
       for (std::int64_t point = 0; point < kPoints; ++point) {
-        multiply_rows({.a = points + point * next_point,
-                       .b = kernels + (block.first * kPoints + point * width) * inputs_,
-                       .c = sums + point * tiles * width,
-                       .a_row = pitch(),
-                       .a_next = 1,
-                       .b_next = width,
-                       .b_vector = kVector,
-                       .c_pitch = width,
-                       .terms = inputs_,
-                       .add = false},
-                      tiles, block.registers);
+        parts_.for_runs(point, [&](std::int64_t part, std::int64_t count) {
+          multiply_rows({.a = points + point * next_point + part * inputs_,
+                         .b = kernels + block.first * kPoints * terms() + (point * terms() + part * inputs_) * width,
+                         .c = sums + point * tiles * width,
+                         .a_row = pitch(),
+                         .a_next = 1,
+                         .b_next = width,
+                         .b_vector = kVector,
+                         .c_pitch = width,
+                         .terms = count * inputs_,
+                         .add = part > 0},
+                        tiles, block.registers);
+        });
       }
       const float* bias = group.bias == nullptr ? nullptr : group.bias + block.first;
       WinogradImages<float> outputs = group.destination;
@@ -280,6 +351,7 @@ class WinogradConvolution final : public Kernel {
   std::int64_t rows_;
   int threads_;
   WinogradTiles tiles_;
+  KernelParts parts_;
   std::int64_t inputs_, outputs_;  // of a group
   std::vector<WinogradColumns> columns_;
   ScratchPlan plan_;
@@ -295,6 +367,7 @@ class WinogradWeights final : public Kernel {
         rows_(op.rows.count),
         threads_(threads),
         tiles_(op.shape),
+        parts_{shape_.kernel},
         inputs_(shape_.channels / shape_.groups),
         outputs_(shape_.out / shape_.groups),
         columns_(winograd_columns(outputs_)),
@@ -306,9 +379,9 @@ class WinogradWeights final : public Kernel {
                onednn::image({rows_, shape_.out, shape_.out_height(), shape_.out_width()}, Layout::channels_last),
                Direction::read, plan_),
         zeros_(plan_.reserve(static_cast<std::size_t>(std::max(inputs_, outputs_)) * sizeof(float))),
-        source_points_(plan_.reserve(points_bytes(inputs_))),
+        source_points_(plan_.reserve(points_bytes(rows_of_sums()))),
         diff_points_(plan_.reserve(points_bytes(outputs_))),
-        sums_(plan_.reserve(static_cast<std::size_t>(kPoints * inputs_ * outputs_) * sizeof(float))) {}
+        sums_(plan_.reserve(static_cast<std::size_t>(kPoints * rows_of_sums() * outputs_) * sizeof(float))) {}
 
   void run(std::span<std::byte* const> arguments, std::byte* scratch, const StepValues&) override {
     const OmpThreads scope(threads_);
@@ -324,14 +397,14 @@ class WinogradWeights final : public Kernel {
       float* db = floats_out(arguments, 3) + group * outputs_;
       const std::int64_t all = rows_ * tiles_.of_image();
       std::fill_n(db, outputs_, 0.0f);
-      if (all == 0) std::fill_n(reinterpret_cast<float*>(scratch + sums_), kPoints * inputs_ * outputs_, 0.0f);
+      if (all == 0) std::fill_n(reinterpret_cast<float*>(scratch + sums_), kPoints * rows_of_sums() * outputs_, 0.0f);
       const std::int64_t blocks = (all + block_tiles() - 1) / block_tiles();
       for (std::int64_t block = 0; block < blocks; ++block) {
         const std::int64_t first = all * block / blocks, tiles = all * (block + 1) / blocks - first;
         transform(source, diffs, first, tiles, scratch);
         add_block(first > 0, tiles, scratch, db);
       }
-      write_weights(scratch, floats_out(arguments, 2) + group * outputs_ * inputs_ * kTaps);
+      write_weights(scratch, floats_out(arguments, 2) + group * outputs_ * inputs_ * shape_.kernel.area());
     }
   }
 
@@ -341,10 +414,11 @@ class WinogradWeights final : public Kernel {
  private:
   // Points of a block: [points, channels / 16, tiles, 16], with a line more so that the panels do not share their place
   // in caches.
+  std::int64_t rows_of_sums() const { return parts_.count() * inputs_; }
   static std::int64_t panel_rows(std::int64_t tiles) { return tiles | 1; }
   std::int64_t block_tiles() const {
-    return std::clamp<std::int64_t>(kDiffBlockBytes / static_cast<std::int64_t>(sizeof(float)) / (inputs_ + outputs_),
-                                    16, 512);
+    return std::clamp<std::int64_t>(
+        kDiffBlockBytes / static_cast<std::int64_t>(sizeof(float)) / (rows_of_sums() + outputs_), 16, 512);
   }
   std::size_t points_bytes(std::int64_t channels) const {
     return static_cast<std::size_t>(kPoints * panel_rows(block_tiles()) * channels) * sizeof(float);
@@ -358,9 +432,17 @@ class WinogradWeights final : public Kernel {
     const std::int64_t next = panel_rows(tiles);
     parallel_for(threads_, tiles, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t t = begin; t < end; ++t) {
-        const auto pixels = tile_pixels<4>(source, tiles_, first + t, shape_.pad, zeros);
-        if (t + 2 < end) prefetch_tile(tile_pixels<4>(source, tiles_, first + t + 2, shape_.pad, zeros), inputs_);
-        winograd::source_points(pixels.data(), inputs_, {points + t * kVector, inputs_ * next, next * kVector});
+        for (std::int64_t part = 0; part < parts_.count(); ++part) {
+          const Extent before{shape_.pad.height - parts_.first(part).height,
+                              shape_.pad.width - parts_.first(part).width};
+          const auto pixels = [&](std::int64_t tile) {
+            return tile_pixels<4>(source, tiles_, first + tile, before, zeros);
+          };
+          if (part == 0 && t + kAhead < end) prefetch_tile(pixels(t + kAhead), inputs_);
+          winograd::source_points(
+              pixels(t).data(), inputs_,
+              {points + part * inputs_ * next + t * kVector, rows_of_sums() * next, next * kVector});
+        }
         const auto diff_pixels = tile_pixels<2>(diffs, tiles_, first + t, 0, zeros);
         winograd::diff_points(diff_pixels.data(), outputs_,
                               {diff_points + t * kVector, outputs_ * next, next * kVector});
@@ -381,7 +463,7 @@ class WinogradWeights final : public Kernel {
         const float* diffs = diff_points + (point * outputs_ + block.first) * next;
         winograd::TileProduct p{.a = nullptr,
                                 .b = diffs,
-                                .c = sums + point * inputs_ * outputs_ + block.first,
+                                .c = nullptr,
                                 .a_row = 1,
                                 .a_next = kVector,
                                 .b_next = kVector,
@@ -389,10 +471,13 @@ class WinogradWeights final : public Kernel {
                                 .c_pitch = outputs_,
                                 .terms = tiles,
                                 .add = add};
-        for (std::int64_t input = 0; input < inputs_; input += winograd::kRows, p.c += winograd::kRows * outputs_) {
-          p.a = points + (point * inputs_ + input / kVector * kVector) * next + input % kVector;
-          multiply_rows(p, winograd::kRows, block.registers);
-        }
+        parts_.for_runs(point, [&](std::int64_t part, std::int64_t count) {
+          for (std::int64_t row = part * inputs_; row < (part + count) * inputs_; row += winograd::kRows) {
+            p.a = points + (point * rows_of_sums() + row / kVector * kVector) * next + row % kVector;
+            p.c = sums + (point * rows_of_sums() + row) * outputs_ + block.first;
+            multiply_rows(p, winograd::kRows, block.registers);
+          }
+        });
         if (point == kBiasPoint) add_diffs(diffs, tiles, block.width(), db + block.first);
       }
     });
@@ -411,17 +496,19 @@ class WinogradWeights final : public Kernel {
 
   void write_weights(std::byte* scratch, float* dw) const {
     const auto* sums = reinterpret_cast<const float*>(scratch + sums_);
-    const std::int64_t parts = outputs_ / kVector;
-    parallel_for(threads_, parts, 1, [&](std::int64_t begin, std::int64_t end) {
-      alignas(64) float lines[kKernelInputs * kTaps * kVector];
-      for (std::int64_t part = begin; part < end; ++part) {
+    const std::int64_t area = shape_.kernel.area(), next_point = rows_of_sums() * outputs_;
+    parallel_for(threads_, outputs_ / kVector, 1, [&](std::int64_t begin, std::int64_t end) {
+      alignas(64) float lines[kKernelInputs * kMostTaps * kVector];
+      for (std::int64_t output = begin * kVector; output < end * kVector; output += kVector) {
         for (std::int64_t first = 0; first < inputs_; first += kKernelInputs) {
-          for (std::int64_t i = 0; i < kKernelInputs; ++i) {
-            winograd::write_kernel_diffs(sums + (first + i) * outputs_ + part * kVector, inputs_ * outputs_, kVector,
-                                         lines + i * kTaps * kVector, kVector);
+          for (std::int64_t i = 0; i < parts_.count() * kKernelInputs; ++i) {
+            const std::int64_t part = i / kKernelInputs, input = i % kKernelInputs;
+            const auto taps = parts_.taps<float>(part, lines + input * area * kVector, kVector, false, nullptr);
+            winograd::write_kernel_diffs(sums + (part * inputs_ + first + input) * outputs_ + output, next_point,
+                                         kVector, taps.data());
           }
-          transpose(lines, kKernelInputs * kTaps, kVector, kVector, nullptr,
-                    dw + (part * kVector * inputs_ + first) * kTaps, inputs_ * kTaps);
+          transpose(lines, kKernelInputs * area, kVector, kVector, nullptr, dw + (output * inputs_ + first) * area,
+                    inputs_ * area);
         }
       }
     });
@@ -431,6 +518,7 @@ class WinogradWeights final : public Kernel {
   std::int64_t rows_;
   int threads_;
   WinogradTiles tiles_;
+  KernelParts parts_;
   std::int64_t inputs_, outputs_;  // of a group
   std::vector<WinogradColumns> columns_;
   ScratchPlan plan_;
@@ -440,23 +528,26 @@ class WinogradWeights final : public Kernel {
 };
 
 // How often a number of the destination meets one of the source along a side.
-std::int64_t meetings(std::int64_t size, std::int64_t pad) {
+std::int64_t meetings(std::int64_t size, std::int64_t pad, std::int64_t kernel) {
   std::int64_t count = 0;
-  for (std::int64_t first = -pad; first + 3 <= size + pad; ++first) {
-    count += std::max<std::int64_t>(std::min(first + 3, size) - std::max<std::int64_t>(first, 0), 0);
+  for (std::int64_t first = -pad; first + kernel <= size + pad; ++first) {
+    count += std::max<std::int64_t>(std::min(first + kernel, size) - std::max<std::int64_t>(first, 0), 0);
   }
   return count;
 }
 
 // Whether it is faster: a function of the shape and the instruction set.
 bool prefers_winograd(const ConvShape& s) {
-  if (onednn::vector_floats() != kVector || s.kernel != 3 || s.stride != 1 || s.dilation != 1) return false;
+  const auto is_side = [](std::int64_t kernel) { return kernel == 3 || kernel == 5; };
+  if (onednn::vector_floats() != kVector || !is_side(s.kernel.height) || !is_side(s.kernel.width)) return false;
+  if (s.stride != 1 || s.dilation != 1) return false;
   const std::int64_t inputs = s.channels / s.groups, outputs = s.out / s.groups;
   // With 16 channels on both sides the sums are too short for what is around them.
   if (inputs % kVector != 0 || outputs % kVector != 0 || inputs * outputs < 2 * kVector * kVector) return false;
   // Tiles reach over the edges of an image, where direct kernels have less to multiply.
-  const std::int64_t direct = meetings(s.height, s.pad.height) * meetings(s.width, s.pad.width);
-  return WinogradTiles(s).of_image() * kPoints * 4 <= direct * 3;
+  const std::int64_t direct =
+      meetings(s.height, s.pad.height, s.kernel.height) * meetings(s.width, s.pad.width, s.kernel.width);
+  return WinogradTiles(s).of_image() * KernelParts{s.kernel}.multiplications() * 4 <= direct * 3;
 }
 
 }  // namespace
@@ -469,13 +560,14 @@ std::unique_ptr<Kernel> bind_winograd(const ConvForward& op, int threads) {
 
 std::unique_ptr<Kernel> bind_winograd(const ConvBackwardData& op, int threads) {
   const ConvShape& s = op.shape;
-  if (op.type != DType::f32 || !prefers_winograd(s) || s.pad.height > 2 || s.pad.width > 2) return nullptr;
+  const Extent pad{s.kernel.height - 1 - s.pad.height, s.kernel.width - 1 - s.pad.width};
+  if (op.type != DType::f32 || !prefers_winograd(s) || pad.height < 0 || pad.width < 0) return nullptr;
   const ConvShape turned{.channels = s.out,
                          .height = s.out_height(),
                          .width = s.out_width(),
                          .out = s.channels,
-                         .kernel = 3,
-                         .pad = {2 - s.pad.height, 2 - s.pad.width},
+                         .kernel = s.kernel,
+                         .pad = pad,
                          .groups = s.groups};
   if (!prefers_winograd(turned)) return nullptr;
   const OmpThreads scope(threads);

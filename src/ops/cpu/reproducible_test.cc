@@ -63,6 +63,7 @@ ConvShape grouped() {
 ConvShape grouped_winograd() {
   return {.channels = 64, .height = 9, .width = 8, .out = 96, .kernel = 3, .pad = 1, .groups = 2};
 }
+ConvShape winograd_5x5() { return {.channels = 32, .height = 13, .width = 12, .out = 48, .kernel = 5, .pad = 2}; }
 ConvShape rectangular() {
   return {.channels = 16, .height = 8, .width = 9, .out = 32, .kernel = {2, 5}, .stride = {1, 2}, .pad = {1, 0}};
 }
@@ -83,6 +84,7 @@ std::vector<PieceCase> row_cases() {
                                                        {"full", full()},
                                                        {"grouped", grouped()},
                                                        {"grouped, by Winograd", grouped_winograd()},
+                                                       {"5x5, by Winograd", winograd_5x5()},
                                                        {"rectangular", rectangular()},
                                                        {"all columns", all_columns()},
                                                        {"one column dilated", one_column()}};
@@ -203,8 +205,8 @@ INSTANTIATE_TEST_SUITE_P(OutputsInBf16, Reproducible, testing::ValuesIn(in_bf16(
 // Weight gradients of a shard: one unit, one thread.
 TEST(Reproducible, a_weight_gradient_does_not_depend_on_the_threads_of_its_device) {
   const std::unique_ptr<Backend> backend = make_cpu_backend();
-  for (const ConvShape& shape :
-       {lenet1(), lenet2(), full(), grouped(), grouped_winograd(), rectangular(), all_columns(), one_column()}) {
+  for (const ConvShape& shape : {lenet1(), lenet2(), full(), grouped(), grouped_winograd(), winograd_5x5(),
+                                 rectangular(), all_columns(), one_column()}) {
     const ConvBackwardWeights op{
         shape, {.first = 0, .count = 11, .units = {11}}, Layout::channels_last, Layout::channels_last};
     const Arrays one = run_op(*backend, op, 1), two = run_op(*backend, op, 2);

@@ -124,15 +124,13 @@ struct PointsAt {
   }
 }
 
-// From kernels[tap * next_tap + column]; `turned`: by half a turn.
-[[HADAL_AVX512_TARGET]] inline void kernel_points(const float* kernels, std::int64_t next_tap, bool turned,
-                                                  std::int64_t columns, float* points, std::int64_t next_point) {
-  const float* first = turned ? kernels + 8 * next_tap : kernels;
-  const std::int64_t next = turned ? -next_tap : next_tap;
+// From the nine numbers of a kernel, line by line, each of which has `columns`.
+[[HADAL_AVX512_TARGET]] inline void kernel_points(const float* const* taps, std::int64_t columns, float* points,
+                                                  std::int64_t next_point) {
   for (std::int64_t c = 0; c < columns; c += kVector) {
     __m512 x[kPoints];
 #pragma GCC unroll 9
-    for (int i = 0; i < 9; ++i) x[i / 3 * kSide + i % 3] = _mm512_loadu_ps(first + i * next + c);
+    for (int i = 0; i < 9; ++i) x[i / 3 * kSide + i % 3] = _mm512_loadu_ps(taps[i] + c);
 #pragma GCC unroll 3
     for (int i = 0; i < 3; ++i) kernel_side(x + i, kSide);
 #pragma GCC unroll 4
@@ -142,9 +140,9 @@ struct PointsAt {
   }
 }
 
-// kernels[tap * next_tap + column], the gradients, from points[i * next_point + column].
+// The gradients of a kernel's numbers, where these are not null, from points[i * next_point + column].
 [[HADAL_AVX512_TARGET]] inline void write_kernel_diffs(const float* points, std::int64_t next_point,
-                                                       std::int64_t columns, float* kernels, std::int64_t next_tap) {
+                                                       std::int64_t columns, float* const* taps) {
   for (std::int64_t c = 0; c < columns; c += kVector) {
     __m512 x[kPoints];
 #pragma GCC unroll 16
@@ -154,7 +152,9 @@ struct PointsAt {
 #pragma GCC unroll 3
     for (int i = 0; i < 3; ++i) kernel_diff_side(x + i * kSide, 1);
 #pragma GCC unroll 9
-    for (int i = 0; i < 9; ++i) _mm512_storeu_ps(kernels + i * next_tap + c, x[i / 3 * kSide + i % 3]);
+    for (int i = 0; i < 9; ++i) {
+      if (taps[i] != nullptr) _mm512_storeu_ps(taps[i] + c, x[i / 3 * kSide + i % 3]);
+    }
   }
 }
 
