@@ -9,9 +9,9 @@
 // the sums over channels (or over tiles, for the weights) are 16 matrix products; their results become numbers of the
 // destination while they are in the second-level cache. What lies outside an image counts as zero.
 //
-// Each number of a destination is added up in the order of channels, whatever the rows beside it and the number of
-// threads; gradients of weights block by block in the order of tiles. An infinity makes NaN of other numbers of its
-// tile than those that see it.
+// Each number of a destination is added up in the order of parts and channels, whatever the rows beside it and the
+// number of threads; gradients of weights block by block in the order of tiles. An infinity makes NaN of other numbers
+// of its tile than those that see it. Errors are those of direct sums, or less (docs/performance.md).
 
 #include "ops/cpu/conv.h"
 #include "ops/cpu/kernels.h"
