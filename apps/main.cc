@@ -88,6 +88,12 @@ int main(int argc, char** argv) {
     std::fflush(stdout);
     std::fprintf(stderr, "hadal: %s\n", hadal::printable(error.what()).c_str());
     return error.exit_code();
+  } catch (const std::filesystem::filesystem_error& error) {
+    std::fflush(stdout);
+    const std::string path = hadal::printable(error.path1().string());
+    std::fprintf(stderr, "hadal: %s: cannot be used: %s; name another path, or change its permissions\n", path.c_str(),
+                 error.code().message().c_str());
+    return 4;
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "hadal: not enough memory\n");
     return 4;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -55,8 +56,12 @@ struct SpeechDecodeCommand {
   bool json = false;
 
   void run() const {
-    if (files.empty() == data.empty()) {
-      throw ConfigError("speech decode: name recordings, or a data folder with --data");
+    if (files.empty() && data.empty()) {
+      throw ConfigError("speech decode: nothing to recognise: name recordings, or a data folder with --data DATA");
+    }
+    if (!files.empty() && !data.empty()) {
+      throw ConfigError("speech decode: takes either recordings or a data folder; leave out --data " + data +
+                        ", or the recordings, " + files[0] + (files.size() > 1 ? ", ..." : ""));
     }
     if (!svg.empty() && files.size() != 1) throw ConfigError("--svg draws one recording: name one FILE.wav");
     const RecipeRun folder(run_folder);
@@ -67,14 +72,37 @@ struct SpeechDecodeCommand {
                         ": was trained on features that were given, and these cannot be made of recordings; "
                         "name a data folder that has feats.scp with --data");
     }
-    for (const std::string& file : files) decode_file(speech, file);
+    decode_files(speech);
+  }
+
+  // All of them; what is bad about some is told, and is an error at the end.
+  void decode_files(SpeechModel& speech) const {
+    if (files.size() == 1) return decode_file(speech, files[0]);
+    std::size_t bad = 0;
+    int exit_code = 0;
+    for (const std::string& file : files) {
+      try {
+        decode_file(speech, file);
+      } catch (const Error& error) {
+        if (error.exit_code() != ConfigError("").exit_code() && error.exit_code() != DataError("").exit_code()) throw;
+        std::fflush(stdout);
+        fmt::print(stderr, "hadal: {}\n", printable(error.what()));
+        ++bad;
+        exit_code = std::max(exit_code, error.exit_code());
+      }
+    }
+    if (bad == 0) return;
+    throw Error(exit_code, fmt::format("{} of {} recordings could not be recognised", bad, files.size()));
   }
 
   void decode_file(SpeechModel& speech, const std::string& file) const {
     const FeatureOptions& options = speech.recipe().features;
-    const Audio recorded = read_audio(file, 0);  // clipping does not show at another rate
-    const RecordingCheck check = check_recording(recorded.samples, recorded.rate);
-    const Audio audio = recorded.rate == options.sample_rate ? recorded : read_audio(file, options.sample_rate);
+    Audio audio = read_audio(file, 0);  // clipping does not show at another rate
+    const RecordingCheck check = check_recording(audio.samples, audio.rate);
+    if (audio.rate != options.sample_rate) {
+      audio = {};  // an hour of both would be large
+      audio = read_audio(file, options.sample_rate);
+    }
     const Heard heard = hear(speech, file, audio, check);
     if (json) {
       fmt::print("{}\n", to_json(file, heard).dump());
@@ -142,6 +170,10 @@ struct SpeechDecodeCommand {
     job.on_bad = recipe.data.on_bad_utterance;
     job.threads = threads;
     const FeatureSet set = make_features(data, job);
+    for (const std::string& what : set.left_out.named) fmt::print(stderr, "{}\n", printable("left out: " + what));
+    if (const std::int64_t more = set.left_out.count - std::ssize(set.left_out.named); more > 0) {
+      fmt::print(stderr, "left out: {} more\n", more);
+    }
     const std::vector<RecognisedUtterance> recognised = speech.recognise(set.utterances, threads);
     for (std::size_t i = 0; i < recognised.size(); ++i) {
       if (json) {

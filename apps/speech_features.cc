@@ -87,7 +87,7 @@ struct SpeechFeaturesCommand {
       const auto made = std::find_if(set.utterances.begin(), set.utterances.end(),
                                      [&](const UtteranceFeatures& one) { return one.id == utterance.id; });
       if (made == set.utterances.end()) continue;
-      const FeatureMatrix features = given ? read_features(utterance) : hear(utterance, picture);
+      const FeatureMatrix features = given ? read_features(utterance, options.cepstra) : hear(utterance, picture);
       std::string title = utterance.id + ":";
       for (const std::string& word : utterance.words) title += " " + word;
       std::string name = utterance.id;

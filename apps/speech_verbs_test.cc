@@ -172,6 +172,64 @@ TEST(SpeechVerbs, go_from_recordings_to_words) {
   const CommandResult loud = place.hadal({"speech", "decode", "run", "loud.wav"});
   EXPECT_EQ(loud.exit_code, 0);
   EXPECT_NE(loud.out.find("cut off"), std::string::npos) << loud.out;
+
+  // One that is bad does not end the others.
+  place.write("text.wav", "no sound");
+  const CommandResult some = place.hadal({"speech", "decode", "run", "empty.wav", "other.wav", "text.wav", "loud.wav"});
+  EXPECT_EQ(some.exit_code, 3);
+  EXPECT_NE(some.out.find("other.wav: "), std::string::npos) << some.out;
+  EXPECT_NE(some.out.find("loud.wav: "), std::string::npos) << some.out;
+  for (const char* what : {"hadal: empty.wav: ", "hadal: text.wav: ", "hadal: 2 of 4 recordings could not"}) {
+    EXPECT_NE(some.err.find(what), std::string::npos) << some.err;
+  }
+  EXPECT_EQ(place.hadal({"speech", "decode", "run", "no.wav", "other.wav"}).exit_code, 2);
+
+  // Recordings or a folder.
+  const CommandResult both = place.hadal({"speech", "decode", "run", "other.wav", "--data", "test"});
+  EXPECT_EQ(both.exit_code, 2);
+  EXPECT_NE(both.err.find("either recordings or a data folder; leave out --data test"), std::string::npos) << both.err;
+  const CommandResult neither = place.hadal({"speech", "decode", "run"});
+  EXPECT_EQ(neither.exit_code, 2);
+  EXPECT_NE(neither.err.find("nothing to recognise"), std::string::npos) << neither.err;
+
+  // Iterations are logged, as those of the network are.
+  const std::vector<std::string> logged = testing::lines(place.read("run/gmm/metrics.jsonl"));
+  ASSERT_EQ(logged.size(), 12U);  // 6 for phones, 6 for words
+  const auto first = nlohmann::json::parse(logged[0]);
+  EXPECT_EQ(first["stage"], "phone");
+  EXPECT_EQ(first["iteration"], 1);
+  EXPECT_LT(first["log_likelihood"].get<double>(), nlohmann::json::parse(logged[5])["log_likelihood"].get<double>());
+
+  // Features other than the model was trained on would be nonsense to it; how it is searched may change.
+  const std::string recipe = place.read("run/recipe.yaml");
+  const auto edited = [&](const std::string& from, const std::string& to) {
+    std::string text = recipe;
+    EXPECT_NE(text.find(from), std::string::npos) << text;
+    place.write("run/recipe.yaml", text.replace(text.find(from), from.size(), to));
+    return place.hadal({"speech", "decode", "run", "other.wav"});
+  };
+  const CommandResult other = edited("preemphasis: 0.97", "preemphasis: 0.5");
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_NE(other.err.find("run/recipe.yaml: features.preemphasis is 0.5, and the network of this run was trained with "
+                           "0.97; put that back, or train again"),
+            std::string::npos)
+      << other.err;
+  EXPECT_EQ(edited("beam: 200", "beam: 100").exit_code, 0);
+}
+
+// What cannot be aligned is left out of the held-out part too, even where nothing is left of it.
+TEST(SpeechVerbs, a_bad_held_out_utterance_ends_no_run) {
+  const WhistleWorkplace place;
+  const std::vector<std::string> arguments{"--set", "data.held_out=0.04", "--set", "data.on_bad_utterance=skip",
+                                           "--set", "network.realign=1"};
+  ASSERT_EQ(place.train(arguments).exit_code, 0);
+  const std::string held_out = testing::lines(place.read("run/features/held_out/text")).at(0);
+  const std::string id = held_out.substr(0, held_out.find(' '));
+  write_wav(place.path("train/" + id + ".wav"), {kRate, std::vector<float>(300, 5.0f)});
+  const CommandResult result = place.train(arguments);
+  EXPECT_EQ(result.exit_code, 0) << result.err << result.out;
+  EXPECT_NE(result.out.find("left out: " + id + ": has 2 frames"), std::string::npos) << result.out;
+  EXPECT_NE(result.out.find("no held-out utterance is aligned"), std::string::npos) << result.out;
 }
 
 TEST(SpeechVerbs, go_on_after_kill_minus_9_to_the_same_model) {
@@ -234,7 +292,15 @@ TEST(SpeechVerbs, say_what_is_wrong) {
             std::string::npos);
   place.write("lexicon.txt", "RISE a b\nHIGH e\n");
   EXPECT_NE(refusal({}, 3).find("FALL"), std::string::npos);
-  EXPECT_EQ(place.hadal({"speech", "decode", "run", "train/train100.wav"}).exit_code, 2);
+  const auto decode_in = [&](const std::string& run) {
+    const CommandResult result = place.hadal({"speech", "decode", run, "train/train100.wav"});
+    EXPECT_EQ(result.exit_code, 2) << result.err;
+    return result.err;
+  };
+  EXPECT_NE(decode_in("nowhere").find("nowhere: there is no such folder"), std::string::npos);
+  EXPECT_NE(decode_in("lexicon.txt").find("lexicon.txt: is not a folder"), std::string::npos);
+  EXPECT_NE(decode_in("train").find("has no recipe yet"), std::string::npos);
+  EXPECT_NE(decode_in(std::string(300, 'x')).find("x: cannot be read: File name too long"), std::string::npos);
 }
 
 }  // namespace

@@ -55,6 +55,7 @@ std::optional<Alignment> align(const TranscriptGraph& graph, const FeatureMatrix
   const std::size_t count = graph.nodes.size();
   if (scores.frames < graph.least_frames || scores.frames == 0) return std::nullopt;
   std::vector<double> before(count, kImpossible), now(count, kImpossible);
+  for (const TranscriptGraph::Node& node : graph.nodes) HADAL_CHECK(node.arcs.size() < UINT16_MAX);  // see Lexicon
   std::vector<std::uint16_t> came(count * static_cast<std::size_t>(scores.frames));
   for (std::int64_t frame = 0; frame < scores.frames; ++frame) {
     const std::span<const float> row = scores.row(frame);

@@ -1,5 +1,6 @@
 #include "speech/alignment.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -59,6 +60,20 @@ TEST(Alignment, silence_can_be_absent_and_a_word_can_repeat) {
   ASSERT_EQ(alignment->words.size(), 2u);
   EXPECT_EQ(alignment->words[1].first, 1);
   EXPECT_EQ(alignment->phones.size(), 2u);
+}
+
+TEST(Alignment, a_word_may_have_as_many_pronunciations_as_a_dictionary) {
+  std::string text = "C c\n";
+  constexpr std::size_t kLast = Lexicon::kMostPronunciations - 1;
+  for (std::size_t i = 0; i <= kLast; ++i) text += fmt::format("MANY p{} q\n", i);
+  const Lexicon lexicon = Lexicon::parse(text, "many");
+  const HmmStates states = one_state_each(lexicon);
+  const TranscriptGraph graph = make_transcript_graph(lexicon, states, std::vector<std::int32_t>{1, 0}, 0.5);
+  const std::vector<std::int32_t>& said = lexicon.pronunciations(1)[kLast];
+  const auto alignment = align(graph, scores_of(graph, {said[0], said[1], lexicon.pronunciations(0)[0][0]}));
+  ASSERT_TRUE(alignment);
+  EXPECT_EQ(alignment->words[0].pronunciation, static_cast<std::int32_t>(kLast));
+  EXPECT_EQ(alignment->words[1].first, 2);
 }
 
 TEST(Alignment, too_few_frames_and_impossible_ones_are_none) {

@@ -16,7 +16,6 @@
 #include "base/printable.h"
 #include "base/thousands.h"
 #include "speech/archive.h"
-#include "speech/sphinx_file.h"
 
 namespace hadal {
 
@@ -38,6 +37,15 @@ std::vector<std::string> split_words(std::string_view text) {
     text.remove_prefix(words.back().size());
   }
   return words;
+}
+
+// A file that an index names: as the folder has it, or as the working directory does; empty where neither.
+std::string find_data_file(const std::string& folder, const std::string& name) {
+  std::error_code ignored;
+  if (fs::path(name).is_absolute()) return fs::exists(name, ignored) ? name : "";
+  const fs::path inside = fs::path(folder) / name;
+  if (fs::exists(inside, ignored)) return inside.string();
+  return fs::exists(name, ignored) ? name : "";
 }
 
 // A line of one of the folder's files: what stands first, and the rest.
@@ -64,11 +72,7 @@ class FolderReader {
  public:
   FolderReader(const std::string& path, const DataFolderOptions& options) : options_(options) {
     folder_.path = path;
-    std::error_code ignored;
-    if (!fs::is_directory(path, ignored)) {
-      throw ConfigError(fs::exists(path, ignored) ? path + ": is not a folder; a data folder is expected"
-                                                  : path + ": there is no such folder");
-    }
+    check_data_folder(path);
     folder_.has_features = options.features;
   }
 
@@ -154,15 +158,6 @@ class FolderReader {
     named_.insert(line.id);
   }
 
-  // As the folder has it, or as the working directory does; empty where neither.
-  std::string find_file(const std::string& name) const {
-    std::error_code ignored;
-    if (fs::path(name).is_absolute()) return fs::exists(name, ignored) ? name : "";
-    const fs::path inside = fs::path(folder_.path) / name;
-    if (fs::exists(inside, ignored)) return inside.string();
-    return fs::exists(name, ignored) ? name : "";
-  }
-
   // `line` of `table` names the utterance, `source` of wav.scp or feats.scp its file.
   void add(const Table& table, const TableLine& line, const Table& sources, const TableLine& source,
            const std::string& times) {
@@ -188,7 +183,7 @@ class FolderReader {
     }
     if (folder_.has_features) std::tie(name, utterance.offset) = split_archive_place(name);
     utterance.file = known_files_.try_emplace(name, "").first->second;
-    if (utterance.file.empty()) known_files_[name] = utterance.file = find_file(name);
+    if (utterance.file.empty()) known_files_[name] = utterance.file = find_data_file(folder_.path, name);
     if (!utterance.file.empty()) return true;
     bad(table, line, fmt::format("there is no file '{}', in this folder or the working directory", printable(name)));
     return false;
@@ -272,12 +267,36 @@ class FolderReader {
 
 }  // namespace
 
+void check_data_folder(const std::string& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (fs::is_directory(status)) return;
+  if (fs::exists(status)) throw ConfigError(path + ": is not a folder; a data folder is expected");
+  if (status.type() == fs::file_type::not_found) throw ConfigError(path + ": there is no such data folder");
+  throw ConfigError(path + ": cannot be read: " + error.message());
+}
+
 DataFolder read_data_folder(const std::string& path, const DataFolderOptions& options) {
   return FolderReader(path, options).read();
 }
 
-FeatureMatrix read_features(const Utterance& utterance) {
-  if (utterance.file.ends_with(".mfc")) return read_sphinx_file(utterance.file, kSphinxWidth, utterance.where);
+std::set<std::string> files_of_index(const std::string& folder, std::string_view index, bool features) {
+  std::set<std::string> files;
+  while (!index.empty()) {
+    const std::size_t end = std::min(index.find('\n'), index.size());
+    const std::string_view line = trimmed(index.substr(0, end));
+    index.remove_prefix(std::min(end + 1, index.size()));
+    std::string name(trimmed(line.substr(std::min(line.find_first_of(kBlanks), line.size()))));
+    if (name.empty()) continue;
+    if (features) name = split_archive_place(name).first;
+    const std::string found = find_data_file(folder, name);
+    files.insert(found.empty() ? name : found);
+  }
+  return files;
+}
+
+FeatureMatrix read_features(const Utterance& utterance, std::int64_t sphinx_width) {
+  if (utterance.file.ends_with(".mfc")) return read_sphinx_file(utterance.file, sphinx_width, utterance.where);
   ArchiveReader reader(utterance.file, utterance.where);
   reader.seek(utterance.offset);
   return reader.matrix();

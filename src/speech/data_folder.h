@@ -2,7 +2,7 @@
 // Kaldi's data folders:
 //
 //   wav.scp    ID FILE               recordings: WAV or FLAC; or
-//   feats.scp  ID FILE:OFFSET        features in archives, or ID FILE.mfc: of CMU Sphinx, 13 numbers a frame
+//   feats.scp  ID FILE:OFFSET        features in archives, or ID FILE.mfc: of CMU Sphinx
 //   text       ID WORD WORD ...      may be missing
 //   utt2spk    ID SPEAKER            may be missing: each utterance is a speaker
 //   segments   ID RECORDING BEGIN END     in seconds, may be missing; then IDs of wav.scp are RECORDINGs
@@ -11,14 +11,17 @@
 // ("sox ... |") are not run.
 
 #include <cstdint>
+#include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
 #include "data/sample_source.h"
 #include "speech/audio_file.h"
 #include "speech/feature_matrix.h"
+#include "speech/sphinx_file.h"
 
 namespace hadal {
 
@@ -50,8 +53,15 @@ struct DataFolderOptions {
 // that is not in the other. With BadSample::skip such lines are left out instead.
 DataFolder read_data_folder(const std::string& path, const DataFolderOptions& options);
 
-// What feats.scp names. Throws ConfigError or DataError.
-FeatureMatrix read_features(const Utterance& utterance);
+// The files that wav.scp (or, with `features`, feats.scp) names, where they are found; those that are nowhere as they
+// are named. `index` is its text.
+std::set<std::string> files_of_index(const std::string& folder, std::string_view index, bool features);
+
+// Throws ConfigError where there is no folder of that name.
+void check_data_folder(const std::string& path);
+
+// What feats.scp names; .mfc files have `sphinx_width` numbers a frame. Throws ConfigError or DataError.
+FeatureMatrix read_features(const Utterance& utterance, std::int64_t sphinx_width = kSphinxWidth);
 
 // The part of its recording that is the utterance. Throws DataError where it begins behind the end.
 std::span<const float> part_of(const Audio& recording, const Utterance& utterance);

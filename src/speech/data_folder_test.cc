@@ -137,7 +137,7 @@ TEST(DataFolder, says_which_other_index_there_is) {
   EXPECT_THAT([&] { read_data_folder(data.path("a.wav"), {}); },
               ThrowsMessage<ConfigError>(HasSubstr("is not a folder")));
   EXPECT_THAT([&] { read_data_folder(data.path("no"), {}); },
-              ThrowsMessage<ConfigError>(HasSubstr("there is no such folder")));
+              ThrowsMessage<ConfigError>(HasSubstr("there is no such data folder")));
 }
 
 TEST(DataFolder, features_of_archives_and_of_sphinx) {
@@ -166,6 +166,7 @@ TEST(DataFolder, features_of_archives_and_of_sphinx) {
   for (const std::size_t i : {1U, 2U, 3U}) EXPECT_EQ(read_features(folder.utterances[i]).values, matrix.values) << i;
   EXPECT_THAT([&] { read_features(folder.utterances[4]); },
               ThrowsMessage<DataError>(HasSubstr("the count of numbers is 26 (big-endian), but 96 bytes follow")));
+  EXPECT_EQ(read_features(folder.utterances[2], 2).frames, 13);
   EXPECT_THAT([&] { read_sphinx_file(data.path("c.mfc"), 12); },
               ThrowsMessage<DataError>(HasSubstr("its 26 numbers are no rows of 12")));
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <utility>
 
 #include "speech/word_lattice.h"
 
@@ -11,19 +12,21 @@ namespace hadal {
 
 namespace {
 
-constexpr float kNothing = -std::numeric_limits<float>::infinity();
+constexpr double kNothing = -std::numeric_limits<double>::infinity();
 
 // Ends of words that are so much worse than the best path at their frame are not kept in the lattice: e^-12 of it.
-constexpr float kLatticeBeam = 12;
+constexpr double kLatticeBeam = 12;
+
+// Arcs of the lattice before it is looked through for dead ends: more than those of ordinary utterances.
+constexpr std::size_t kArcsToPrune = 1 << 16;
 
 // A partial result: its score, the lattice's arc of its last word, and of the word or silence it is in the first frame
 // and node, and the score that it began with.
 struct Token {
-  float score = kNothing;
+  double score = kNothing;
   std::int64_t from = -1;
-  std::int64_t first = 0;
-  std::int32_t head = -1;
-  float entered = 0;
+  std::int32_t first = 0, head = -1;
+  double entered = 0;
 };
 
 // Tokens at numbered spots, and which spots have one.
@@ -47,7 +50,7 @@ class TokenSet {
     spots_.clear();
   }
 
-  void keep_from(float least) {
+  void keep_from(double least) {
     std::size_t kept = 0;
     for (const std::int32_t spot : spots_) {
       if (at(spot).score >= least && at(spot).score > kNothing) {
@@ -64,51 +67,59 @@ class TokenSet {
   std::vector<std::int32_t> spots_;
 };
 
-class Search {
+}  // namespace
+
+class Decoding::Search {
  public:
   Search(const DecodingGraph& graph, const DecodeOptions& options)
       : graph_(graph),
         options_(options),
-        scale_(static_cast<float>(options.acoustic_scale)),
+        scale_(options.acoustic_scale),
         now_(graph.nodes.size()),
         next_(graph.nodes.size()),
         after_(graph.places.size()),
-        before_(graph.places.size()) {}
-
-  DecodedUtterance run(const FeatureMatrix& scores) {
-    DecodedUtterance result;
+        before_(graph.places.size()) {
     after_.offer(graph_.first_place, {.score = 0});
     leave_words();
-    for (std::int64_t frame = 0; frame < scores.frames; ++frame) {
-      if (!step(scores.row(frame), frame)) break;
-      ++result.frames;
-      result.active += static_cast<double>(now_.spots().size());
+  }
+
+  void add(const FeatureMatrix& scores) {
+    HADAL_CHECK(scores.frames == 0 || scores.dim == graph_.states);
+    for (std::int64_t frame = 0; frame < scores.frames && !lost_; ++frame) {
+      lost_ = !step(scores.row(frame), static_cast<std::int32_t>(result_.frames));
+      if (lost_) break;
+      ++result_.frames;
+      result_.active += static_cast<double>(now_.spots().size());
+      if (lattice_.arcs.size() >= arcs_to_prune_) prune_lattice();
     }
-    if (result.frames > 0) result.active /= static_cast<double>(result.frames);
-    finish(result, result.frames == scores.frames);
-    return result;
+  }
+
+  DecodedUtterance finish() {
+    if (result_.frames > 0) result_.active /= static_cast<double>(result_.frames);
+    find_best(result_, !lost_);
+    return std::move(result_);
   }
 
  private:
   // One frame; false where no token is left, and all stays as it was before it.
-  bool step(std::span<const float> scores, std::int64_t frame) {
+  bool step(std::span<const float> scores, std::int32_t frame) {
     next_.clear();
     for (const std::int32_t spot : now_.spots()) {
       const DecodingGraph::Node& node = graph_.nodes[static_cast<std::size_t>(spot)];
       Token token = now_.at(spot);
-      const float score = token.score;
-      token.score = score + scale_ * node.loop;
+      const double score = token.score;
+      token.score = score + scale_ * static_cast<double>(node.loop);
       next_.offer(spot, token);
       if (node.following < 0) continue;
-      token.score = score + scale_ * node.leave;
+      token.score = score + scale_ * static_cast<double>(node.leave);
       next_.offer(node.following, token);
     }
     begin_words(frame);
-    float best = kNothing;
+    double best = kNothing;
     for (const std::int32_t spot : next_.spots()) {
       Token& token = next_.at(spot);
       const auto state = static_cast<std::size_t>(graph_.nodes[static_cast<std::size_t>(spot)].state);
-      token.score += scale_ * scores[state];
+      token.score += scale_ * static_cast<double>(scores[state]);
       best = std::max(best, token.score);
     }
     if (!std::isfinite(best)) return false;
@@ -118,28 +129,28 @@ class Search {
     return true;
   }
 
-  void begin_words(std::int64_t frame) {
+  void begin_words(std::int32_t frame) {
     for (const std::int32_t spot : before_.spots()) {
       const DecodingGraph::Place& place = graph_.places[static_cast<std::size_t>(spot)];
       const Token from = before_.at(spot);
       for (std::size_t e = place.first_entry; e < place.last_entry; ++e) {
         const DecodingGraph::Entry& entry = graph_.entries[e];
-        enter(entry.node, from, from.score + entry.log_probability, frame);
+        enter(entry.node, from, from.score + static_cast<double>(entry.log_probability), frame);
       }
     }
     for (const std::int32_t spot : after_.spots()) {
       const DecodingGraph::Place& place = graph_.places[static_cast<std::size_t>(spot)];
       if (place.silence < 0) continue;
-      enter(place.silence, after_.at(spot), after_.at(spot).score + graph_.log_silence, frame);
+      enter(place.silence, after_.at(spot), after_.at(spot).score + static_cast<double>(graph_.log_silence), frame);
     }
   }
 
-  void enter(std::int32_t head, const Token& from, float score, std::int64_t frame) {
+  void enter(std::int32_t head, const Token& from, double score, std::int32_t frame) {
     next_.offer(head, {.score = score, .from = from.from, .first = frame, .head = head, .entered = score});
   }
 
-  void prune(float best) {
-    float least = best - static_cast<float>(options_.beam);
+  void prune(double best) {
+    double least = best - options_.beam;
     const auto most = static_cast<std::size_t>(std::max<std::int64_t>(options_.most_active, 1));
     if (next_.spots().size() > most) {
       ranked_.clear();
@@ -152,14 +163,14 @@ class Search {
   }
 
   // Words whose last state may be left behind `frame` frames become arcs of the lattice; their best ones lead on.
-  void end_words(std::int64_t frame, float best) {
+  void end_words(std::int32_t frame, double best) {
     after_.clear();
     before_.clear();
     for (const std::int32_t spot : now_.spots()) {
       const DecodingGraph::Node& node = graph_.nodes[static_cast<std::size_t>(spot)];
       if (node.following >= 0) continue;
       Token token = now_.at(spot);
-      token.score += scale_ * node.leave;
+      token.score += scale_ * static_cast<double>(node.leave);
       if (node.word < 0) {
         if (token.score >= best - kLatticeBeam) add_arc(node, token, frame);
         before_.offer(node.place, token);
@@ -175,7 +186,7 @@ class Search {
     leave_words();
   }
 
-  void add_arc(const DecodingGraph::Node& node, const Token& token, std::int64_t frame) {
+  void add_arc(const DecodingGraph::Node& node, const Token& token, std::int32_t frame) {
     lattice_.arcs.push_back({.head = token.head,
                              .place = node.place,
                              .word = node.word,
@@ -183,14 +194,14 @@ class Search {
                              .first = token.first,
                              .last = frame,
                              .before = token.from,
-                             .score = static_cast<double>(token.score - token.entered)});
+                             .score = token.score - token.entered});
   }
 
   // From after a word to before the next without silence, and on to shorter histories.
   void leave_words() {
     for (const std::int32_t spot : after_.spots()) {
       Token token = after_.at(spot);
-      token.score += graph_.log_no_silence;
+      token.score += static_cast<double>(graph_.log_no_silence);
       before_.offer(spot, token);
     }
     // A shorter history has a lower number, so each is complete when its turn comes.
@@ -203,7 +214,7 @@ class Search {
       const DecodingGraph::Place& place = graph_.places[static_cast<std::size_t>(spot)];
       if (place.backoff < 0) continue;
       Token token = before_.at(spot);
-      token.score += place.log_backoff;
+      token.score += static_cast<double>(place.log_backoff);
       const bool is_new = before_.at(place.backoff).score == kNothing;
       before_.offer(place.backoff, token);
       if (!is_new || !(token.score > kNothing)) continue;
@@ -212,18 +223,36 @@ class Search {
     }
   }
 
-  void finish(DecodedUtterance& result, bool all_frames) {
+  // Takes out what no token goes on from, so that a long utterance needs little memory.
+  void prune_lattice() {
+    LatticeFrontier frontier;
+    frontier.frame = static_cast<std::int32_t>(result_.frames);
+    for (const std::int32_t spot : now_.spots()) frontier.open.emplace_back(now_.at(spot).first, now_.at(spot).head);
+    for (TokenSet* tokens : {&now_, &after_, &before_}) {
+      for (const std::int32_t spot : tokens->spots()) frontier.traces.push_back(tokens->at(spot).from);
+    }
+    const std::vector<std::int64_t> numbers = remove_dead_ends(graph_, lattice_, frontier);
+    for (TokenSet* tokens : {&now_, &after_, &before_}) {
+      for (const std::int32_t spot : tokens->spots()) {
+        std::int64_t& from = tokens->at(spot).from;
+        if (from >= 0) from = numbers[static_cast<std::size_t>(from)];
+      }
+    }
+    arcs_to_prune_ = std::max(kArcsToPrune, 2 * lattice_.arcs.size());
+  }
+
+  void find_best(DecodedUtterance& result, bool all_frames) {
     Token best;
     result.complete = false;
     for (const std::int32_t spot : before_.spots()) {
       Token token = before_.at(spot);
-      token.score += graph_.places[static_cast<std::size_t>(spot)].log_end;
+      token.score += static_cast<double>(graph_.places[static_cast<std::size_t>(spot)].log_end);
       if (!all_frames || !(token.score > best.score)) continue;
       best = token;
       result.complete = true;
     }
     if (!result.complete) best = best_token();
-    result.score = static_cast<double>(best.score);
+    result.score = best.score;
     std::vector<std::int64_t> arcs;
     for (std::int64_t arc = best.from; arc >= 0; arc = lattice_.arcs[static_cast<std::size_t>(arc)].before) {
       arcs.push_back(arc);
@@ -231,7 +260,7 @@ class Search {
     std::reverse(arcs.begin(), arcs.end());
     // Of what is not complete, up to the end of its last word.
     if (!result.complete && !arcs.empty()) {
-      const std::int64_t end = lattice_.arcs[static_cast<std::size_t>(arcs.back())].last;
+      const std::int32_t end = lattice_.arcs[static_cast<std::size_t>(arcs.back())].last;
       std::erase_if(lattice_.arcs, [&](const WordLattice::Arc& arc) { return arc.last > end; });
       list_words(result, arcs, end);
     } else {
@@ -258,19 +287,28 @@ class Search {
 
   const DecodingGraph& graph_;
   const DecodeOptions& options_;
-  float scale_;
+  double scale_;
   TokenSet now_, next_;      // in nodes
   TokenSet after_, before_;  // at places
   WordLattice lattice_;
-  std::vector<float> ranked_;
+  std::size_t arcs_to_prune_ = kArcsToPrune;
+  std::vector<double> ranked_;
   std::vector<std::int32_t> waiting_;
+  DecodedUtterance result_;
+  bool lost_ = false;  // no token was left, or numbers were not finite: the frames behind are not searched
 };
 
-}  // namespace
+Decoding::Decoding(const DecodingGraph& graph, const DecodeOptions& options)
+    : search_(std::make_unique<Search>(graph, options)) {}
+Decoding::~Decoding() = default;
+
+void Decoding::add(const FeatureMatrix& scores) { search_->add(scores); }
+DecodedUtterance Decoding::finish() { return search_->finish(); }
 
 DecodedUtterance Decoder::decode(const FeatureMatrix& scores) const {
-  HADAL_CHECK(scores.frames == 0 || scores.dim == graph_.states);
-  return Search(graph_, options_).run(scores);
+  Decoding decoding(graph_, options_);
+  decoding.add(scores);
+  return decoding.finish();
 }
 
 }  // namespace hadal

@@ -2,6 +2,7 @@
 // Viterbi beam search for the words of an utterance (token passing, frame by frame).
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "speech/decoding_graph.h"
@@ -26,15 +27,35 @@ struct DecodedUtterance {
   double active = 0;        // mean number of states that were searched, a frame
 };
 
-// Which of several equally good paths wins does not depend on anything but the graph. Immutable, so any thread may call
-// decode; the graph outlives it.
-class Decoder {
+// The search in an utterance of any length, a piece at a time. Which of several equally good paths wins does not depend
+// on anything but the graph. Scores are summed in double precision, and what no path goes on from is forgotten: an hour
+// has the words that its minutes have, in some hundred bytes a frame. One thread calls it; graph and options outlive
+// it.
+class Decoding {
  public:
   // Acoustic scores and what staying and leaving cost are multiplied by options.acoustic_scale; beam and confidences
   // are of numbers scaled so.
+  Decoding(const DecodingGraph& graph, const DecodeOptions& options);
+  ~Decoding();
+  Decoding(const Decoding&) = delete;
+  Decoding& operator=(const Decoding&) = delete;
+
+  // The next frames: [frames, graph.states], as AcousticModel::score gives them.
+  void add(const FeatureMatrix& scores);
+
+  // What all of them say. No frames: no words. Nothing may be called after it.
+  DecodedUtterance finish();
+
+ private:
+  class Search;
+  std::unique_ptr<Search> search_;
+};
+
+// The same of utterances that are there as a whole. Immutable, so any thread may call decode; the graph outlives it.
+class Decoder {
+ public:
   Decoder(const DecodingGraph& graph, const DecodeOptions& options) : graph_(graph), options_(options) {}
 
-  // scores: [frames, graph.states], as AcousticModel::score gives them. No frames: no words.
   DecodedUtterance decode(const FeatureMatrix& scores) const;
 
  private:

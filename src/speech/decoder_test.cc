@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 
@@ -165,6 +166,116 @@ TEST(Decoder, numbers_that_are_not_finite_end_the_search_where_they_are) {
   EXPECT_FALSE(result.complete);
   EXPECT_EQ(result.frames, 3);
   EXPECT_THAT(words_in(result), ElementsAre(1));
+}
+
+// Pieces of speech between silences; the frames of all states are about -60, as those of Gaussian mixtures are.
+FeatureMatrix spoken_piece(std::uint32_t number) {
+  const RandomSequence random(5, RandomUse::self_test, number);
+  const std::vector<std::vector<std::int32_t>> words{{1, 2}, {3}, {2, 1}, {3, 1}};
+  std::vector<std::int32_t> said(5, 0);
+  std::uint64_t draw = 0;
+  while (said.size() < 150) {
+    for (const std::int32_t state : words[random.below(draw++, 4)]) {
+      said.insert(said.end(), 2 + random.below(draw++, 8), state);
+    }
+    if (random.below(draw++, 2) == 0) said.insert(said.end(), 2 + random.below(draw++, 5), 0);
+  }
+  said.insert(said.end(), 5, 0);
+  FeatureMatrix scores = clear_scores(said);
+  for (std::size_t i = 0; i < scores.values.size(); ++i) {
+    const bool edge = i < 20 || i + 20 >= scores.values.size();
+    scores.values[i] = 0.1f * scores.values[i] * (edge ? 20.0f : 1.0f) + 1.5f * random.normal(draw + i) - 60;
+  }
+  return scores;
+}
+
+// An hour is found like its parts: no score is rounded as the sum grows, and what is forgotten is not needed.
+TEST(Decoder, long_recordings_have_the_words_of_their_parts) {
+  DecoderFixture fixture;
+  fixture.options.beam = 40;
+  const DecodingGraph graph = make_decoding_graph(fixture.lexicon, fixture.states, fixture.loop(), fixture.options);
+  Decoding all(graph, fixture.options);
+  std::vector<DecodedWord> expected;
+  std::int64_t frames = 0;
+  for (std::uint32_t number = 0; frames < 360'000; ++number) {
+    const FeatureMatrix piece = spoken_piece(number);
+    all.add(piece);
+    const DecodedUtterance part = Decoder(graph, fixture.options).decode(piece);
+    ASSERT_TRUE(part.complete);
+    for (DecodedWord word : part.words) {
+      word.first += frames;
+      word.last += frames;
+      expected.push_back(word);
+    }
+    frames += piece.frames;
+  }
+  const DecodedUtterance found = all.finish();
+  EXPECT_TRUE(found.complete);
+  EXPECT_EQ(found.frames, frames);
+  ASSERT_EQ(found.words.size(), expected.size());
+  int unsure = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    ASSERT_EQ(found.words[i].word, expected[i].word) << i;
+    ASSERT_EQ(found.words[i].first, expected[i].first) << i;
+    ASSERT_EQ(found.words[i].last, expected[i].last) << i;
+    ASSERT_NEAR(found.words[i].confidence, expected[i].confidence, 1e-3) << i;
+    unsure += expected[i].confidence < 0.95 ? 1 : 0;
+  }
+  EXPECT_GT(unsure, 100) << "there were no other ways to forget";
+}
+
+// Dead ends have no part in confidences.
+TEST(Decoder, a_lattice_without_dead_ends_says_the_same) {
+  const DecoderFixture fixture;
+  for (const NgramModel& model : {fixture.loop(), fixture.bigram()}) {
+    const DecodingGraph graph = make_decoding_graph(fixture.lexicon, fixture.states, model, fixture.options);
+    // Words that end at every frame and go on at the fourth only.
+    WordLattice lattice;
+    const auto entry = [&](std::int32_t word) {
+      for (const DecodingGraph::Entry& one : graph.entries) {
+        if (graph.nodes[static_cast<std::size_t>(one.node)].word == word) return one.node;
+      }
+      return -1;
+    };
+    const auto place_behind = [&](std::int32_t node) {
+      while (graph.nodes[static_cast<std::size_t>(node)].following >= 0) {
+        node = graph.nodes[static_cast<std::size_t>(node)].following;
+      }
+      return graph.nodes[static_cast<std::size_t>(node)].place;
+    };
+    const std::int32_t words[] = {0, 2, 1};
+    for (std::int32_t last = 2; last <= 12; ++last) {
+      for (std::int32_t w = std::max(0, (last - 5) / 4); w < 3 && 4 * w + 2 <= last; ++w) {
+        for (const std::int32_t word : {words[w], words[(w + 1) % 3]}) {
+          const std::int32_t head = entry(word);
+          lattice.arcs.push_back({.head = head,
+                                  .place = place_behind(head),
+                                  .word = word,
+                                  .first = 4 * w,
+                                  .last = last,
+                                  .score = -0.3 * (last % 3) - 0.2 * word});
+        }
+      }
+    }
+    std::vector<std::int64_t> arcs;  // words[w], from 4 w to 4 w + 4
+    for (std::size_t i = 0; i < lattice.arcs.size(); ++i) {
+      WordLattice::Arc& arc = lattice.arcs[i];
+      if (arc.last != arc.first + 4 || arc.word != words[arc.first / 4]) continue;
+      if (!arcs.empty()) arc.before = arcs.back();
+      arcs.push_back(static_cast<std::int64_t>(i));
+    }
+    ASSERT_EQ(arcs.size(), 3U);
+    const std::vector<double> before = word_confidences(graph, lattice, 12, true, arcs);
+    const std::size_t size = lattice.arcs.size();
+    const std::vector<std::int64_t> numbers =
+        remove_dead_ends(graph, lattice, {.frame = 12, .open = {}, .traces = {arcs[2]}});
+    EXPECT_LT(lattice.arcs.size(), size / 2);
+    std::vector<std::int64_t> now;
+    for (const std::int64_t arc : arcs) now.push_back(numbers[static_cast<std::size_t>(arc)]);
+    EXPECT_EQ(lattice.arcs[static_cast<std::size_t>(now[2])].before, now[1]);
+    EXPECT_EQ(word_confidences(graph, lattice, 12, true, now), before);
+    EXPECT_LT(before[0], 0.99);
+  }
 }
 
 TEST(Decoder, fewer_active_states_are_searched_where_that_is_asked) {

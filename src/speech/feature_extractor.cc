@@ -9,6 +9,7 @@
 #include <limits>
 #include <memory>
 #include <numbers>
+#include <type_traits>
 
 #include "base/error.h"
 
@@ -28,11 +29,17 @@ struct FreeTransform {
   throw ConfigError(std::string("features.") + key + ": " + what);
 }
 
+template <class Number>
+void check_feature_limit(const char* key, Number value, std::type_identity_t<Number> least,
+                         std::type_identity_t<Number> most) {
+  if (value >= least && value <= most) return;
+  bad_feature_option(key, fmt::format("{} is not from {} to {}", value, least, most));
+}
+
 void check_feature_options(const FeatureOptions& options) {
   if (options.kind == FeatureKind::given) bad_feature_option("kind", "'given' makes no features out of audio");
-  if (!(options.sample_rate >= 1000 && options.sample_rate <= 384000)) {
-    bad_feature_option("sample_rate", fmt::format("{} is not from 1,000 to 384,000", options.sample_rate));
-  }
+  constexpr FeatureLimits kMost = kFeatureLimits;
+  check_feature_limit("sample_rate", options.sample_rate, kMost.least_rate, kMost.most_rate);
   const double shift = options.sample_rate * 0.001 * options.frame_shift_ms;
   const double length = options.sample_rate * 0.001 * options.frame_length_ms;
   if (!(shift >= 1 && shift <= 1e6)) {
@@ -43,18 +50,14 @@ void check_feature_options(const FeatureOptions& options) {
     bad_feature_option("frame_length_ms",
                        fmt::format("{} ms is less than two samples, or too much", options.frame_length_ms));
   }
-  if (!(options.preemphasis >= 0 && options.preemphasis <= 1)) {
-    bad_feature_option("preemphasis", fmt::format("{} is not from 0 to 1", options.preemphasis));
-  }
-  if (options.mel_bins < 3 || options.mel_bins > 1000) {
-    bad_feature_option("mel_bins", fmt::format("{} is not from 3 to 1,000", options.mel_bins));
-  }
+  check_feature_limit("preemphasis", options.preemphasis, 0, 1);
+  check_feature_limit("mel_bins", options.mel_bins, kMost.least_bins, kMost.most_bins);
   if (options.kind == FeatureKind::mfcc && (options.cepstra < 1 || options.cepstra > options.mel_bins)) {
     bad_feature_option("cepstra",
                        fmt::format("{} is not from 1 to mel_bins, which is {}", options.cepstra, options.mel_bins));
   }
-  if (!std::isfinite(options.energy_floor)) bad_feature_option("energy_floor", "is not a finite number");
-  if (!std::isfinite(options.lifter) || options.lifter < 0) bad_feature_option("lifter", "is not a number from 0 on");
+  check_feature_limit("energy_floor", options.energy_floor, 0, kMost.most_energy);
+  check_feature_limit("lifter", options.lifter, 0, kMost.most_lifter);
 }
 
 }  // namespace

@@ -12,6 +12,17 @@ enum class FeatureKind {
 };
 enum class Normalise { none, utterance, speaker };
 
+// What options may be, both inclusive: a recipe is read with these limits, and so is what makes the features.
+struct FeatureLimits {
+  double least_rate = 1000, most_rate = 384'000;    // Hz; libsamplerate's
+  std::int64_t least_bins = 4, most_bins = 512;     // mel filters
+  std::int64_t most_cepstra = 512;                  // and no more than mel filters
+  double most_lifter = 1000, most_energy = 1e12;    // of lifter and energy_floor
+  int most_deltas = 3;                              // orders
+  std::int64_t least_window = 1, most_window = 10;  // delta_window
+};
+inline constexpr FeatureLimits kFeatureLimits;
+
 // Kaldi's names and defaults where it has them (feat/feature-window.h, mel-computations.h, feature-mfcc.h), but that
 // nothing is dithered.
 struct FeatureOptions {
@@ -22,7 +33,7 @@ struct FeatureOptions {
   bool snip_edges = true;
   std::int64_t mel_bins = 23;
   double low_hz = 20, high_hz = 0;  // at most 0: so far below half the sample rate
-  std::int64_t cepstra = 13;        // of mfcc
+  std::int64_t cepstra = 13;        // of mfcc; of given: how wide the .mfc files of Sphinx are
   double lifter = 22;
   bool use_energy = false;
   double energy_floor = 0;  // of the energy of a frame that use_energy gives, not its logarithm

@@ -106,10 +106,14 @@ void GaussianModel::score_gaussians(std::int64_t state, const float* block, floa
               first_[static_cast<std::size_t>(state) + 1] - first, scores);
 }
 
-FeatureMatrix GaussianModel::score(const FeatureMatrix& features) {
+FeatureMatrix GaussianModel::score_part(const FeatureMatrix& features, std::int64_t first, std::int64_t count) {
   std::vector<std::int32_t> all(static_cast<std::size_t>(states()));
   for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::int32_t>(i);
-  return score(features, all);
+  if (count == features.frames) return score(features, all);
+  FeatureMatrix part(count, features.dim);
+  const auto begin = features.values.begin() + static_cast<std::ptrdiff_t>(first * features.dim);
+  std::copy_n(begin, part.values.size(), part.values.begin());
+  return score(part, all);
 }
 
 FeatureMatrix GaussianModel::score(const FeatureMatrix& features, std::span<const std::int32_t> states) const {

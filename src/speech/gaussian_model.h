@@ -32,7 +32,8 @@ class GaussianModel : public AcousticModel {
   std::int64_t gaussians() const { return first_.back(); }
   GaussianMixture mixture(std::int64_t state) const;
 
-  FeatureMatrix score(const FeatureMatrix& features) override;
+  using AcousticModel::score;
+  FeatureMatrix score_part(const FeatureMatrix& features, std::int64_t first, std::int64_t count) override;
 
   // Of some states: a column for each that is named.
   FeatureMatrix score(const FeatureMatrix& features, std::span<const std::int32_t> states) const;

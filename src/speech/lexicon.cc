@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "base/file.h"
 #include "base/nearest.h"
 #include "base/printable.h"
+#include "base/thousands.h"
 
 namespace hadal {
 
@@ -16,6 +18,7 @@ namespace {
 constexpr std::uint64_t kDictionaryLimit = 1'000'000'000;  // bytes
 
 struct Pronounced {
+  int line = 0;
   std::string word;
   std::vector<std::string> phones;
 };
@@ -50,7 +53,7 @@ std::vector<Pronounced> entries_of(std::string_view text, const std::string& fil
     for (const std::string& phone : fields) {
       if (phone == "*" || phone == "#") fail(fmt::format("a phone cannot be named '{}'; name it otherwise", phone));
     }
-    entries.push_back({word, std::move(fields)});
+    entries.push_back({number, word, std::move(fields)});
   }
   return entries;
 }
@@ -85,6 +88,7 @@ Lexicon Lexicon::parse(std::string_view text, const std::string& file) {
   for (std::size_t i = 0; i < lexicon.phones_.size(); ++i) {
     lexicon.phone_numbers_[lexicon.phones_[i]] = static_cast<std::int32_t>(i);
   }
+  std::set<std::pair<std::int32_t, std::vector<std::int32_t>>> pronounced;
   for (const Pronounced& entry : entries) {
     const auto next = static_cast<std::int32_t>(lexicon.words_.size());
     const auto [found, is_new] = lexicon.word_numbers_.try_emplace(entry.word, next);
@@ -94,8 +98,13 @@ Lexicon Lexicon::parse(std::string_view text, const std::string& file) {
     }
     std::vector<std::int32_t> phones;
     for (const std::string& phone : entry.phones) phones.push_back(lexicon.phone_numbers_.at(phone));
-    auto& known = lexicon.pronunciations_[static_cast<std::size_t>(found->second)];
-    if (std::find(known.begin(), known.end(), phones) == known.end()) known.push_back(std::move(phones));
+    if (!pronounced.emplace(found->second, phones).second) continue;
+    auto& all = lexicon.pronunciations_[static_cast<std::size_t>(found->second)];
+    if (all.size() == kMostPronunciations) {
+      throw DataError(printable(fmt::format("{}:{}: '{}' has more than {} pronunciations; remove some", file,
+                                            entry.line, entry.word, with_thousands(kMostPronunciations))));
+    }
+    all.push_back(std::move(phones));
   }
   return lexicon;
 }

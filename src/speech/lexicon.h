@@ -1,6 +1,7 @@
 #pragma once
 // A pronunciation dictionary: words as sequences of phones.
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -17,12 +18,14 @@ namespace hadal {
 // Immutable after it was read, so any thread may call any function.
 class Lexicon {
  public:
-  static constexpr std::int32_t kSilence = 0;  // the phone SIL, which is always there
+  static constexpr std::int32_t kSilence = 0;                 // the phone SIL, which is always there
+  static constexpr std::size_t kMostPronunciations = 65'000;  // of a word: alignments number them with 16 bits
 
   // A line each: the word, then its phones, separated by spaces or tabs. More pronunciations of a word are more lines;
   // these may say WORD(2) as CMU's dictionary does. Empty lines and those that begin with ;;; are none. Throws
   // ConfigError where the file cannot be opened, DataError with the line where one is not so, where a word is <s> or
-  // </s>, or a phone is * or #. A pronunciation that is there twice counts once.
+  // </s>, a phone is * or #, or a word has more than kMostPronunciations. A pronunciation that is there twice counts
+  // once.
   static Lexicon read(const std::string& path, const Position& where = {});
   static Lexicon parse(std::string_view text, const std::string& file);
 

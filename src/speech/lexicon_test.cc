@@ -41,6 +41,14 @@ TEST(Lexicon, errors_say_file_and_line) {
   EXPECT_THROW(static_cast<void>(Lexicon::read("/nowhere/dict")), ConfigError);
 }
 
+TEST(Lexicon, more_pronunciations_than_alignments_can_number_are_an_error) {
+  std::string text;
+  for (int i = 0; i <= 65'000; ++i) text += "ONE p" + std::to_string(i) + "\n";
+  EXPECT_THAT(lexicon_error(text), HasSubstr("dict:65001: 'ONE' has more than 65,000 pronunciations"));
+  text = text.substr(0, text.rfind("ONE")) + "ONE p0\n";  // one that is there already counts once
+  EXPECT_EQ(Lexicon::parse(text, "dict").pronunciations(0).size(), 65'000U);
+}
+
 TEST(Lexicon, unknown_words_are_fatal_or_left_out_by_name) {
   const Lexicon lexicon = Lexicon::parse("SEVEN S\nELEVEN E\n", "dict");
   LeftOut left_out;

@@ -7,18 +7,19 @@
 #include <cmath>
 #include <exception>
 #include <map>
-#include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "base/file.h"
-#include "base/owned_thread.h"
+#include "base/printable.h"
 #include "speech/archive.h"
 #include "speech/audio_file.h"
 #include "speech/augment.h"
 #include "speech/feature_extractor.h"
 #include "speech/normalise.h"
+#include "speech/tasks.h"
 
 namespace hadal {
 
@@ -26,11 +27,13 @@ namespace {
 
 void check_job(const FeatureJob& job) {
   const FeatureOptions& features = job.features;
-  if (features.deltas < 0 || features.deltas > 4) {
-    throw ConfigError(fmt::format("features.deltas: {} is not from 0 to 4", features.deltas));
+  constexpr FeatureLimits kMost = kFeatureLimits;
+  if (features.deltas < 0 || features.deltas > kMost.most_deltas) {
+    throw ConfigError(fmt::format("features.deltas: {} is not from 0 to {}", features.deltas, kMost.most_deltas));
   }
-  if (features.delta_window < 1 || features.delta_window > 100) {
-    throw ConfigError(fmt::format("features.delta_window: {} is not from 1 to 100", features.delta_window));
+  if (features.delta_window < kMost.least_window || features.delta_window > kMost.most_window) {
+    throw ConfigError(fmt::format("features.delta_window: {} is not from {} to {}", features.delta_window,
+                                  kMost.least_window, kMost.most_window));
   }
   check(job.augment);
   if (job.augment.copies > 0 && features.kind == FeatureKind::given) {
@@ -45,7 +48,8 @@ class FeatureMaker {
 
   // With deltas, not normalised.
   FeatureMatrix make(const Utterance& utterance, int copy, double& seconds) {
-    FeatureMatrix features = extractor_ == nullptr ? read_features(utterance) : hear(utterance, copy, seconds);
+    FeatureMatrix features =
+        extractor_ == nullptr ? read_features(utterance, job_.features.cepstra) : hear(utterance, copy, seconds);
     for (const float value : features.values) {
       if (!std::isfinite(value)) {
         throw DataError(
@@ -94,36 +98,27 @@ std::vector<MadeFeatures> make_all(const DataFolder& folder, const FeatureJob& j
   std::vector<MadeFeatures> made(count * (static_cast<std::size_t>(job.augment.copies) + 1));
   std::optional<FeatureExtractor> extractor;
   if (job.features.kind != FeatureKind::given) extractor.emplace(job.features);
-  std::atomic<std::size_t> next{0};
   std::atomic<bool> ended{false};
   std::mutex telling;
   std::int64_t done = 0;
-  const auto work = [&] {
-    FeatureMaker maker(job, extractor ? &*extractor : nullptr);
-    while (!ended) {
-      const std::size_t i = next++;
-      if (i >= made.size()) return;
-      try {
-        made[i].features = maker.make(folder.utterances[i % count], static_cast<int>(i / count), made[i].seconds);
-      } catch (const Error&) {
-        made[i].error = std::current_exception();
-        if (job.on_bad == BadSample::fail) ended = true;
-      } catch (...) {
-        ended = true;
-        throw;
-      }
-      if (!job.progress) continue;
-      const std::lock_guard lock(telling);
-      job.progress(++done, static_cast<std::int64_t>(made.size()));
+  const auto all = static_cast<std::int64_t>(made.size());
+  const auto make_one = [&](FeatureMaker& maker, std::int64_t task) {
+    if (ended) return;
+    const auto i = static_cast<std::size_t>(task);
+    try {
+      made[i].features = maker.make(folder.utterances[i % count], static_cast<int>(i / count), made[i].seconds);
+    } catch (const Error&) {
+      made[i].error = std::current_exception();
+      if (job.on_bad == BadSample::fail) ended = true;
     }
+    if (!job.progress) return;
+    const std::lock_guard lock(telling);
+    job.progress(++done, all);
   };
-  const std::size_t wanted = job.threads > 0 ? static_cast<std::size_t>(job.threads)
-                                             : std::max<std::size_t>(1, std::thread::hardware_concurrency());
-  std::vector<std::unique_ptr<OwnedThread>> threads;
-  for (std::size_t t = 1; t < std::min(wanted, made.size()); ++t)
-    threads.push_back(std::make_unique<OwnedThread>(work));
-  work();
-  for (const auto& thread : threads) thread->join();
+  const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  run_tasks(
+      job.threads > 0 ? job.threads : cores, all, [&] { return FeatureMaker(job, extractor ? &*extractor : nullptr); },
+      make_one);
   return made;
 }
 
@@ -152,6 +147,29 @@ std::string copy_name(const std::string& name, int copy) {
   return copy == 0 ? name : fmt::format("{}-copy{}", name, copy);
 }
 
+// Copies are found by their names, and normalised by those of their speakers: none may be the name of something else.
+void check_copy_names(const DataFolder& folder, int copies) {
+  std::set<std::string> ids, speakers;
+  for (const Utterance& utterance : folder.utterances) {
+    ids.insert(utterance.id);
+    speakers.insert(utterance.speaker);
+  }
+  const auto refuse_taken = [&](const Utterance& utterance, const char* what, const std::string& name,
+                                const std::set<std::string>& taken) {
+    for (int copy = 1; copy <= copies; ++copy) {
+      if (!taken.contains(copy_name(name, copy))) continue;
+      throw ConfigError(utterance.where,
+                        printable(fmt::format("augment.copies: copy {} of the {} '{}' would be called '{}', as "
+                                              "another {} is; rename it in the data folder, or use copies: {}",
+                                              copy, what, name, copy_name(name, copy), what, copy - 1)));
+    }
+  };
+  for (const Utterance& utterance : folder.utterances) {
+    refuse_taken(utterance, "utterance", utterance.id, ids);
+    refuse_taken(utterance, "speaker", utterance.speaker, speakers);
+  }
+}
+
 // The utterances that are good, in their order.
 void collect(FeatureSet& set, const DataFolder& folder, std::vector<MadeFeatures> made, BadSample on_bad) {
   for (std::size_t i = 0; i < made.size(); ++i) {
@@ -176,6 +194,7 @@ void collect(FeatureSet& set, const DataFolder& folder, std::vector<MadeFeatures
 }
 
 FeatureSet features_of_folder(const DataFolder& folder, const FeatureJob& job) {
+  check_copy_names(folder, job.augment.copies);
   FeatureSet set;
   set.frame_shift_ms = job.features.frame_shift_ms;
   set.has_text = folder.has_text;

@@ -44,7 +44,8 @@ struct FeatureJob {
 
 // The same to the bit whatever the threads. Throws ConfigError or DataError of the first bad utterance, by the
 // folder's order, where they are not left out: a file that cannot be read, one that is shorter than a frame, features
-// of another width or that are not finite.
+// of another width or that are not finite. Throws ConfigError where a copy would have the name of an utterance or a
+// speaker that is there.
 FeatureSet make_features(const std::string& folder, const FeatureJob& job);
 
 // Features of one recording as make_features has them, normalised by itself. `rate` is options.sample_rate.

@@ -96,6 +96,31 @@ TEST(MakeFeatures, the_same_whatever_the_threads) {
   EXPECT_EQ(originals.utterances[3].features.values, one.utterances[3].features.values);
 }
 
+TEST(MakeFeatures, copies_must_not_be_called_like_others) {
+  const Tones data;
+  const auto rename = [&](const std::string& from, const std::string& to) {
+    for (const char* file : {"wav.scp", "text", "utt2spk"}) {
+      std::string all = testing::contents(data.path(file));
+      for (std::size_t at = all.find(from); at != std::string::npos; at = all.find(from, at + to.size())) {
+        all.replace(at, from.size(), to);
+      }
+      data.write(file, all);
+    }
+  };
+  rename("u5 ", "u1-copy2 ");
+  FeatureJob job;
+  job.augment = {.copies = 1, .gain_db_low = -3, .gain_db_high = 3};
+  EXPECT_EQ(make_features(data.path(), job).utterances.size(), 12U);
+  job.augment.copies = 2;
+  EXPECT_THAT([&] { make_features(data.path(), job); },
+              ThrowsMessage<ConfigError>(HasSubstr("wav.scp:2:1: augment.copies: copy 2 of the utterance 'u1' would be "
+                                                   "called 'u1-copy2', as another utterance is; rename it")));
+  rename("u1-copy2 ", "u5 ");
+  rename(" bob", " ann-copy1");
+  EXPECT_THAT([&] { make_features(data.path(), job); },
+              ThrowsMessage<ConfigError>(HasSubstr("copy 1 of the speaker 'ann' would be called 'ann-copy1'")));
+}
+
 TEST(MakeFeatures, modes_of_normalising) {
   const Tones data;
   FeatureJob job;

@@ -2,13 +2,11 @@
 
 #include <algorithm>
 
-#include "speech/tasks.h"
+#include "speech/score_utterances.h"
 
 namespace hadal {
 
 namespace {
-
-constexpr std::size_t kUtterancesAtOnce = 32;  // utterances whose scores are kept
 
 // The columns of some states.
 FeatureMatrix columns_of(const FeatureMatrix& scores, std::span<const std::int32_t> states) {
@@ -28,20 +26,19 @@ std::vector<std::optional<Alignment>> align_by_network(const Lexicon& lexicon, c
                                                        std::span<const TrainingUtterance> utterances,
                                                        const NetworkAlignmentOptions& options) {
   std::vector<std::optional<Alignment>> alignments(utterances.size());
-  for (std::size_t first = 0; first < utterances.size(); first += kUtterancesAtOnce) {
-    const std::size_t count = std::min(kUtterancesAtOnce, utterances.size() - first);
-    std::vector<FeatureMatrix> scores;
-    for (std::size_t i = 0; i < count; ++i) scores.push_back(network.score(*utterances[first + i].features));
-    run_tasks(options.threads, static_cast<std::int64_t>(count), [&](std::int64_t task) {
-      const auto i = static_cast<std::size_t>(task);
-      const TranscriptGraph graph =
-          make_transcript_graph(lexicon, states, utterances[first + i].words, options.silence_probability);
-      alignments[first + i] = align(graph, columns_of(scores[i], graph.states));
-    });
-    if (options.progress) {
-      options.progress(static_cast<std::int64_t>(first + count), static_cast<std::int64_t>(utterances.size()));
-    }
-  }
+  const auto count = static_cast<std::int64_t>(utterances.size());
+  score_utterances(
+      network, count, options.threads,
+      [&](std::int64_t i) -> const FeatureMatrix& { return *utterances[static_cast<std::size_t>(i)].features; },
+      [&](std::int64_t i, const FeatureMatrix& scores, double) {
+        const auto u = static_cast<std::size_t>(i);
+        const TranscriptGraph graph =
+            make_transcript_graph(lexicon, states, utterances[u].words, options.silence_probability);
+        alignments[u] = align(graph, columns_of(scores, graph.states));
+      },
+      [&](std::int64_t done) {
+        if (options.progress) options.progress(done, count);
+      });
   return alignments;
 }
 

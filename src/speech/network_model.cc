@@ -11,6 +11,8 @@
 
 namespace hadal {
 
+static_assert(AcousticModel::kPieceFrames % 256 == 0);  // full batches of kBatchRows
+
 namespace {
 
 constexpr std::uint64_t kInputLimit = 1 << 30;  // bytes of priors.json
@@ -77,17 +79,17 @@ NetworkModel::NetworkModel(const std::string& folder, int threads)
   batch_.resize(static_cast<std::size_t>(kBatchRows[0] * spliced));
 }
 
-FeatureMatrix NetworkModel::score(const FeatureMatrix& features) {
+FeatureMatrix NetworkModel::score_part(const FeatureMatrix& features, std::int64_t begin, std::int64_t all) {
   if (features.dim != input_.feature_dim) {
     throw DataError("features are " + std::to_string(features.dim) + " numbers a frame, and the network takes " +
                     std::to_string(input_.feature_dim));
   }
   const auto width = static_cast<std::size_t>(elements(trained_.model.network.input));
-  FeatureMatrix scores(features.frames, states());
-  for (std::int64_t first = 0; first < features.frames;) {
-    const std::int64_t rows = rows_of(features.frames - first), count = std::min(rows, features.frames - first);
+  FeatureMatrix scores(all, states());
+  for (std::int64_t first = 0; first < all;) {
+    const std::int64_t rows = rows_of(all - first), count = std::min(rows, all - first);
     for (std::int64_t r = 0; r < rows; ++r) {
-      const std::int64_t frame = first + std::min(r, count - 1);
+      const std::int64_t frame = begin + first + std::min(r, count - 1);
       splice_frame(features, frame, input_.splice,
                    std::span(batch_).subspan(static_cast<std::size_t>(r) * width, width));
     }

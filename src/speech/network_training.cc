@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "speech/network_model.h"
 #include "speech/rbm.h"
+#include "speech/run_files.h"
 
 namespace hadal {
 
@@ -148,7 +148,7 @@ nlohmann::ordered_json train_network(const Recipe& recipe, const NetworkTraining
     pretrain(recipe, training, job, aligned);
     options.init = initial_file(training);
   }
-  if (!options.resume) std::filesystem::remove_all(training.network);
+  if (!options.resume) remove_all(training.network);
   options.notice = training.notice;
   options.progress = training.progress;
   options.evaluated = training.evaluated;

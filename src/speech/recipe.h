@@ -46,7 +46,7 @@ struct RecipeDecode {
 
 struct Recipe {
   std::string lexicon;
-  Position lexicon_where;
+  Position lexicon_where, features_where;
   RecipeData data;
   LanguageModelOptions language;
   FeatureOptions features;

@@ -66,6 +66,7 @@ Keys<LanguageModelOptions> language_keys() {
 Keys<FeatureOptions> feature_keys() {
   using F = FeatureOptions;
   constexpr RealRange kMilliseconds{1, 1000}, kHertz{0, 1e6};
+  constexpr FeatureLimits kMost = kFeatureLimits;
   const std::vector<Choice<Normalise>> by = {
       {"none", Normalise::none}, {"utterance", Normalise::utterance}, {"speaker", Normalise::speaker}};
   return {
@@ -74,21 +75,28 @@ Keys<FeatureOptions> feature_keys() {
           "mfcc",
           "log energies of mel filters; their cosine transform; or what the data folder has (feats.scp), for which "
           "only deltas and normalisation apply"),
-      real<F>("sample_rate", &F::sample_rate, {1000, 1e6}, "16000", "Hz; audio of other rates is resampled"),
+      real<F>("sample_rate", &F::sample_rate, {kMost.least_rate, kMost.most_rate}, "16000",
+              "Hz; audio of other rates is resampled"),
       real<F>("frame_length_ms", &F::frame_length_ms, kMilliseconds, "25", "of a frame's window"),
       real<F>("frame_shift_ms", &F::frame_shift_ms, kMilliseconds, "10", "from frame to frame"),
       real<F>("preemphasis", &F::preemphasis, {.most = 1}, "0.97", "share of the sample before that is subtracted"),
       boolean<F>("snip_edges", &F::snip_edges, "true",
                  "only frames that lie inside of the audio; else as many as shifts"),
-      whole<F>("mel_bins", &F::mel_bins, {4, 512}, "23", "mel filters"),
+      whole<F>("mel_bins", &F::mel_bins, {kMost.least_bins, kMost.most_bins}, "23", "mel filters"),
       real<F>("low_hz", &F::low_hz, kHertz, "20", "where the first filter begins"),
       real<F>("high_hz", &F::high_hz, {-1e6, 1e6}, "0", "where the last one ends; at most 0: below half the rate"),
-      whole<F>("cepstra", &F::cepstra, {1, 512}, "13", "of `mfcc`: coefficients that are kept"),
-      real<F>("lifter", &F::lifter, {.most = 1000}, "22", "of `mfcc`; 0: none"),
-      boolean<F>("use_energy", &F::use_energy, "false", "of `mfcc`: the first coefficient is the frame's log energy"),
-      real<F>("energy_floor", &F::energy_floor, {.most = 1e12}, "0", "least energy of a frame, with `use_energy`"),
-      whole<F>("deltas", &F::deltas, {0, 3}, "2", "orders of differences in time that are appended"),
-      whole<F>("delta_window", &F::delta_window, {1, 10}, "2", "frames to each side that they are made of"),
+      whole<F>("cepstra", &F::cepstra, {1, kMost.most_cepstra}, "13",
+               "of `mfcc`: coefficients that are kept; of `given`: numbers a frame in files of Sphinx (.mfc), which do "
+               "not say so themselves"),
+      real<F>("lifter", &F::lifter, {.most = kMost.most_lifter}, "22", "of `mfcc`; 0: none"),
+      boolean<F>("use_energy", &F::use_energy, "false",
+                 "the frame's log energy stands first: in the place of the first coefficient of `mfcc`, or before the "
+                 "filters of `fbank`"),
+      real<F>("energy_floor", &F::energy_floor, {.most = kMost.most_energy}, "0",
+              "with `use_energy`: least energy of a frame (the sum of its squared samples, not the logarithm)"),
+      whole<F>("deltas", &F::deltas, {0, kMost.most_deltas}, "2", "orders of differences in time that are appended"),
+      whole<F>("delta_window", &F::delta_window, {kMost.least_window, kMost.most_window}, "2",
+               "frames to each side that they are made of"),
       choice<F, Normalise>("mean", &F::mean, by, "speaker", "over what the mean becomes 0"),
       choice<F, Normalise>("variance", &F::variance, by, "speaker", "over what the variance becomes 1"),
   };
@@ -250,7 +258,8 @@ const Keys<Recipe>& recipe_table() {
       at(&R::lexicon_where,
          text<R>("lexicon", &R::lexicon, "file", kRequired, "a `word phone phone ...` line for each pronunciation")),
       section<R>("language", &R::language, language_keys(), kOfItsKeys, "what word follows what"),
-      section<R>("features", &R::features, feature_keys(), kOfItsKeys, "how features are made of audio"),
+      at(&R::features_where,
+         section<R>("features", &R::features, feature_keys(), kOfItsKeys, "how features are made of audio")),
       section<R>("augment", &R::augment, augment_keys(), kOfItsKeys,
                  "what is done to copies of the training audio, at random"),
       section<R>("hmm", &R::hmm, hmm_keys(), kOfItsKeys, "how words become acoustic states"),

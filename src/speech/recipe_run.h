@@ -6,7 +6,7 @@
 //     stages.json                what each stage was made of: one whose inputs are the same is not repeated
 //     lexicon.txt, language.arpa copies: the run decodes without what it was trained on
 //     features/PART/             feats.ark, feats.scp, utt2spk, text: a Kaldi data folder; PART: train, held_out, test
-//     gmm/                       gmm.safetensors, states.txt
+//     gmm/                       gmm.safetensors, states.txt; metrics.jsonl: a line for each iteration
 //     gmm/PART.ali.ark           the states of each frame, of train and held_out, by the Gaussian mixtures
 //     network-N/                 what the N-th network was trained in, before the N-th realignment; and
 //     network/                   the last one: a run of `hadal train` (job.yaml, model.safetensors, summary.json), and
@@ -14,6 +14,7 @@
 //     frames-N/, frames/         what it was trained on: npy shards of train and held_out
 //     decode/MODEL/PART/         hyp.txt, words.ctm, score.json; MODEL: gmm, network; PART: held_out, test
 //     decode/MODEL/options.json  what tuning chose
+//     trained.json               what each model's recipe said (speech_model.h)
 
 #include <cstdint>
 #include <string>
@@ -27,11 +28,13 @@ class RecipeRun {
 
   const std::string& path() const { return path_; }
   std::string recipe() const { return path_ + "/recipe.yaml"; }
+  std::string trained() const { return path_ + "/trained.json"; }
   std::string stages() const { return path_ + "/stages.json"; }
   std::string lexicon() const { return path_ + "/lexicon.txt"; }
   std::string language() const { return path_ + "/language.arpa"; }
   std::string features(const std::string& part) const { return path_ + "/features/" + part; }
   std::string gmm_model() const { return path_ + "/gmm/gmm.safetensors"; }
+  std::string gmm_metrics() const { return path_ + "/gmm/metrics.jsonl"; }
   std::string states() const { return path_ + "/gmm/states.txt"; }
   std::string alignment(const std::string& part) const { return path_ + "/gmm/" + part + ".ali.ark"; }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "spec/job_keys.h"
+#include "speech/feature_extractor.h"
 #include "speech/recipe_keys.h"
 
 namespace hadal {
@@ -55,10 +56,43 @@ TEST(Recipe, is_read_back_as_it_was_written) {
 
 TEST(Recipe, says_where_what_is_wrong) {
   EXPECT_EQ(refusal_of("name: x\nlexcion: a\n"),
-            "recipe.yaml:2:1: recipe.yaml has no key 'lexcion'; did you mean 'lexicon'?");
+            "recipe.yaml:2:1: the recipe has no key 'lexcion'; did you mean 'lexicon'?");
   EXPECT_EQ(refusal_of(kSmallRecipe, {"features.kind=mfc"}),
             "--set features.kind=mfc: features.kind must be fbank, mfcc or given, not 'mfc'; did you mean 'mfcc'?");
   EXPECT_EQ(refusal_of(""), "recipe.yaml: is empty; a recipe needs name, data, lexicon, network, solver");
+}
+
+TEST(Recipe, errors_name_the_file_that_was_given) {
+  const auto refusal = [](const std::string& text) -> std::string {
+    try {
+      parse_recipe(text, "my/digits.yaml");
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  EXPECT_EQ(refusal("name: x\n"), "my/digits.yaml:1:1: the recipe needs 'data'");
+  EXPECT_EQ(refusal("[]"), "my/digits.yaml:1:1: the recipe must be a map, not a list");
+  const std::string features = refusal(std::string(kSmallRecipe) + "features: {low_hz: 9000}\n");
+  EXPECT_TRUE(features.starts_with("my/digits.yaml:9:11: features: the filters must lie")) << features;
+  const std::string batch = refusal(std::string(kSmallRecipe) + "batch: 1\nparallel: {devices: [cpu:0, cpu:1]}\n");
+  EXPECT_TRUE(batch.starts_with("my/digits.yaml")) << batch;
+}
+
+// What a recipe may say, features can be made of.
+TEST(Recipe, has_the_limits_of_the_features) {
+  const auto accepted = [](const std::vector<std::string>& sets) {
+    const Recipe recipe = small_with(sets);
+    EXPECT_GT(FeatureExtractor(recipe.features).dim(), 0);
+  };
+  accepted({"features.sample_rate=384000", "features.frame_length_ms=1000", "features.mel_bins=512",
+            "features.cepstra=512", "features.lifter=1000"});
+  accepted({"features.sample_rate=1000", "features.mel_bins=4", "features.cepstra=4"});
+  EXPECT_NE(refusal_of(kSmallRecipe, {"features.sample_rate=384001"}).find("from 1000 to 384000"), std::string::npos);
+  EXPECT_NE(refusal_of(kSmallRecipe, {"features.mel_bins=3"}).find("from 4 to 512"), std::string::npos);
+  FeatureOptions options;
+  options.mel_bins = 3;
+  EXPECT_THROW(FeatureExtractor{options}, ConfigError);
 }
 
 TEST(Recipe, refuses_what_does_not_go_together) {

@@ -15,6 +15,7 @@
 #include "speech/network_alignment.h"
 #include "speech/network_model.h"
 #include "speech/recognition_score.h"
+#include "speech/run_files.h"
 #include "speech/tuning.h"
 
 namespace hadal {
@@ -35,10 +36,21 @@ std::size_t speakers_in(const FeatureSet& set) {
   return speakers.size();
 }
 
-// Whether it is a changed copy of another utterance of the set (make_features.h).
-bool is_copy(const std::string& id, const std::set<std::string>& ids) {
+ordered_json to_json(const GmmIteration& iteration) {
+  return {{"stage", iteration.stage},           {"iteration", iteration.iteration},
+          {"states", iteration.states},         {"gaussians", iteration.gaussians},
+          {"frames", iteration.frames},         {"log_likelihood", iteration.log_likelihood},
+          {"aligned_before", iteration.aligned}};
+}
+
+// Whether it is one of so many changed copies of another utterance of the set (make_features.h).
+bool is_copy(const std::string& id, const std::set<std::string>& ids, int copies) {
   const std::size_t mark = id.rfind("-copy");
-  return mark != std::string::npos && ids.contains(id.substr(0, mark));
+  if (mark == std::string::npos || !ids.contains(id.substr(0, mark))) return false;
+  for (int copy = 1; copy <= copies; ++copy) {
+    if (id.substr(mark) == fmt::format("-copy{}", copy)) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -72,7 +84,7 @@ const FeatureSet& RecipeTraining::part(const std::string& name) {
   const auto known = parts_.find(name);
   if (known != parts_.end()) return known->second;
   FeatureSet set;
-  if (fs::exists(run_.features(name))) set = read_feature_folder(run_.features(name));
+  if (is_there(run_.features(name))) set = read_feature_folder(run_.features(name));
   return parts_.emplace(name, std::move(set)).first->second;
 }
 
@@ -84,7 +96,7 @@ void RecipeTraining::make_features() {
   write_file(run_.recipe(), to_yaml(recipe_));  // now that its data is there
   if (log_.is_done("features", key)) return;
   log_.begin("features", key);
-  fs::remove_all(run_.path() + "/features");
+  remove_all(run_.path() + "/features");
   FeatureJob job;
   job.features = recipe_.features;
   job.augment = recipe_.augment;
@@ -130,7 +142,7 @@ void RecipeTraining::train_gmm() {
   const std::string key = keys_["gmm"] =
       key_of("gmm", {keys_.at("features"), lexicon_text,
                      identity(recipe_, {"hmm", "gmm", "decode.silence_probability", "data.on_bad_utterance"})});
-  if (log_.is_done("gmm", key)) return;
+  if (log_.is_done("gmm", key)) return keep_trained_recipe(run_, AcousticKind::gmm, recipe_);
   const Lexicon lexicon = Lexicon::read(recipe_.lexicon, recipe_.lexicon_where);
   log_.begin("gmm", key);
   create_folders(fs::path(run_.gmm_model()).parent_path());
@@ -143,8 +155,10 @@ void RecipeTraining::train_gmm() {
     throw DataError(recipe_.data.train + ": no utterance is left to train on; does " + recipe_.lexicon +
                     " have its words?");
   }
+  MetricsLog iterations(run_.gmm_metrics(), -1);
   const GmmTraining trained = train_gaussians(lexicon, train.utterances, options, [&](const GmmIteration& iteration) {
     check_stop();
+    iterations.write(to_json(iteration));
     options_.progress(fmt::format("gmm: {} states, {} Gaussians, log-likelihood {:.3f} a frame ({})", iteration.states,
                                   iteration.gaussians, iteration.log_likelihood, iteration.stage),
                       iteration.iteration, recipe_.gmm.iterations);
@@ -162,6 +176,7 @@ void RecipeTraining::train_gmm() {
     write_alignments(run_.alignment("held_out"), held_out, alignments);
   }
   write_file(run_.lexicon(), lexicon_text);
+  keep_trained_recipe(run_, AcousticKind::gmm, recipe_);
   options_.notice(fmt::format("gmm: {} states, {} Gaussians",
                               with_thousands(static_cast<std::uint64_t>(trained.states.size())),
                               with_thousands(static_cast<std::uint64_t>(trained.model.gaussians()))));
@@ -185,7 +200,7 @@ void RecipeTraining::make_language() {
     std::vector<std::vector<std::int32_t>> transcripts;
     LeftOut ignored;
     for (const UtteranceFeatures& utterance : train.utterances) {
-      if (is_copy(utterance.id, ids)) continue;
+      if (is_copy(utterance.id, ids, recipe_.augment.copies)) continue;
       const auto words = lexicon.words_of(utterance.id, utterance.words, BadSample::skip, ignored);
       if (words) transcripts.push_back(*words);
     }
@@ -203,7 +218,7 @@ void RecipeTraining::align_for_pass(std::int64_t pass) {
       key_of(stage, {from, std::to_string(recipe_.network.realign)});
   if (log_.is_done(stage, key)) return;
   log_.begin(stage, key);
-  fs::remove_all(frames);
+  remove_all(frames);
   create_folders(frames);
   const Lexicon lexicon = Lexicon::read(run_.lexicon());
   const HmmStates states = HmmStates::read(run_.states(), lexicon);
@@ -212,7 +227,7 @@ void RecipeTraining::align_for_pass(std::int64_t pass) {
     if (set.utterances.empty()) continue;
     const std::string file = frames + "/" + name + ".ali.ark";
     if (pass == 0) {
-      fs::copy_file(run_.alignment(name), file);
+      copy_file(run_.alignment(name), file);
     } else {
       NetworkModel network(run_.network(pass - 1, recipe_.network.realign), options_.threads);
       LeftOut left_out;
@@ -223,11 +238,21 @@ void RecipeTraining::align_for_pass(std::int64_t pass) {
              check_stop();
              options_.progress(fmt::format("alignment {}, of {}", pass + 1, name), done, all);
            }});
+      for (std::size_t u = 0; u < alignments.size(); ++u) {
+        if (alignments[u]) continue;
+        left_out.add(transcribed.utterances[u].id + ": the network finds no way through its words in its frames");
+      }
+      tell_left_out(fmt::format("alignment {}, of {}", pass + 1, name), left_out);
       write_alignments(file, transcribed, alignments);
     }
     const Alignments alignments = read_alignments(file, set, states.size());
-    if (alignments.frames.empty()) throw DataError(file + ": no utterance is aligned");
-    write_training_frames(frames, name, alignments.frames);
+    if (!alignments.frames.empty()) {
+      write_training_frames(frames, name, alignments.frames);
+    } else if (name == "train") {
+      throw DataError(file + ": no utterance is aligned");
+    } else {  // each was named; the network is trained without
+      options_.notice("no held-out utterance is aligned: frame errors are not counted");
+    }
   }
   log_.end(stage, key);
 }
@@ -242,7 +267,7 @@ void RecipeTraining::train_pass(std::int64_t pass) {
   NetworkTraining training;
   training.states = states.size();
   training.frames = frames;
-  training.held_out = fs::exists(frames + "/held_out.features.npy");
+  training.held_out = is_there(frames + "/held_out.features.npy");
   training.network = run_.network(pass, realign);
   training.pretrain = recipe_.network.pretrain == Pretrain::rbm;
   training.threads = options_.threads;
@@ -257,7 +282,7 @@ void RecipeTraining::train_pass(std::int64_t pass) {
                      identity(recipe_, {"network.pretrain", "network.rbm", "network.splice"})});
   if (log_.is_done(stage, key)) return;
   training.resume = log_.is_begun(stage, key);
-  if (!training.resume) fs::remove_all(training.network);  // before the log says that what lies there is of this key
+  if (!training.resume) remove_all(training.network);  // before the log says that what lies there is of this key
   log_.begin(stage, key);
   options_.notice(fmt::format("network: training {} of {}, {} frames, {} states", pass + 1, realign + 1,
                               with_thousands(static_cast<std::uint64_t>(aligned.count)), states.size()));
@@ -267,6 +292,7 @@ void RecipeTraining::train_pass(std::int64_t pass) {
 
 void RecipeTraining::train_networks() {
   for (std::int64_t pass = 0; pass <= recipe_.network.realign; ++pass) train_pass(pass);
+  keep_trained_recipe(run_, AcousticKind::network, recipe_);
 }
 
 void RecipeTraining::tune(AcousticKind kind) {
@@ -279,8 +305,8 @@ void RecipeTraining::tune(AcousticKind kind) {
   log_.begin(stage, key);
   const std::string tuning = run_.path() + "/decode/" + to_string(kind) + "/tuning.json";
   if (!recipe_.decode.tune || held_out.utterances.empty()) {
-    fs::remove(run_.decode_options(to_string(kind)));  // what was chosen for another recipe
-    fs::remove(tuning);
+    remove_all(run_.decode_options(to_string(kind)));  // what was chosen for another recipe
+    remove_all(tuning);
     return;
   }
   const std::vector<Tried> tried = tune_decoding(
@@ -312,7 +338,7 @@ void RecipeTraining::recognise_part(AcousticKind kind, const std::string& name) 
       key_of(stage, {keys_.at(fmt::format("tune-{}", to_string(kind))), keys_.at("features")});
   if (log_.is_done(stage, key)) return;
   log_.begin(stage, key);
-  fs::remove_all(folder);
+  remove_all(folder);
   if (set.utterances.empty()) return;
   SpeechModel model(run_, kind);
   const auto recognised = model.recognise(set.utterances, options_.threads, [&](std::int64_t done) {
@@ -343,7 +369,7 @@ ordered_json RecipeTraining::results() const {
   for (const char* kind : {"gmm", "network"}) {
     for (const char* name : {"held_out", "test"}) {
       const std::string file = run_.decode(kind, name) + "/score.json";
-      if (!fs::exists(file)) continue;
+      if (!is_there(file)) continue;
       ordered_json score = ordered_json::parse(read_file(file, kLexiconLimit));
       score.erase("utterances");
       results[name][kind] = score;

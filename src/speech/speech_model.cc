@@ -1,5 +1,7 @@
 #include "speech/speech_model.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
@@ -9,19 +11,78 @@
 #include "base/file.h"
 #include "speech/gaussian_model.h"
 #include "speech/network_model.h"
-#include "speech/tasks.h"
+#include "speech/run_files.h"
+#include "speech/score_utterances.h"
 
 namespace hadal {
 
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::size_t kAtOnce = 32;               // utterances whose scores are kept
-constexpr std::uint64_t kOptionsLimit = 1 << 16;  // bytes
+constexpr std::uint64_t kOptionsLimit = 1 << 16, kTrainedLimit = 1 << 24;  // bytes
 
 void check_there(const RecipeRun& run, const std::string& file, const std::string& what) {
-  if (std::filesystem::exists(file)) return;
+  std::error_code error;
+  const auto folder = std::filesystem::status(run.path(), error);
+  if (folder.type() == std::filesystem::file_type::not_found) {
+    throw ConfigError(run.path() + ": there is no such folder; name that of a run of 'hadal speech train'");
+  }
+  if (!std::filesystem::exists(folder)) throw ConfigError(run.path() + ": cannot be read: " + error.message());
+  if (!std::filesystem::is_directory(folder)) {
+    throw ConfigError(run.path() + ": is not a folder; name that of a run of 'hadal speech train'");
+  }
+  if (is_there(file)) return;
   throw ConfigError(run.path() + ": has no " + what + " yet (" + file + "); 'hadal speech train' makes it");
+}
+
+// What shapes the model, of these sections only.
+nlohmann::json shaping(const Recipe& recipe, AcousticKind kind) {
+  std::vector<std::string> keys{"seed", "features", "augment", "hmm", "gmm", "language.order"};
+  if (kind == AcousticKind::network) keys.insert(keys.end(), {"network", "solver", "batch"});
+  return nlohmann::json::parse(identity(recipe, keys));
+}
+
+// The first key at which they differ, and its two values; empty where they are equal.
+struct Difference {
+  std::string key;
+  nlohmann::json was, is;
+};
+Difference first_difference(const nlohmann::json& was, const nlohmann::json& is, const std::string& key) {
+  if (was == is) return {};
+  if (!was.is_object() || !is.is_object()) return {key, was, is};
+  const std::string below = key.empty() ? "" : key + ".";
+  for (const auto& [name, value] : was.items()) {
+    const nlohmann::json other = is.contains(name) ? is.at(name) : nlohmann::json();
+    Difference found = first_difference(value, other, below + name);
+    if (!found.key.empty()) return found;
+  }
+  for (const auto& [name, value] : is.items()) {
+    if (!was.contains(name)) return {below + name, {}, value};
+  }
+  return {key, was, is};
+}
+
+std::string shown_value(const nlohmann::json& value) { return value.is_null() ? "absent" : value.dump(); }
+
+nlohmann::json read_trained(const RecipeRun& run) {
+  if (!is_there(run.trained())) return nlohmann::json::object();  // of an earlier version
+  nlohmann::json kept = nlohmann::json::parse(read_file(run.trained(), kTrainedLimit), nullptr, false);
+  if (kept.is_object()) return kept;
+  throw DataError(run.trained() + ": is damaged; 'hadal speech train' makes it again where it is removed");
+}
+
+// The run's recipe, as its model was trained with it.
+Recipe trained_recipe(const RecipeRun& run, AcousticKind kind) {
+  check_there(run, run.recipe(), "recipe");
+  Recipe recipe = load_recipe(run.recipe());
+  const nlohmann::json kept = read_trained(run);
+  if (!kept.contains(to_string(kind))) return recipe;
+  const Difference difference = first_difference(kept.at(to_string(kind)), shaping(recipe, kind), "");
+  if (difference.key.empty()) return recipe;
+  throw ConfigError(fmt::format(
+      "{}: {} is {}, and the {} of this run was trained with {}; put that back, or train again with 'hadal speech "
+      "train'",
+      run.recipe(), difference.key, shown_value(difference.is), to_string(kind), shown_value(difference.was)));
 }
 
 }  // namespace
@@ -49,7 +110,7 @@ std::unique_ptr<AcousticModel> open_acoustic_model(const RecipeRun& run, Acousti
 DecodeOptions chosen_options(const RecipeRun& run, AcousticKind kind, const Recipe& recipe) {
   DecodeOptions options = recipe.decode.options;
   const std::string file = run.decode_options(to_string(kind));
-  if (!recipe.decode.tune || !std::filesystem::exists(file)) return options;
+  if (!recipe.decode.tune || !is_there(file)) return options;
   try {
     const nlohmann::json json = nlohmann::json::parse(read_file(file, kOptionsLimit));
     options.acoustic_scale = json.at("acoustic_scale").get<double>();
@@ -60,6 +121,14 @@ DecodeOptions chosen_options(const RecipeRun& run, AcousticKind kind, const Reci
   return options;
 }
 
+void keep_trained_recipe(const RecipeRun& run, AcousticKind kind, const Recipe& recipe) {
+  nlohmann::json kept = read_trained(run);
+  const nlohmann::json now = shaping(recipe, kind);
+  if (kept.contains(to_string(kind)) && kept.at(to_string(kind)) == now) return;
+  kept[to_string(kind)] = now;
+  write_file(run.trained(), kept.dump(1) + "\n");
+}
+
 void write_chosen_options(const RecipeRun& run, AcousticKind kind, const DecodeOptions& options) {
   const std::string file = run.decode_options(to_string(kind));
   create_folders(std::filesystem::path(file).parent_path());
@@ -68,7 +137,7 @@ void write_chosen_options(const RecipeRun& run, AcousticKind kind, const DecodeO
 }
 
 SpeechModel::SpeechModel(const RecipeRun& run, AcousticKind kind, int threads)
-    : recipe_((check_there(run, run.recipe(), "recipe"), load_recipe(run.recipe()))),
+    : recipe_(trained_recipe(run, kind)),
       language_(open_language(run)),
       acoustic_(open_acoustic_model(run, kind, threads)),
       options_(chosen_options(run, kind, recipe_)),
@@ -80,9 +149,7 @@ SpeechModel::SpeechModel(const RecipeRun& run, AcousticKind kind, int threads)
   }
 }
 
-RecognisedUtterance SpeechModel::search(const FeatureMatrix& scores, double seconds) const {
-  const auto start = Clock::now();
-  const DecodedUtterance decoded = Decoder(graph_, options_).decode(scores);
+RecognisedUtterance SpeechModel::named(const DecodedUtterance& decoded, std::int64_t frames, double seconds) const {
   const double shift = recipe_.features.frame_shift_ms / 1000;
   RecognisedUtterance recognised;
   recognised.complete = decoded.complete;
@@ -91,35 +158,36 @@ RecognisedUtterance SpeechModel::search(const FeatureMatrix& scores, double seco
                                 static_cast<double>(word.first) * shift, static_cast<double>(word.last) * shift,
                                 word.confidence});
   }
-  recognised.audio_seconds = static_cast<double>(scores.frames) * shift;
-  recognised.seconds = seconds + seconds_since(start);
+  recognised.audio_seconds = static_cast<double>(frames) * shift;
+  recognised.seconds = seconds;
   return recognised;
 }
 
 RecognisedUtterance SpeechModel::recognise(const FeatureMatrix& features) {
   const auto start = Clock::now();
-  const FeatureMatrix scores = acoustic_->score(features);
-  return search(scores, seconds_since(start));
+  Decoding decoding(graph_, options_);
+  for (std::int64_t first = 0; first < features.frames; first += AcousticModel::kPieceFrames) {
+    const std::int64_t count = std::min(AcousticModel::kPieceFrames, features.frames - first);
+    decoding.add(acoustic_->score_part(features, first, count));
+  }
+  const DecodedUtterance decoded = decoding.finish();
+  return named(decoded, features.frames, seconds_since(start));
 }
 
 std::vector<RecognisedUtterance> SpeechModel::recognise(std::span<const UtteranceFeatures> utterances, int threads,
                                                         const std::function<void(std::int64_t)>& done) {
   std::vector<RecognisedUtterance> recognised(utterances.size());
-  for (std::size_t first = 0; first < utterances.size(); first += kAtOnce) {
-    const std::size_t count = std::min(kAtOnce, utterances.size() - first);
-    std::vector<FeatureMatrix> scores;
-    std::vector<double> seconds;
-    for (std::size_t i = 0; i < count; ++i) {
-      const auto start = Clock::now();
-      scores.push_back(acoustic_->score(utterances[first + i].features));
-      seconds.push_back(seconds_since(start));
-    }
-    run_tasks(threads, static_cast<std::int64_t>(count), [&](std::int64_t task) {
-      const auto i = static_cast<std::size_t>(task);
-      recognised[first + i] = search(scores[i], seconds[i]);
-    });
-    if (done) done(static_cast<std::int64_t>(first + count));
-  }
+  score_utterances(
+      *acoustic_, std::ssize(recognised), threads,
+      [&](std::int64_t i) -> const FeatureMatrix& { return utterances[static_cast<std::size_t>(i)].features; },
+      [&](std::int64_t i, const FeatureMatrix& scores, double seconds) {
+        const auto start = Clock::now();
+        const DecodedUtterance decoded = Decoder(graph_, options_).decode(scores);
+        recognised[static_cast<std::size_t>(i)] = named(decoded, scores.frames, seconds + seconds_since(start));
+      },
+      [&](std::int64_t count) {
+        if (done) done(count);
+      });
   return recognised;
 }
 

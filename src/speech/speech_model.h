@@ -46,13 +46,15 @@ struct RecognisedUtterance {
 // One thread calls it.
 class SpeechModel {
  public:
-  // Throws ConfigError where the run has no such model yet, DataError where its files are damaged.
+  // Throws ConfigError where the run has no such model yet or its recipe is not what the model was trained with,
+  // DataError where its files are damaged.
   SpeechModel(const RecipeRun& run, AcousticKind kind, int threads = 1);
 
   const Recipe& recipe() const { return recipe_; }
   const DecodeOptions& options() const { return options_; }
   const SpeechLanguage& language() const { return language_; }
 
+  // Of any length: scores are computed a piece at a time.
   RecognisedUtterance recognise(const FeatureMatrix& features);
 
   // Of many, the searches on several threads; `done` is told how many, now and then. The same whatever the threads.
@@ -60,7 +62,7 @@ class SpeechModel {
                                              const std::function<void(std::int64_t)>& done = {});
 
  private:
-  RecognisedUtterance search(const FeatureMatrix& scores, double seconds) const;
+  RecognisedUtterance named(const DecodedUtterance& decoded, std::int64_t frames, double seconds) const;
 
   Recipe recipe_;
   SpeechLanguage language_;
@@ -68,6 +70,10 @@ class SpeechModel {
   DecodeOptions options_;
   DecodingGraph graph_;
 };
+
+// What of a recipe shapes an acoustic model, kept in trained.json beside it: a run whose recipe.yaml says something
+// else does not recognise with it. What `decode` says may change.
+void keep_trained_recipe(const RecipeRun& run, AcousticKind kind, const Recipe& recipe);  // throws StorageError
 
 // DecodeOptions of decode/MODEL/options.json, or the recipe's where there is none.
 DecodeOptions chosen_options(const RecipeRun& run, AcousticKind kind, const Recipe& recipe);

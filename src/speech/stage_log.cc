@@ -3,11 +3,12 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <sstream>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/sha256.h"
+#include "speech/data_folder.h"
+#include "speech/run_files.h"
 
 namespace hadal {
 
@@ -28,7 +29,7 @@ std::string state_of(const fs::path& path) {
 }  // namespace
 
 StageLog::StageLog(std::string file) : file_(std::move(file)) {
-  if (!fs::exists(file_)) return;
+  if (!is_there(file_)) return;
   try {
     const nlohmann::json json = nlohmann::json::parse(read_file(file_, kLogLimit));
     for (const auto& [stage, entry] : json.items()) {
@@ -74,23 +75,16 @@ std::string stage_key(const std::vector<std::string>& inputs) {
 }
 
 std::string data_fingerprint(const std::string& folder) {
-  if (!fs::is_directory(folder)) throw ConfigError(folder + ": there is no such data folder");
+  check_data_folder(folder);
   std::vector<std::string> inputs;
   std::set<std::string> files;
   for (const char* table : {"wav.scp", "feats.scp", "segments", "text", "utt2spk"}) {
     const std::string path = folder + "/" + table;
-    if (!fs::exists(path)) continue;
+    if (!is_there(path)) continue;
     inputs.push_back(table);
     inputs.push_back(read_file(path, kTableLimit));
-    if (!std::string(table).ends_with(".scp")) continue;
-    std::istringstream lines(inputs.back());
-    std::string id, file;
-    for (std::string line; std::getline(lines, line);) {
-      std::istringstream words(line);
-      if (!(words >> id >> file)) continue;
-      const std::size_t colon = file.rfind(':');
-      files.insert(fs::exists(folder + "/" + file.substr(0, colon)) ? folder + "/" + file.substr(0, colon)
-                                                                    : file.substr(0, colon));
+    if (std::string_view(table).ends_with(".scp")) {
+      files.merge(files_of_index(folder, inputs.back(), std::string_view(table) == "feats.scp"));
     }
   }
   for (const std::string& file : files) inputs.push_back(file + " " + state_of(file));

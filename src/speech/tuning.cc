@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <mutex>
 
 #include "speech/tasks.h"
 
@@ -12,8 +13,11 @@ namespace {
 constexpr std::array<double, 9> kScales{0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.6, 1};
 constexpr std::array<double, 8> kPenalties{-6, -4, -2, -1, 1, 2, 4, 6};  // added to what is given
 
+// One step more is done. Called from any thread.
+using Step = std::function<void()>;
+
 WordErrors errors_of(const SpeechLanguage& language, const DecodeOptions& options, const FeatureSet& set,
-                     std::span<const FeatureMatrix> scores, int threads) {
+                     std::span<const FeatureMatrix> scores, int threads, const Step& step) {
   const DecodingGraph graph = make_decoding_graph(language.lexicon, language.states, language.words, options);
   const Decoder decoder(graph, options);
   std::vector<WordErrors> errors(scores.size());
@@ -24,6 +28,7 @@ WordErrors errors_of(const SpeechLanguage& language, const DecodeOptions& option
       words.push_back(language.lexicon.words()[static_cast<std::size_t>(word.word)]);
     }
     errors[i] = count_errors(align_words(set.utterances[i].words, words));
+    step();
   });
   WordErrors all;
   for (const WordErrors& one : errors) all += one;
@@ -37,12 +42,22 @@ std::vector<Tried> tune_decoding(const RecipeRun& run, AcousticKind kind, const 
                                  const std::function<void(std::int64_t done, std::int64_t all)>& progress) {
   const SpeechLanguage language = open_language(run);
   const std::unique_ptr<AcousticModel> model = open_acoustic_model(run, kind, threads);
+  std::mutex telling;
+  std::int64_t done = 0;
+  const auto all = static_cast<std::int64_t>((2 + kScales.size() + kPenalties.size()) * held_out.utterances.size());
+  const Step step = [&] {
+    const std::lock_guard lock(telling);
+    ++done;
+    if (progress) progress(done, all);
+  };
   std::vector<FeatureMatrix> scores;
-  for (const UtteranceFeatures& utterance : held_out.utterances) scores.push_back(model->score(utterance.features));
+  for (const UtteranceFeatures& utterance : held_out.utterances) {
+    scores.push_back(model->score(utterance.features));
+    step();
+  }
   std::vector<Tried> tried;
   const auto attempt = [&](const DecodeOptions& options) {
-    tried.push_back({options, errors_of(language, options, held_out, scores, threads)});
-    if (progress) progress(static_cast<std::int64_t>(tried.size()), 1 + kScales.size() + kPenalties.size());
+    tried.push_back({options, errors_of(language, options, held_out, scores, threads, step)});
   };
   attempt(given);
   for (const double scale : kScales) {

@@ -16,7 +16,8 @@ struct Tried {
 };
 
 // acoustic_scale first, at the word_penalty given, then word_penalty at the best scale. `given` is the first that is
-// tried. The same for any number of threads.
+// tried. The same for any number of threads. `progress`: after each utterance that is scored or searched, from one
+// thread at a time.
 std::vector<Tried> tune_decoding(const RecipeRun& run, AcousticKind kind, const DecodeOptions& given,
                                  const FeatureSet& held_out, int threads,
                                  const std::function<void(std::int64_t done, std::int64_t all)>& progress = {});

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <queue>
+#include <unordered_set>
 
 namespace hadal {
 
@@ -185,7 +187,85 @@ class Posteriors {
   std::vector<double> forward_, backward_;  // of what comes before an arc, and behind it
 };
 
+// From which places words and silences begin, asked frame by frame, from the last on.
+class WaysOn {
+ public:
+  explicit WaysOn(const DecodingGraph& graph)
+      : graph_(graph), after_(graph.places.size(), kNoFrame), before_(graph.places.size(), kNoFrame) {}
+
+  // A word or silence that leads on begins so, before what was asked last.
+  void add(std::int32_t first, std::int32_t head) {
+    if (known_.insert(std::uint64_t{static_cast<std::uint32_t>(first)} << 32 | static_cast<std::uint32_t>(head)).second)
+      waiting_.emplace(first, head);
+  }
+
+  // Whether one begins where this arc ends.
+  bool lead_on(const WordLattice::Arc& arc) {
+    for (; !waiting_.empty() && waiting_.top().first >= arc.last; waiting_.pop()) {
+      const auto [first, head] = waiting_.top();
+      mark(first, head);
+    }
+    if (arc.word >= 0 && after_[static_cast<std::size_t>(arc.place)] == arc.last) return true;
+    for (std::int32_t place = arc.place; place >= 0; place = graph_.places[static_cast<std::size_t>(place)].backoff) {
+      if (before_[static_cast<std::size_t>(place)] == arc.last) return true;
+    }
+    return false;
+  }
+
+ private:
+  static constexpr std::int32_t kNoFrame = -1;
+
+  void mark(std::int32_t frame, std::int32_t head) {
+    const DecodingGraph::Node& node = graph_.nodes[static_cast<std::size_t>(head)];
+    if (node.word < 0) {
+      for (std::int32_t last = head; last >= 0; last = graph_.nodes[static_cast<std::size_t>(last)].following) {
+        const std::int32_t place = graph_.nodes[static_cast<std::size_t>(last)].place;
+        if (place >= 0) after_[static_cast<std::size_t>(place)] = frame;
+      }
+      return;
+    }
+    for (const DecodingGraph::Entrance& from : graph_.entrances_of(head)) {
+      before_[static_cast<std::size_t>(from.place)] = frame;
+    }
+  }
+
+  const DecodingGraph& graph_;
+  std::vector<std::int32_t> after_, before_;  // the last frame that was marked there
+  std::unordered_set<std::uint64_t> known_;
+  std::priority_queue<std::pair<std::int32_t, std::int32_t>> waiting_;  // the latest first
+};
+
 }  // namespace
+
+std::vector<std::int64_t> remove_dead_ends(const DecodingGraph& graph, WordLattice& lattice,
+                                           const LatticeFrontier& frontier) {
+  std::vector<WordLattice::Arc>& arcs = lattice.arcs;
+  std::vector<char> traced(arcs.size());
+  for (std::int64_t arc : frontier.traces) {
+    for (; arc >= 0 && traced[static_cast<std::size_t>(arc)] == 0; arc = arcs[static_cast<std::size_t>(arc)].before) {
+      traced[static_cast<std::size_t>(arc)] = 1;
+    }
+  }
+  WaysOn ways(graph);
+  for (const auto& [first, head] : frontier.open) ways.add(first, head);
+  std::vector<std::int64_t> numbers(arcs.size(), -1);
+  for (std::size_t i = arcs.size(); i-- > 0;) {
+    const WordLattice::Arc& arc = arcs[i];
+    const bool leads_on = arc.last == frontier.frame || ways.lead_on(arc);
+    if (leads_on) ways.add(arc.first, arc.head);
+    if (leads_on || traced[i] != 0) numbers[i] = 0;
+  }
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < arcs.size(); ++i) {
+    if (numbers[i] < 0) continue;
+    numbers[i] = static_cast<std::int64_t>(kept);
+    WordLattice::Arc arc = arcs[i];
+    if (arc.before >= 0) arc.before = numbers[static_cast<std::size_t>(arc.before)];  // it stands before this one
+    arcs[kept++] = arc;
+  }
+  arcs.resize(kept);
+  return numbers;
+}
 
 std::vector<double> word_confidences(const DecodingGraph& graph, const WordLattice& lattice, std::int64_t frames,
                                      bool complete, const std::vector<std::int64_t>& arcs) {
