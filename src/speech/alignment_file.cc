@@ -11,7 +11,8 @@ Transcribed transcribe(const FeatureSet& set, const Lexicon& lexicon, BadSample 
   Transcribed transcribed;
   for (const UtteranceFeatures& utterance : set.utterances) {
     auto words = lexicon.words_of(utterance.id, utterance.words, on_bad, left_out);
-    if (words) transcribed.utterances.push_back({utterance.id, std::move(*words), &utterance.features});
+    if (words)
+      transcribed.utterances.push_back({utterance.id, std::move(*words), &utterance.features, utterance.copy > 0});
   }
   return transcribed;
 }

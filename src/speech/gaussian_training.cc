@@ -112,7 +112,7 @@ class GmmTrainer {
       const std::int64_t least =
           make_transcript_graph(lexicon_, states_, utterance.words, options_.silence_probability).least_frames;
       const std::string what = too_short(utterance, least);
-      if (options_.on_short == BadSample::fail) refuse_short(what);
+      if (options_.on_short == BadSample::fail && !utterance.is_copy) refuse_short(what);
       left_out_.add(what);
     }
     if (std::none_of(alignments_.begin(), alignments_.end(), [](const auto& a) { return a.has_value(); })) {
@@ -244,10 +244,10 @@ std::vector<std::optional<Alignment>> align_utterances(const Lexicon& lexicon, c
     alignments[u] = align(graph, model.score(*utterances[u].features, graph.states));
     if (!alignments[u]) wrong[u] = printable(utterances[u].id + ": has no way through its words that is possible");
   });
-  for (const std::string& what : wrong) {
-    if (what.empty()) continue;
-    if (options.on_short == BadSample::fail) refuse_short(what);
-    left_out.add(what);
+  for (std::size_t u = 0; u < utterances.size(); ++u) {
+    if (wrong[u].empty()) continue;
+    if (options.on_short == BadSample::fail && !utterances[u].is_copy) refuse_short(wrong[u]);
+    left_out.add(wrong[u]);
   }
   return alignments;
 }

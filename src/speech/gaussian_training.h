@@ -26,6 +26,7 @@ struct TrainingUtterance {
   std::string id;
   std::vector<std::int32_t> words;
   const FeatureMatrix* features = nullptr;
+  bool is_copy = false;  // changed at random: where it became too short, it is left out, whatever `on_short` says
 };
 
 struct GmmTrainingOptions {

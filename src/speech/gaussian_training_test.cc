@@ -135,6 +135,19 @@ TEST(GaussianTraining, short_utterances_are_fatal_or_left_out_by_name) {
   EXPECT_THAT(training_error(speech, BadSample::skip), HasSubstr("utt3: has 5 frames, and its words need"));
 }
 
+// The user's recording was long enough.
+TEST(GaussianTraining, short_copies_are_left_out_by_name_even_where_utterances_are_fatal) {
+  SyntheticSpeech speech(5, 4);
+  speech.features[3].frames = 5;
+  speech.features[3].values.resize(20);
+  speech.utterances[3].is_copy = true;
+  GmmTrainingOptions options = small_training_options(Context::phone);
+  options.gmm.iterations = 2;
+  const GmmTraining trained = train_gaussians(speech.lexicon, speech.utterances, options);
+  EXPECT_EQ(trained.left_out.count, 1);
+  EXPECT_THAT(trained.left_out.named.at(0), HasSubstr("utt3: has 5 frames"));
+}
+
 TEST(GaussianTraining, bad_features_are_named) {
   SyntheticSpeech speech(3, 5);
   speech.features[1].values[9] = INFINITY;

@@ -43,14 +43,17 @@ ordered_json to_json(const GmmIteration& iteration) {
           {"aligned_before", iteration.aligned}};
 }
 
-// Whether it is one of so many changed copies of another utterance of the set (make_features.h).
-bool is_copy(const std::string& id, const std::set<std::string>& ids, int copies) {
-  const std::size_t mark = id.rfind("-copy");
-  if (mark == std::string::npos || !ids.contains(id.substr(0, mark))) return false;
-  for (int copy = 1; copy <= copies; ++copy) {
-    if (id.substr(mark) == fmt::format("-copy{}", copy)) return true;
+// Marks the changed copies (make_features.h), which a folder of features names only.
+void mark_copies(FeatureSet& set, int copies) {
+  std::set<std::string> ids;
+  for (const UtteranceFeatures& utterance : set.utterances) ids.insert(utterance.id);
+  for (UtteranceFeatures& utterance : set.utterances) {
+    const std::size_t mark = utterance.id.rfind("-copy");
+    if (mark == std::string::npos || !ids.contains(utterance.id.substr(0, mark))) continue;
+    for (int copy = 1; copy <= copies; ++copy) {
+      if (utterance.id.substr(mark) == fmt::format("-copy{}", copy)) utterance.copy = copy;
+    }
   }
-  return false;
 }
 
 }  // namespace
@@ -85,6 +88,7 @@ const FeatureSet& RecipeTraining::part(const std::string& name) {
   if (known != parts_.end()) return known->second;
   FeatureSet set;
   if (is_there(run_.features(name))) set = read_feature_folder(run_.features(name));
+  mark_copies(set, recipe_.augment.copies);
   return parts_.emplace(name, std::move(set)).first->second;
 }
 
@@ -195,12 +199,10 @@ void RecipeTraining::make_language() {
     write_file(run_.language(), text);
   } else {
     const FeatureSet& train = part("train");
-    std::set<std::string> ids;
-    for (const UtteranceFeatures& utterance : train.utterances) ids.insert(utterance.id);
     std::vector<std::vector<std::int32_t>> transcripts;
     LeftOut ignored;
     for (const UtteranceFeatures& utterance : train.utterances) {
-      if (is_copy(utterance.id, ids, recipe_.augment.copies)) continue;
+      if (utterance.copy > 0) continue;
       const auto words = lexicon.words_of(utterance.id, utterance.words, BadSample::skip, ignored);
       if (words) transcripts.push_back(*words);
     }
