@@ -188,6 +188,8 @@ A device's own rows are a smaller sample, whose gradient is noisier: its squares
 share the batch. `owner` on two devices shows what training in another order of sums does by itself. Averaging after each step does
 not mend that (`full`): the squares are of parts of the batch all the same. So the approximate states make smaller steps, which a larger
 rate makes up for in part; and the state depends on the number of devices, which is why they are refused under `reproducible`.
+
+An acoustic model, by frame and word errors: [results/adaptive_rates_speech.md](results/adaptive_rates_speech.md).
 """, end="")
 
 

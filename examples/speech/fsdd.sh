@@ -15,3 +15,9 @@ for speaker in "${speakers[@]}"; do
     --set "data.test=data/fsdd/$speaker/test" "$@"
 done
 python3 "$here/summary.py" "${speakers[@]/#/runs/fsdd-}"
+mkdir -p runs/fsdd
+for speaker in "${speakers[@]}"; do cat "data/fsdd/$speaker/test/text"; done >runs/fsdd/text
+for model in gmm network; do
+  for speaker in "${speakers[@]}"; do cat "runs/fsdd-$speaker/decode/$model/test/hyp.txt"; done >"runs/fsdd/$model.txt"
+done
+"$hadal" speech score runs/fsdd/text runs/fsdd/network.txt --against runs/fsdd/gmm.txt
