@@ -24,9 +24,13 @@ constexpr std::size_t kMostSamples = std::size_t{1} << 27;
 constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 31;
 constexpr double kFullScale = 32768, kLowestRate = 1000, kHighestRate = 384000;
 
-// Bytes in memory as libsndfile reads a file.
+// Bytes in memory as libsndfile reads a file. Of a WAV file it sees the format and the samples only: it can be led to
+// read some other chunks without end. Where the name of one stands, it sees a chunk to pass over.
 struct MemoryFile {
+  static constexpr std::string_view kPassedOver = "PAD ";
+
   std::span<const std::byte> bytes;
+  std::vector<std::size_t> hidden;  // where such names begin, rising
   sf_count_t position = 0;
 
   static sf_count_t length(void* self) { return static_cast<sf_count_t>(static_cast<MemoryFile*>(self)->bytes.size()); }
@@ -41,8 +45,19 @@ struct MemoryFile {
     auto& file = *static_cast<MemoryFile*>(self);
     const sf_count_t got = std::clamp<sf_count_t>(count, 0, length(self) - file.position);
     if (got > 0) std::memcpy(to, file.bytes.data() + file.position, static_cast<std::size_t>(got));
+    if (got > 0) file.hide(static_cast<char*>(to), static_cast<std::size_t>(got));
     file.position += got;
     return got;
+  }
+  void hide(char* to, std::size_t count) const {
+    const auto begin = static_cast<std::size_t>(position);
+    const std::size_t size = kPassedOver.size();
+    auto name = std::lower_bound(hidden.begin(), hidden.end(), begin < size ? 0 : begin - size + 1);
+    for (; name != hidden.end() && *name < begin + count; ++name) {
+      for (std::size_t i = 0; i < size; ++i) {
+        if (*name + i >= begin && *name + i < begin + count) to[*name + i - begin] = kPassedOver[i];
+      }
+    }
   }
   static sf_count_t write(const void*, sf_count_t, void*) { return 0; }
   static sf_count_t tell(void* self) { return static_cast<MemoryFile*>(self)->position; }
@@ -61,8 +76,11 @@ std::uint32_t riff_size(std::string_view bytes, bool big_endian) {
   return size;
 }
 
-// libsndfile takes what is there of a WAV file that was cut; its header says how much there should be.
-void check_whole_wav(std::string_view text, const std::string& file) {
+// What of a WAV file libsndfile sees. It takes what is there of one that was cut; the header says how much there should
+// be.
+MemoryFile check_whole_wav(std::span<const std::byte> bytes, const std::string& file) {
+  const std::string_view text = text_of(bytes);
+  MemoryFile seen{bytes, {}};
   constexpr std::uint32_t kStreamed = 0x7ffff000;  // programs that write to a pipe leave such sizes, or 0
   const bool big_endian = text.starts_with("RIFX");
   std::size_t at = 12;
@@ -75,20 +93,23 @@ void check_whole_wav(std::string_view text, const std::string& file) {
         throw DataError(fmt::format("{}: ends after {} of {} bytes of its samples", file, with_thousands(left),
                                     with_thousands(size)));
       }
-      return;
+      const bool known = size > 0 && size <= left;  // else the samples go on to the end
+      if (known) seen.bytes = bytes.first(std::min(bytes.size(), begin + size + (size & 1)));
+      return seen;
     }
     if (size > left) break;
+    if (name != "fmt " && name != "fact" && name != "ds64") seen.hidden.push_back(at);
     at = begin + size + (size & 1);
   }
   throw DataError(file, std::min(at, text.size()), "the WAV file has no samples (no chunk 'data')");
 }
 
-void check_kind(std::span<const std::byte> bytes, const std::string& file) {
+MemoryFile check_kind(std::span<const std::byte> bytes, const std::string& file) {
   const std::string_view text = text_of(bytes);
   if (text.empty()) throw DataError(file + ": is empty; a WAV or FLAC file is expected");
   const bool riff = text.starts_with("RIFF") || text.starts_with("RIFX") || text.starts_with("RF64");
-  if (riff && text.size() >= 12 && text.substr(8, 4) == "WAVE") return check_whole_wav(text, file);
-  if (text.starts_with("fLaC")) return;
+  if (riff && text.size() >= 12 && text.substr(8, 4) == "WAVE") return check_whole_wav(bytes, file);
+  if (text.starts_with("fLaC")) return {bytes, {}};
   throw DataError(file, 0, "is neither a WAV nor a FLAC file; convert it first: ffmpeg -i FILE out.wav");
 }
 
@@ -133,8 +154,7 @@ void little_endian(std::string& text, std::uint32_t value, int bytes) {
 }  // namespace
 
 Audio decode_audio(std::span<const std::byte> bytes, const std::string& file, double rate) {
-  check_kind(bytes, file);
-  MemoryFile memory{bytes};
+  MemoryFile memory = check_kind(bytes, file);
   SF_VIRTUAL_IO access{MemoryFile::length, MemoryFile::seek, MemoryFile::read, MemoryFile::write, MemoryFile::tell};
   SF_INFO info{};
   const std::unique_ptr<SNDFILE, CloseSound> sound(sf_open_virtual(&access, SFM_READ, &info, &memory));

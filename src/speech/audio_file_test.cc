@@ -103,6 +103,17 @@ TEST(AudioFile, bad_files_are_told) {
   EXPECT_EQ(decode_audio(bytes_of(streamed), "a.wav", 0).samples.size(), 100U);
 }
 
+// libsndfile reads the list behind these samples without end: it must not see it.
+TEST(AudioFile, other_chunks_are_passed_over) {
+  const std::string wav = wav_bytes({16000, {1, 2, 3, 4, 5}});
+  const std::string list = std::string("LIST\x7e\x04\0\0INF", 11) + std::string(50, '\xff');
+  EXPECT_EQ(decode_audio(bytes_of(wav + list), "a.wav", 0).samples, (std::vector<float>{1, 2, 3, 4, 5}));
+  std::string titled = wav;  // odd, so that a byte is filled in
+  titled.insert(36, std::string("LIST\x13\0\0\0INFOINAM\7\0\0\0a title", 27) + '\0');
+  titled.insert(12, std::string("bext\4\0\0\0\xff\xff\xff\xff", 12));
+  EXPECT_EQ(decode_audio(bytes_of(titled), "a.wav", 0).samples, (std::vector<float>{1, 2, 3, 4, 5}));
+}
+
 TEST(AudioFile, a_cut_flac_file_is_told) {
   const testing::TemporaryFolder folder;
   std::vector<float> noise(40000);
