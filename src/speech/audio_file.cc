@@ -5,6 +5,7 @@
 #include <sndfile.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -24,13 +25,16 @@ constexpr std::size_t kMostSamples = std::size_t{1} << 27;
 constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 31;
 constexpr double kFullScale = 32768, kLowestRate = 1000, kHighestRate = 384000;
 
-// Bytes in memory as libsndfile reads a file. Of a WAV file it sees the format and the samples only: it can be led to
-// read some other chunks without end. Where the name of one stands, it sees a chunk to pass over.
+// Bytes in memory as libsndfile reads a file, of which some are others there. Of a WAV file it sees one format and the
+// samples only: other chunks, and sizes that say too much, can lead it to read without end.
 struct MemoryFile {
-  static constexpr std::string_view kPassedOver = "PAD ";
+  struct Patch {
+    std::size_t at = 0;
+    std::array<char, 4> bytes{};
+  };
 
   std::span<const std::byte> bytes;
-  std::vector<std::size_t> hidden;  // where such names begin, rising
+  std::vector<Patch> patches;  // rising, apart from each other
   sf_count_t position = 0;
 
   static sf_count_t length(void* self) { return static_cast<sf_count_t>(static_cast<MemoryFile*>(self)->bytes.size()); }
@@ -45,17 +49,17 @@ struct MemoryFile {
     auto& file = *static_cast<MemoryFile*>(self);
     const sf_count_t got = std::clamp<sf_count_t>(count, 0, length(self) - file.position);
     if (got > 0) std::memcpy(to, file.bytes.data() + file.position, static_cast<std::size_t>(got));
-    if (got > 0) file.hide(static_cast<char*>(to), static_cast<std::size_t>(got));
+    if (got > 0) file.patch(static_cast<char*>(to), static_cast<std::size_t>(got));
     file.position += got;
     return got;
   }
-  void hide(char* to, std::size_t count) const {
+  void patch(char* to, std::size_t count) const {
     const auto begin = static_cast<std::size_t>(position);
-    const std::size_t size = kPassedOver.size();
-    auto name = std::lower_bound(hidden.begin(), hidden.end(), begin < size ? 0 : begin - size + 1);
-    for (; name != hidden.end() && *name < begin + count; ++name) {
-      for (std::size_t i = 0; i < size; ++i) {
-        if (*name + i >= begin && *name + i < begin + count) to[*name + i - begin] = kPassedOver[i];
+    auto next = std::lower_bound(patches.begin(), patches.end(), begin,
+                                 [](const Patch& one, std::size_t at) { return one.at + one.bytes.size() <= at; });
+    for (; next != patches.end() && next->at < begin + count; ++next) {
+      for (std::size_t i = 0; i < next->bytes.size(); ++i) {
+        if (next->at + i >= begin && next->at + i < begin + count) to[next->at + i - begin] = next->bytes[i];
       }
     }
   }
@@ -76,6 +80,12 @@ std::uint32_t riff_size(std::string_view bytes, bool big_endian) {
   return size;
 }
 
+std::array<char, 4> riff_bytes(std::uint32_t size, bool big_endian) {
+  std::array<char, 4> bytes{};
+  for (unsigned i = 0; i < 4; ++i) bytes[i] = static_cast<char>(size >> (big_endian ? 24 - 8 * i : 8 * i) & 255);
+  return bytes;
+}
+
 // What of a WAV file libsndfile sees. It takes what is there of one that was cut; the header says how much there should
 // be.
 MemoryFile check_whole_wav(std::span<const std::byte> bytes, const std::string& file) {
@@ -84,6 +94,7 @@ MemoryFile check_whole_wav(std::span<const std::byte> bytes, const std::string& 
   constexpr std::uint32_t kStreamed = 0x7ffff000;  // programs that write to a pipe leave such sizes, or 0
   const bool big_endian = text.starts_with("RIFX");
   std::size_t at = 12;
+  bool has_format = false;
   while (at + 8 <= text.size()) {
     const std::string_view name = text.substr(at, 4);
     const std::uint32_t size = riff_size(text.substr(at + 4, 4), big_endian);
@@ -95,10 +106,15 @@ MemoryFile check_whole_wav(std::span<const std::byte> bytes, const std::string& 
       }
       const bool known = size > 0 && size <= left;  // else the samples go on to the end
       if (known) seen.bytes = bytes.first(std::min(bytes.size(), begin + size + (size & 1)));
+      if (!known && !text.starts_with("RF64")) {
+        seen.patches.push_back({at + 4, riff_bytes(static_cast<std::uint32_t>(left), big_endian)});
+      }
       return seen;
     }
     if (size > left) break;
-    if (name != "fmt " && name != "fact" && name != "ds64") seen.hidden.push_back(at);
+    const bool passed_over = (name != "fmt " || has_format) && name != "fact" && name != "ds64";
+    has_format = has_format || name == "fmt ";
+    if (passed_over) seen.patches.push_back({at, {'P', 'A', 'D', ' '}});
     at = begin + size + (size & 1);
   }
   throw DataError(file, std::min(at, text.size()), "the WAV file has no samples (no chunk 'data')");

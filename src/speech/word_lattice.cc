@@ -272,10 +272,12 @@ std::vector<double> word_confidences(const DecodingGraph& graph, const WordLatti
   if (arcs.empty()) return {};
   const std::vector<double> posteriors = Posteriors(graph, lattice, frames, complete).compute();
   std::vector<std::vector<std::size_t>> by_word;  // in the order of `last`
+  std::int32_t longest = 0;                       // of these arcs, in frames
   for (std::size_t i = 0; i < lattice.arcs.size(); ++i) {
     if (lattice.arcs[i].word < 0 || posteriors[i] < 1e-9) continue;
     by_word.resize(std::max(by_word.size(), static_cast<std::size_t>(lattice.arcs[i].word) + 1));
     by_word[static_cast<std::size_t>(lattice.arcs[i].word)].push_back(i);
+    longest = std::max(longest, lattice.arcs[i].last - lattice.arcs[i].first);
   }
   std::vector<double> confidences;
   for (const std::int64_t number : arcs) {
@@ -287,6 +289,7 @@ std::vector<double> word_confidences(const DecodingGraph& graph, const WordLatti
                                   [&](std::size_t a) { return lattice.arcs[a].last <= said.first; });
     for (; i != same.end(); ++i) {
       const WordLattice::Arc& arc = lattice.arcs[*i];
+      if (arc.last - longest >= said.last) break;  // it begins behind this word, and so do the others
       if (arc.first >= said.last) continue;
       changes[static_cast<std::size_t>(std::max(arc.first, said.first) - said.first)] += posteriors[*i];
       changes[static_cast<std::size_t>(std::min(arc.last, said.last) - said.first)] -= posteriors[*i];
