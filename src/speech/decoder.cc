@@ -172,7 +172,9 @@ class Decoding::Search {
       Token token = now_.at(spot);
       token.score += scale_ * static_cast<double>(node.leave);
       if (node.word < 0) {
-        if (token.score >= best - kLatticeBeam) add_arc(node, token, frame);
+        // One that wins its place may turn out to be on the best way: a gap in that would leave no way at all.
+        if (token.score >= best - kLatticeBeam || token.score > before_.at(node.place).score)
+          add_arc(node, token, frame);
         before_.offer(node.place, token);
         continue;
       }

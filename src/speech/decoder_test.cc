@@ -224,6 +224,19 @@ TEST(Decoder, long_recordings_have_the_words_of_their_parts) {
   EXPECT_GT(unsure, 100) << "there were no other ways to forget";
 }
 
+// The frame of silence is far below the best until what follows shows that it was silence.
+TEST(Decoder, an_unlikely_silence_on_the_best_way_leaves_its_words_sure) {
+  DecoderFixture fixture;
+  fixture.lexicon = Lexicon::parse("AB A B\nBA B A\n", "words");
+  fixture.states = HmmStates(fixture.lexicon, {.states = 1, .silence_states = 1});
+  FeatureMatrix scores(3, 3);
+  scores.values = {-20, -60, 0, -60, 0, -60, -60, -60, 0};
+  const DecodedUtterance result = fixture.decode(fixture.loop(), scores);
+  EXPECT_THAT(words_in(result), ElementsAre(0));
+  EXPECT_EQ(result.words.at(0).first, 1);
+  EXPECT_GT(result.words[0].confidence, 0.99);
+}
+
 // Dead ends have no part in confidences.
 TEST(Decoder, a_lattice_without_dead_ends_says_the_same) {
   const DecoderFixture fixture;
