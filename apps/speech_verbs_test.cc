@@ -215,6 +215,24 @@ TEST(SpeechVerbs, go_from_recordings_to_words) {
             std::string::npos)
       << other.err;
   EXPECT_EQ(edited("beam: 200", "beam: 100").exit_code, 0);
+
+  // Training with another dictionary that ended behind the mixtures leaves the network of the old one.
+  const std::string dictionary = place.read("run/lexicon.txt");
+  place.write("run/lexicon.txt", dictionary + "\n");
+  const CommandResult stale = place.hadal({"speech", "decode", "run", "other.wav"});
+  EXPECT_EQ(stale.exit_code, 2);
+  EXPECT_NE(stale.err.find("run: the network was trained for other states or another dictionary"), std::string::npos)
+      << stale.err;
+  place.write("run/lexicon.txt", dictionary);
+  EXPECT_EQ(place.hadal({"speech", "decode", "run", "other.wav"}).exit_code, 0);
+
+  // A key that only later versions know is no difference; what is no entry is damage.
+  auto kept = nlohmann::json::parse(place.read("run/trained.json"));
+  kept["network"]["recipe"]["features"].erase("lifter");
+  place.write("run/trained.json", kept.dump());
+  EXPECT_EQ(place.hadal({"speech", "decode", "run", "other.wav"}).exit_code, 0);
+  place.write("run/trained.json", R"({"network": 3})");
+  EXPECT_EQ(place.hadal({"speech", "decode", "run", "other.wav"}).exit_code, 3);
 }
 
 // What cannot be aligned is left out of the held-out part too, even where nothing is left of it.

@@ -21,7 +21,7 @@ namespace hadal {
 
 namespace {
 
-constexpr std::size_t kMostSamples = std::size_t{1} << 27;
+constexpr std::size_t kMostSamples = std::size_t{1} << 28;
 constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 31;
 constexpr double kFullScale = 32768, kLowestRate = 1000, kHighestRate = 384000;
 

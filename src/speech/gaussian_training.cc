@@ -131,7 +131,10 @@ class GmmTrainer {
       places.push_back(u);
     }
     auto aligned = align_utterances(lexicon_, states_, *model_, used, options_, ignored);
-    for (std::size_t i = 0; i < used.size(); ++i) alignments_[places[i]] = std::move(aligned[i]);
+    for (std::size_t i = 0; i < used.size(); ++i) {
+      if (!aligned[i]) left_out_.add(printable(used[i].id + ": has no way through its words that is possible"));
+      alignments_[places[i]] = std::move(aligned[i]);
+    }
     collect_frames();
     set_transitions();
   }

@@ -98,18 +98,20 @@ std::vector<MadeFeatures> make_all(const DataFolder& folder, const FeatureJob& j
   std::vector<MadeFeatures> made(count * (static_cast<std::size_t>(job.augment.copies) + 1));
   std::optional<FeatureExtractor> extractor;
   if (job.features.kind != FeatureKind::given) extractor.emplace(job.features);
-  std::atomic<bool> ended{false};
+  std::atomic<std::size_t> first_bad{made.size()};  // that ends all: what comes before it is still made
   std::mutex telling;
   std::int64_t done = 0;
   const auto all = static_cast<std::int64_t>(made.size());
   const auto make_one = [&](FeatureMaker& maker, std::int64_t task) {
-    if (ended) return;
     const auto i = static_cast<std::size_t>(task);
+    if (i > first_bad) return;
     try {
       made[i].features = maker.make(folder.utterances[i % count], static_cast<int>(i / count), made[i].seconds);
     } catch (const Error&) {
       made[i].error = std::current_exception();
-      if (job.on_bad == BadSample::fail) ended = true;
+      const bool fatal = job.on_bad == BadSample::fail && i < count;  // no copy is
+      for (std::size_t known = first_bad; fatal && i < known && !first_bad.compare_exchange_weak(known, i);) {
+      }
     }
     if (!job.progress) return;
     const std::lock_guard lock(telling);
@@ -182,7 +184,7 @@ void collect(FeatureSet& set, const DataFolder& folder, std::vector<MadeFeatures
                                                         utterance.file, utterance.id, features.dim, set.dim)));
     }
     if (made[i].error) {
-      if (on_bad == BadSample::fail) std::rethrow_exception(made[i].error);
+      if (on_bad == BadSample::fail && copy == 0) std::rethrow_exception(made[i].error);
       set.left_out.add(message_of(made[i].error));
       continue;
     }

@@ -13,7 +13,7 @@
 namespace hadal {
 
 // For each i in [0, count): use(i, scores of features_of(i), the seconds that they took), on `threads` threads, in any
-// order. `done` is told after every few how many are done. The scores of so many frames or utterances at most are kept.
+// order. `done` is told after every few how many are done. The scores of one utterance at least are kept whole.
 template <class FeaturesOf, class Use, class Done>
 void score_utterances(AcousticModel& model, std::int64_t count, int threads, const FeaturesOf& features_of,
                       const Use& use, const Done& done) {

@@ -6,9 +6,11 @@
 #include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "base/elapsed.h"
 #include "base/file.h"
+#include "base/sha256.h"
 #include "speech/gaussian_model.h"
 #include "speech/network_model.h"
 #include "speech/run_files.h"
@@ -19,7 +21,7 @@ namespace hadal {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::uint64_t kOptionsLimit = 1 << 16, kTrainedLimit = 1 << 24;  // bytes
+constexpr std::uint64_t kOptionsLimit = 1 << 16, kTrainedLimit = 1 << 24, kStatesLimit = 1 << 30;  // bytes
 
 void check_there(const RecipeRun& run, const std::string& file, const std::string& what) {
   std::error_code error;
@@ -37,32 +39,35 @@ void check_there(const RecipeRun& run, const std::string& file, const std::strin
 
 // What shapes the model, of these sections only.
 nlohmann::json shaping(const Recipe& recipe, AcousticKind kind) {
-  std::vector<std::string> keys{"seed", "features", "augment", "hmm", "gmm", "language.order"};
+  std::vector<std::string> keys{"seed", "features", "augment", "hmm", "gmm"};
   if (kind == AcousticKind::network) keys.insert(keys.end(), {"network", "solver", "batch"});
   return nlohmann::json::parse(identity(recipe, keys));
 }
 
-// The first key at which they differ, and its two values; empty where they are equal.
+// The first key at which they differ, and its two values; empty where they are equal. A key that the first lacks is of
+// a later version.
 struct Difference {
   std::string key;
   nlohmann::json was, is;
 };
 Difference first_difference(const nlohmann::json& was, const nlohmann::json& is, const std::string& key) {
-  if (was == is) return {};
-  if (!was.is_object() || !is.is_object()) return {key, was, is};
+  if (!was.is_object() || !is.is_object()) return was == is ? Difference{} : Difference{key, was, is};
   const std::string below = key.empty() ? "" : key + ".";
   for (const auto& [name, value] : was.items()) {
     const nlohmann::json other = is.contains(name) ? is.at(name) : nlohmann::json();
     Difference found = first_difference(value, other, below + name);
     if (!found.key.empty()) return found;
   }
-  for (const auto& [name, value] : is.items()) {
-    if (!was.contains(name)) return {below + name, {}, value};
-  }
-  return {key, was, is};
+  return {};
 }
 
 std::string shown_value(const nlohmann::json& value) { return value.is_null() ? "absent" : value.dump(); }
+
+// What a model's outputs are: states of the words' sounds.
+std::string states_of(const RecipeRun& run) {
+  const std::string text = read_file(run.states(), kStatesLimit) + read_file(run.lexicon(), kStatesLimit);
+  return sha256(std::as_bytes(std::span(text)));
+}
 
 nlohmann::json read_trained(const RecipeRun& run) {
   if (!is_there(run.trained())) return nlohmann::json::object();  // of an earlier version
@@ -77,7 +82,19 @@ Recipe trained_recipe(const RecipeRun& run, AcousticKind kind) {
   Recipe recipe = load_recipe(run.recipe());
   const nlohmann::json kept = read_trained(run);
   if (!kept.contains(to_string(kind))) return recipe;
-  const Difference difference = first_difference(kept.at(to_string(kind)), shaping(recipe, kind), "");
+  check_there(run, run.lexicon(), "dictionary");
+  check_there(run, run.states(), "acoustic states");
+  const nlohmann::json& then = kept.at(to_string(kind));
+  if (!then.is_object() || !then.contains("recipe") || !then.at("recipe").is_object() || !then.contains("states")) {
+    throw DataError(run.trained() + ": is damaged; 'hadal speech train' makes it again where it is removed");
+  }
+  const Difference difference = first_difference(then.at("recipe"), shaping(recipe, kind), "");
+  if (difference.key.empty() && then.at("states") != states_of(run)) {
+    throw ConfigError(fmt::format(
+        "{}: the {} was trained for other states or another dictionary than the run has now; 'hadal speech train' "
+        "trains it again",
+        run.path(), to_string(kind)));
+  }
   if (difference.key.empty()) return recipe;
   throw ConfigError(fmt::format(
       "{}: {} is {}, and the {} of this run was trained with {}; put that back, or train again with 'hadal speech "
@@ -123,7 +140,7 @@ DecodeOptions chosen_options(const RecipeRun& run, AcousticKind kind, const Reci
 
 void keep_trained_recipe(const RecipeRun& run, AcousticKind kind, const Recipe& recipe) {
   nlohmann::json kept = read_trained(run);
-  const nlohmann::json now = shaping(recipe, kind);
+  const nlohmann::json now{{"recipe", shaping(recipe, kind)}, {"states", states_of(run)}};
   if (kept.contains(to_string(kind)) && kept.at(to_string(kind)) == now) return;
   kept[to_string(kind)] = now;
   write_file(run.trained(), kept.dump(1) + "\n");

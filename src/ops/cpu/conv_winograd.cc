@@ -397,7 +397,6 @@ class WinogradWeights final : public Kernel {
       float* db = floats_out(arguments, 3) + group * outputs_;
       const std::int64_t all = rows_ * tiles_.of_image();
       std::fill_n(db, outputs_, 0.0f);
-      if (all == 0) std::fill_n(reinterpret_cast<float*>(scratch + sums_), kPoints * rows_of_sums() * outputs_, 0.0f);
       const std::int64_t blocks = (all + block_tiles() - 1) / block_tiles();
       for (std::int64_t block = 0; block < blocks; ++block) {
         const std::int64_t first = all * block / blocks, tiles = all * (block + 1) / blocks - first;
@@ -539,7 +538,8 @@ std::int64_t meetings(std::int64_t size, std::int64_t pad, std::int64_t kernel) 
 // Whether it is faster: a function of the shape and the instruction set.
 bool prefers_winograd(const ConvShape& s) {
   const auto is_side = [](std::int64_t kernel) { return kernel == 3 || kernel == 5; };
-  if (onednn::vector_floats() != kVector || !is_side(s.kernel.height) || !is_side(s.kernel.width)) return false;
+  if (onednn::vector_floats() != kVector || !__builtin_cpu_supports("avx512f")) return false;
+  if (!is_side(s.kernel.height) || !is_side(s.kernel.width)) return false;
   if (s.stride != 1 || s.dilation != 1) return false;
   const std::int64_t inputs = s.channels / s.groups, outputs = s.out / s.groups;
   // With 16 channels on both sides the sums are too short for what is around them.
