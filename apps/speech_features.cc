@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -39,6 +40,10 @@ struct SpeechFeaturesCommand {
 
   void run() const {
     const FeatureJob job = make_job();
+    std::error_code none;
+    if (std::filesystem::equivalent(data, out, none)) {
+      throw ConfigError(out + ": is the data itself, whose text would be overwritten; name another folder with --out");
+    }
     const auto start = Clock::now();
     const FeatureSet set = make_features(data, job);
     if (!json && stdout_is_terminal()) fmt::print("\r\033[K");

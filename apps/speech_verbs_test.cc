@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <numbers>
 #include <thread>
 
@@ -267,6 +268,38 @@ TEST(SpeechVerbs, go_on_after_kill_minus_9_to_the_same_model) {
   const CommandResult last = place.train();
   ASSERT_EQ(last.exit_code, 0) << last.err;
   EXPECT_EQ(place.model(), expected);
+}
+
+// A user makes room, or copies a run, or mistypes.
+TEST(SpeechVerbs, do_again_what_is_missing_and_nothing_else) {
+  const WhistleWorkplace place;
+  ASSERT_EQ(place.train().exit_code, 0);
+  const std::string expected = place.model();
+  const auto is_repeated = [](const CommandResult& result) {
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result.out.find("training 1 of") != std::string::npos;
+  };
+  for (const char* gone : {"features", "frames", "network/model.safetensors", "network", "gmm", "decode"}) {
+    std::filesystem::remove_all(place.path(std::string("run/") + gone));
+    is_repeated(place.train());
+    EXPECT_EQ(place.model(), expected) << gone;
+    EXPECT_TRUE(std::filesystem::exists(place.path("run/decode/network/test/words.ctm"))) << gone;
+  }
+  std::filesystem::remove_all(place.path("run/features"));
+  EXPECT_EQ(place.train({"--set", "solver.epochs=1"}).exit_code, 0);
+  ASSERT_EQ(place.train().exit_code, 0);
+
+  EXPECT_FALSE(is_repeated(place.hadal({"speech", "train", "recipe.yaml", "--out", place.path("run/")})));
+  std::filesystem::rename(place.path("run"), place.path("moved"));
+  EXPECT_FALSE(is_repeated(place.hadal({"speech", "train", "recipe.yaml", "--out", "./moved"})));
+
+  const CommandResult mistyped =
+      place.hadal({"speech", "train", "recipe.yaml", "--out", "moved", "--set", "features.kind=given"});
+  EXPECT_EQ(mistyped.exit_code, 2);
+  EXPECT_FALSE(is_repeated(place.hadal({"speech", "train", "recipe.yaml", "--out", "moved"})));
+  EXPECT_EQ(place.hadal({"speech", "train", "recipe.yaml", "--out", "moved", "--set", "lexicon=nope"}).exit_code, 2);
+  EXPECT_EQ(place.hadal({"speech", "train", "recipe.yaml", "--out", "train"}).exit_code, 2);
+  EXPECT_EQ(place.hadal({"speech", "features", "train", "--out", "train"}).exit_code, 2);
 }
 
 // What a folder's earlier recipes left there has no part in the results of the next one.

@@ -56,14 +56,35 @@ void mark_copies(FeatureSet& set, int copies) {
   }
 }
 
+// A run that is called or lies elsewhere is the same.
+std::string without(std::string text, const std::string& part) {
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at)) text.erase(at, part.size());
+  return text;
+}
+
+std::string without_slash(const std::string& folder) {
+  std::string path = fs::path(folder).lexically_normal();
+  if (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
+// Nothing is written into other folders that have a meaning.
+void check_is_run(const RecipeRun& run) {
+  for (const char* file : {"wav.scp", "feats.scp", "job.yaml"}) {
+    if (!is_there(run.path() + "/" + file)) continue;
+    throw ConfigError(
+        fmt::format("{}: has a {}, so it is no folder of a recipe's run; name another with --out", run.path(), file));
+  }
+}
+
 }  // namespace
 
 RecipeTraining::RecipeTraining(const Recipe& recipe, const RecipeTrainingOptions& options)
     : recipe_(recipe),
       options_(options),
-      run_(options.out),
-      folder_(options.out),
-      log_((folder_.lock(), run_.stages())) {}
+      run_(without_slash(options.out)),
+      folder_(run_.path()),
+      log_((check_is_run(run_), folder_.lock(), run_.stages())) {}
 
 std::string RecipeTraining::key_of(const std::string& stage, std::vector<std::string> inputs) const {
   inputs.push_back(stage);
@@ -93,14 +114,13 @@ const FeatureSet& RecipeTraining::part(const std::string& name) {
 }
 
 void RecipeTraining::make_features() {
+  static_cast<void>(Lexicon::read(recipe_.lexicon, recipe_.lexicon_where));  // what later stages need is there
+  if (!recipe_.language.arpa.empty()) static_cast<void>(NgramModel::read(recipe_.language.arpa));
   std::vector<std::string> inputs{identity(recipe_, {"features", "augment", "data", "seed"}),
                                   data_fingerprint(recipe_.data.train)};
   if (!recipe_.data.test.empty()) inputs.push_back(data_fingerprint(recipe_.data.test));
   const std::string key = keys_["features"] = key_of("features", inputs);
-  write_file(run_.recipe(), to_yaml(recipe_));  // now that its data is there
-  if (log_.is_done("features", key)) return;
-  log_.begin("features", key);
-  remove_all(run_.path() + "/features");
+  if (log_.is_done("features", key)) return write_file(run_.recipe(), to_yaml(recipe_));
   FeatureJob job;
   job.features = recipe_.features;
   job.augment = recipe_.augment;
@@ -108,37 +128,43 @@ void RecipeTraining::make_features() {
   job.on_bad = recipe_.data.on_bad_utterance;
   job.needs_text = true;
   job.threads = options_.threads;
-  job.progress = [&](std::int64_t done, std::int64_t all) {
-    check_stop();
-    options_.progress("features of " + recipe_.data.train, done, all);
+  const auto make = [&](const std::string& folder) {
+    job.progress = [&](std::int64_t done, std::int64_t all) {
+      check_stop();
+      options_.progress("features of " + folder, done, all);
+    };
+    FeatureSet made = hadal::make_features(folder, job);
+    tell_left_out(folder, made.left_out);
+    return made;
   };
-  FeatureSet train = hadal::make_features(recipe_.data.train, job);
-  tell_left_out(recipe_.data.train, train.left_out);
+  FeatureSet train = make(recipe_.data.train), test;
+  if (!recipe_.data.test.empty()) {
+    job.augment = {};
+    job.needs_text = false;
+    test = make(recipe_.data.test);
+    if (test.dim != train.dim) {
+      throw DataError(fmt::format("{}: its features are {} numbers a frame, and those of {} are {}", recipe_.data.test,
+                                  test.dim, recipe_.data.train, train.dim));
+    }
+  }
   const FeatureSet held_out = take_held_out(train, recipe_.data.held_out, recipe_.seed());
+  // Until here what the folder held before is as it was.
+  write_file(run_.recipe(), to_yaml(recipe_));
+  log_.begin("features", key);
+  remove_all(run_.path() + "/features");
+  std::vector<std::string> made;
   const auto keep = [&](const std::string& name, const FeatureSet& set) {
-    write_feature_folder(run_.features(name), set);
+    if (set.utterances.empty()) return;
+    made.push_back(run_.features(name));
+    write_feature_folder(made.back(), set);
     options_.notice(fmt::format("features: {}: {} utterances of {} speakers, {} frames of {} numbers", name,
                                 count_text(set.utterances.size()), count_text(speakers_in(set)),
                                 with_thousands(static_cast<std::uint64_t>(set.frames())), set.dim));
   };
   keep("train", train);
-  if (!held_out.utterances.empty()) keep("held_out", held_out);
-  if (!recipe_.data.test.empty()) {
-    job.augment = {};
-    job.needs_text = false;
-    job.progress = [&](std::int64_t done, std::int64_t all) {
-      check_stop();
-      options_.progress("features of " + recipe_.data.test, done, all);
-    };
-    const FeatureSet test = hadal::make_features(recipe_.data.test, job);
-    tell_left_out(recipe_.data.test, test.left_out);
-    if (test.dim != train.dim) {
-      throw DataError(fmt::format("{}: its features are {} numbers a frame, and those of {} are {}", recipe_.data.test,
-                                  test.dim, recipe_.data.train, train.dim));
-    }
-    keep("test", test);
-  }
-  log_.end("features", key);
+  keep("held_out", held_out);
+  keep("test", test);
+  log_.end("features", key, made);
 }
 
 void RecipeTraining::train_gmm() {
@@ -184,7 +210,8 @@ void RecipeTraining::train_gmm() {
   options_.notice(fmt::format("gmm: {} states, {} Gaussians",
                               with_thousands(static_cast<std::uint64_t>(trained.states.size())),
                               with_thousands(static_cast<std::uint64_t>(trained.model.gaussians()))));
-  log_.end("gmm", key);
+  log_.end("gmm", key,
+           {run_.gmm_model(), run_.states(), run_.alignment("train"), run_.alignment("held_out"), run_.lexicon()});
 }
 
 void RecipeTraining::make_language() {
@@ -208,7 +235,7 @@ void RecipeTraining::make_language() {
     }
     write_file(run_.language(), estimate_ngrams(recipe_.language.order, lexicon.words(), transcripts).to_text());
   }
-  log_.end("language", key);
+  log_.end("language", key, {run_.language()});
 }
 
 // The alignment that a pass is trained on: of the Gaussian mixtures, or of the network before it.
@@ -256,7 +283,7 @@ void RecipeTraining::align_for_pass(std::int64_t pass) {
       options_.notice("no held-out utterance is aligned: frame errors are not counted");
     }
   }
-  log_.end(stage, key);
+  log_.end(stage, key, {frames});
 }
 
 void RecipeTraining::train_pass(std::int64_t pass) {
@@ -266,6 +293,10 @@ void RecipeTraining::train_pass(std::int64_t pass) {
   const Lexicon lexicon = Lexicon::read(run_.lexicon());
   const HmmStates states = HmmStates::read(run_.states(), lexicon);
   const Alignments aligned = read_alignments(frames + "/train.ali.ark", part("train"), states.size());
+  if (aligned.frames.empty()) {
+    throw DataError(frames + "/train.ali.ark: is of none of the utterances of " + run_.features("train") +
+                    "; --anew does all stages again");
+  }
   NetworkTraining training;
   training.states = states.size();
   training.frames = frames;
@@ -280,7 +311,7 @@ void RecipeTraining::train_pass(std::int64_t pass) {
   training.stop = options_.stop;
   const JobSpec job = job_of(recipe_, training, part("train").dim);
   const std::string key = keys_[fmt::format("network-{}", pass + 1)] =
-      key_of(stage, {keys_.at(fmt::format("frames-{}", pass + 1)), identity(job),
+      key_of(stage, {keys_.at(fmt::format("frames-{}", pass + 1)), without(identity(job), run_.path() + "/"),
                      identity(recipe_, {"network.pretrain", "network.rbm", "network.splice"})});
   if (log_.is_done(stage, key)) return;
   training.resume = log_.is_begun(stage, key);
@@ -289,7 +320,8 @@ void RecipeTraining::train_pass(std::int64_t pass) {
   options_.notice(fmt::format("network: training {} of {}, {} frames, {} states", pass + 1, realign + 1,
                               with_thousands(static_cast<std::uint64_t>(aligned.count)), states.size()));
   train_network(recipe_, training, aligned.frames);
-  log_.end(stage, key);
+  const std::string& network = training.network;
+  log_.end(stage, key, {network + "/model.safetensors", network + "/priors.json", network + "/summary.json"});
 }
 
 void RecipeTraining::train_networks() {
@@ -329,7 +361,7 @@ void RecipeTraining::tune(AcousticKind kind) {
   options_.notice(fmt::format("{}: acoustic_scale {}, word_penalty {}: {} of {} held-out words are wrong",
                               to_string(kind), best.options.acoustic_scale, best.options.word_penalty,
                               best.errors.errors(), best.errors.words));
-  log_.end(stage, key);
+  log_.end(stage, key, {run_.decode_options(to_string(kind)), tuning});
 }
 
 void RecipeTraining::recognise_part(AcousticKind kind, const std::string& name) {
@@ -358,7 +390,7 @@ void RecipeTraining::recognise_part(AcousticKind kind, const std::string& name) 
     }
     write_file(folder + "/score.json", to_json(score, against_gmm).dump(1) + "\n");
   }
-  log_.end(stage, key);
+  log_.end(stage, key, {folder});
 }
 
 void RecipeTraining::recognise(AcousticKind kind) {

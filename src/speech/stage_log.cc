@@ -1,5 +1,6 @@
 #include "speech/stage_log.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -34,6 +35,7 @@ StageLog::StageLog(std::string file) : file_(std::move(file)) {
     const nlohmann::json json = nlohmann::json::parse(read_file(file_, kLogLimit));
     for (const auto& [stage, entry] : json.items()) {
       stages_[stage] = {entry.at("key").get<std::string>(), entry.at("done").get<bool>()};
+      if (entry.contains("files")) stages_[stage].files = entry.at("files").get<std::map<std::string, std::uint64_t>>();
     }
   } catch (const nlohmann::json::exception&) {
     throw DataError(file_ + ": is damaged; remove it, and all stages are done again");
@@ -41,7 +43,12 @@ StageLog::StageLog(std::string file) : file_(std::move(file)) {
 }
 
 bool StageLog::is_done(const std::string& stage, const std::string& key) const {
-  return is_begun(stage, key) && stages_.at(stage).done;
+  if (!is_begun(stage, key) || !stages_.at(stage).done) return false;
+  const fs::path folder = fs::path(file_).parent_path();
+  return std::ranges::all_of(stages_.at(stage).files, [&](const auto& made) {
+    std::error_code none;
+    return fs::file_size(folder / made.first, none) == made.second && !none;
+  });
 }
 
 bool StageLog::is_begun(const std::string& stage, const std::string& key) const {
@@ -54,14 +61,32 @@ void StageLog::begin(const std::string& stage, const std::string& key) {
   write();
 }
 
-void StageLog::end(const std::string& stage, const std::string& key) {
-  stages_[stage] = {key, true};
+void StageLog::end(const std::string& stage, const std::string& key, const std::vector<std::string>& made) {
+  Stage done{key, true};
+  const fs::path folder = fs::path(file_).parent_path();
+  const auto add = [&](const fs::path& path) {
+    std::error_code none;
+    const std::uint64_t size = fs::file_size(path, none);
+    if (!none) done.files[path.lexically_relative(folder)] = size;
+  };
+  for (const std::string& path : made) {
+    std::error_code none;
+    if (!fs::is_directory(path, none)) {
+      add(path);
+      continue;
+    }
+    for (const fs::directory_entry& entry : fs::directory_iterator(path, none)) {
+      if (entry.is_regular_file(none)) add(entry.path());
+    }
+  }
+  stages_[stage] = std::move(done);
   write();
 }
 
 void StageLog::write() const {
   nlohmann::ordered_json json = nlohmann::ordered_json::object();
-  for (const auto& [name, stage] : stages_) json[name] = {{"key", stage.key}, {"done", stage.done}};
+  for (const auto& [name, stage] : stages_)
+    json[name] = {{"key", stage.key}, {"done", stage.done}, {"files", stage.files}};
   write_file(file_, json.dump(1) + "\n");
 }
 

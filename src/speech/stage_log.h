@@ -1,7 +1,8 @@
 #pragma once
 // Which stages of a run are done, and of what: stages.json of its folder. A stage is repeated where its inputs are
-// others.
+// others, or where a file that it made is gone or has another size.
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -19,9 +20,10 @@ class StageLog {
   // The stage was begun with this key, by this process or an earlier one: what it left half done may be gone on with.
   bool is_begun(const std::string& stage, const std::string& key) const;
 
-  // Kept at once, and across a crash. Throw StorageError.
+  // Kept at once, and across a crash. `made`: files of the log's folder, and folders of it whose files count. Throw
+  // StorageError.
   void begin(const std::string& stage, const std::string& key);
-  void end(const std::string& stage, const std::string& key);
+  void end(const std::string& stage, const std::string& key, const std::vector<std::string>& made);
 
  private:
   void write() const;
@@ -29,6 +31,7 @@ class StageLog {
   struct Stage {
     std::string key;
     bool done = false;
+    std::map<std::string, std::uint64_t> files{};  // sizes, by path from the log's folder
   };
   std::string file_;
   std::map<std::string, Stage> stages_;

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "base/error.h"
 #include "testing/temporary_folder.h"
 
@@ -49,7 +51,7 @@ TEST(StageLog, keeps_what_was_done) {
   {
     StageLog log(folder.path("stages.json"));
     log.begin("one", "k");
-    log.end("one", "k");
+    log.end("one", "k", {});
     log.begin("two", "k");
   }
   StageLog log(folder.path("stages.json"));
@@ -59,6 +61,22 @@ TEST(StageLog, keeps_what_was_done) {
   EXPECT_TRUE(log.is_begun("two", "k"));
   folder.write("stages.json", "{");
   EXPECT_THAT([&] { StageLog(folder.path("stages.json")); }, ThrowsMessage<DataError>(HasSubstr("is damaged")));
+}
+
+TEST(StageLog, what_was_made_and_is_gone_or_cut_is_not_done) {
+  const testing::TemporaryFolder folder;
+  folder.write("made/a", "aa");
+  folder.write("b", "b");
+  StageLog log(folder.path("stages.json"));
+  log.begin("one", "k");
+  log.end("one", "k", {folder.path("made"), folder.path("b"), folder.path("never_made")});
+  EXPECT_TRUE(log.is_done("one", "k"));
+  folder.write("made/a", "a");
+  EXPECT_FALSE(log.is_done("one", "k"));
+  folder.write("made/a", "aa");
+  EXPECT_TRUE(StageLog(folder.path("stages.json")).is_done("one", "k"));
+  std::filesystem::remove(folder.path("b"));
+  EXPECT_FALSE(log.is_done("one", "k"));
 }
 
 }  // namespace
