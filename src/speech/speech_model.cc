@@ -21,7 +21,7 @@ namespace hadal {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::uint64_t kOptionsLimit = 1 << 16, kTrainedLimit = 1 << 24, kStatesLimit = 1 << 30;  // bytes
+constexpr std::uint64_t kOptionsLimit = 1 << 16, kTrainedLimit = 1 << 24, kTextLimit = 1 << 30;  // bytes
 
 void check_there(const RecipeRun& run, const std::string& file, const std::string& what) {
   std::error_code error;
@@ -65,7 +65,7 @@ std::string shown_value(const nlohmann::json& value) { return value.is_null() ? 
 
 // What a model's outputs are: states of the words' sounds.
 std::string states_of(const RecipeRun& run) {
-  const std::string text = read_file(run.states(), kStatesLimit) + read_file(run.lexicon(), kStatesLimit);
+  const std::string text = read_file(run.states(), kTextLimit) + read_file(run.lexicon(), kTextLimit);
   return sha256(std::as_bytes(std::span(text)));
 }
 

@@ -13,11 +13,9 @@ namespace {
 constexpr std::array<double, 9> kScales{0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.6, 1};
 constexpr std::array<double, 8> kPenalties{-6, -4, -2, -1, 1, 2, 4, 6};  // added to what is given
 
-// One step more is done. Called from any thread.
-using Step = std::function<void()>;
-
+// `step` is told from any thread that one utterance more is searched.
 WordErrors errors_of(const SpeechLanguage& language, const DecodeOptions& options, const FeatureSet& set,
-                     std::span<const FeatureMatrix> scores, int threads, const Step& step) {
+                     std::span<const FeatureMatrix> scores, int threads, const std::function<void()>& step) {
   const DecodingGraph graph = make_decoding_graph(language.lexicon, language.states, language.words, options);
   const Decoder decoder(graph, options);
   std::vector<WordErrors> errors(scores.size());
@@ -45,7 +43,7 @@ std::vector<Tried> tune_decoding(const RecipeRun& run, AcousticKind kind, const 
   std::mutex telling;
   std::int64_t done = 0;
   const auto all = static_cast<std::int64_t>((2 + kScales.size() + kPenalties.size()) * held_out.utterances.size());
-  const Step step = [&] {
+  const std::function<void()> step = [&] {
     const std::lock_guard lock(telling);
     ++done;
     if (progress) progress(done, all);
