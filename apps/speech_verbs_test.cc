@@ -236,6 +236,19 @@ TEST(SpeechVerbs, go_from_recordings_to_words) {
   EXPECT_EQ(place.hadal({"speech", "decode", "run", "other.wav"}).exit_code, 3);
 }
 
+TEST(SpeechVerbs, tell_what_a_test_cannot_say) {
+  const WhistleWorkplace place;
+  place.write("test/text", place.read("test/text") + "test900 RISE LOW\n");
+  place.write("test/wav.scp", place.read("test/wav.scp") + "test900 test500.wav\n");
+  place.write("test/utt2spk", place.read("test/utt2spk") + "test900 another\n");
+  const CommandResult result = place.hadal({"speech", "align", "recipe.yaml", "--out", "run"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.out.find("test: has speakers of train too (4, for example 'speaker0')"), std::string::npos)
+      << result.out;
+  EXPECT_NE(result.out.find(" words are not in lexicon.txt: each of them will be an error"), std::string::npos)
+      << result.out;
+}
+
 // What cannot be aligned is left out of the held-out part too, even where nothing is left of it.
 TEST(SpeechVerbs, a_bad_held_out_utterance_ends_no_run) {
   const WhistleWorkplace place;

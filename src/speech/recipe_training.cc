@@ -114,7 +114,7 @@ const FeatureSet& RecipeTraining::part(const std::string& name) {
 }
 
 void RecipeTraining::make_features() {
-  static_cast<void>(Lexicon::read(recipe_.lexicon, recipe_.lexicon_where));  // what later stages need is there
+  const Lexicon lexicon = Lexicon::read(recipe_.lexicon, recipe_.lexicon_where);  // what later stages need is there
   if (!recipe_.language.arpa.empty()) static_cast<void>(NgramModel::read(recipe_.language.arpa));
   std::vector<std::string> inputs{identity(recipe_, {"features", "augment", "data", "seed"}),
                                   data_fingerprint(recipe_.data.train)};
@@ -147,6 +147,7 @@ void RecipeTraining::make_features() {
                                   test.dim, recipe_.data.train, train.dim));
     }
   }
+  tell_about_test(train, test, lexicon);
   const FeatureSet held_out = take_held_out(train, recipe_.data.held_out, recipe_.seed());
   // Until here what the folder held before is as it was.
   write_file(run_.recipe(), to_yaml(recipe_));
@@ -165,6 +166,28 @@ void RecipeTraining::make_features() {
   keep("held_out", held_out);
   keep("test", test);
   log_.end("features", key, made);
+}
+
+// What its word errors cannot say.
+void RecipeTraining::tell_about_test(const FeatureSet& train, const FeatureSet& test, const Lexicon& lexicon) const {
+  std::set<std::string> trained, both;
+  for (const UtteranceFeatures& utterance : train.utterances) trained.insert(utterance.speaker);
+  std::size_t words = 0, unknown = 0;
+  for (const UtteranceFeatures& utterance : test.utterances) {
+    if (trained.contains(utterance.speaker)) both.insert(utterance.speaker);
+    words += utterance.words.size();
+    for (const std::string& word : utterance.words) unknown += lexicon.word(word) ? 0 : 1;
+  }
+  if (!both.empty()) {
+    options_.notice(
+        fmt::format("{}: has speakers of {} too ({}, for example '{}'): its word errors are not those of voices that "
+                    "were never heard",
+                    recipe_.data.test, recipe_.data.train, both.size(), *both.begin()));
+  }
+  if (unknown > 0) {
+    options_.notice(fmt::format("{}: {} of {} words are not in {}: each of them will be an error", recipe_.data.test,
+                                count_text(unknown), count_text(words), recipe_.lexicon));
+  }
 }
 
 void RecipeTraining::train_gmm() {

@@ -54,6 +54,7 @@ class RecipeTraining {
   const FeatureSet& part(const std::string& name);
   void check_stop() const;
   void tell_left_out(const std::string& what, const LeftOut& left_out) const;
+  void tell_about_test(const FeatureSet& train, const FeatureSet& test, const Lexicon& lexicon) const;
   void train_pass(std::int64_t pass);
   void align_for_pass(std::int64_t pass);
   void tune(AcousticKind kind);
