@@ -31,7 +31,7 @@ class NetworkModel : public AcousticModel {
   std::int64_t states() const override { return static_cast<std::int64_t>(input_.log_priors.size()); }
   std::int64_t feature_dim() const { return input_.feature_dim; }
 
-  FeatureMatrix score_part(const FeatureMatrix& features, std::int64_t first, std::int64_t count) override;
+  FeatureMatrix score_part(const FeatureMatrix& features, std::int64_t begin, std::int64_t all) override;
 
  private:
   NetworkInput input_;
