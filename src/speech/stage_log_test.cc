@@ -65,6 +65,7 @@ TEST(StageLog, keeps_what_was_done) {
 
 TEST(StageLog, what_was_made_and_is_gone_or_cut_is_not_done) {
   const testing::TemporaryFolder folder;
+  std::filesystem::create_directory(folder.path("made"));
   folder.write("made/a", "aa");
   folder.write("b", "b");
   StageLog log(folder.path("stages.json"));
