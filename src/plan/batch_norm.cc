@@ -28,7 +28,7 @@ std::vector<Range> PlanBuilder::sums_of_all(int l, const std::string& name, cons
                                             const std::function<void(int, Range)>& compute_sums) {
   std::vector<Range> all;
   for (int d = 0; d < device_count(); ++d) {
-    all.push_back(d > 0 && shared() ? all[0]
+    all.push_back(keeper_of(d) != d ? all[keeper_of(d)]
                                     : whole(add_tensor(name, d, TensorKind::workspace,
                                                        parts_of_pass() * batch_norm_shape(l, d).sums(), DType::f64)));
   }
@@ -69,7 +69,7 @@ void PlanBuilder::batch_norm_statistics(int l) {
     const BatchNormShape shape = batch_norm_shape(l, d);
     means_[l].push_back(whole(add_tensor(layer.name + ".mean", d, TensorKind::workspace, shape.channels)));
     variances_[l].push_back(whole(add_tensor(layer.name + ".variance", d, TensorKind::workspace, shape.channels)));
-    const bool running = d == 0 || !shared();  // a copy of the moving means
+    const bool running = keeper_of(d) == d;  // a copy of the moving means
     if (!running && !works(d)) continue;
     std::vector<Range> writes{means_[l][d], variances_[l][d]};
     for (const int p : {layer.running_mean, layer.running_variance}) {

@@ -66,7 +66,6 @@ void PlanBuilder::check_options() const {
   const auto refuse = [&](bool what, const std::string& why) {
     if (what && split() > 1) throw ConfigError("parallel.split: " + std::to_string(split()) + " " + why);
   };
-  refuse(shared(), "needs an exchange that sends: use exchange.topology: direct, line, tree or ring");
   const bool reproducible = options_.reproducible_shards > 0;
   refuse(reproducible && options_.precision != DType::f32,
          "with reproducible is supported for precision: fp32 only: use split: 1");
@@ -306,12 +305,11 @@ void PlanBuilder::place_persistent() {
     const std::int64_t per_output = place.elements / parameter.shape[0];
     const DType type = has_copies(parameter) ? DType::bf16 : DType::f32;
     for (int d = 0; d < device_count(); ++d) {
-      const bool first = d == 0 || !shared();
       const Channels outputs = computed(parameter.layer, d);
       place.first.push_back(outputs.first * per_output);
       place.tensor.push_back(
-          first ? add_tensor(parameter.name, d, TensorKind::parameter, outputs.count * per_output, type)
-                : place.tensor[0]);
+          keeper_of(d) == d ? add_tensor(parameter.name, d, TensorKind::parameter, outputs.count * per_output, type)
+                            : place.tensor[keeper_of(d)]);
     }
     for (int d = 0; d < device_count() && options_.updates && options_.device_states && parameter.learned; ++d) {
       place.squares.push_back(add_tensor(parameter.name + ".squares", d, TensorKind::state, elements(parameter.shape)));

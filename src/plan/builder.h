@@ -209,6 +209,7 @@ class PlanBuilder {
     return options_.precision == DType::bf16 && parameter.shape.size() > 1;
   }
   bool shared() const { return options_.topology == ExchangeTopology::shared; }
+  int keeper_of(int device) const { return plan_.keeper_of(device); }
   // Whether what is exchanged passes devices that have no use for it.
   bool relays() const { return !shared() && options_.topology != ExchangeTopology::direct; }
   bool training() const { return options_.mode == PlanMode::train; }

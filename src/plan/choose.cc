@@ -148,7 +148,7 @@ ConsideredSplit consider(const Network& network, PlanOptions options, const Mach
     return device.memory == options.devices[0].memory;
   });
   if (freedom.exchange.topology) {
-    options.topology = one_memory && options.split == 1 ? ExchangeTopology::shared : ExchangeTopology::direct;
+    options.topology = one_memory ? ExchangeTopology::shared : ExchangeTopology::direct;
   }
   MemoryOf memory;
   if (freedom.kernels) memory = freedom.kernels(build_unchecked(network, options));

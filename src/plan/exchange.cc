@@ -47,7 +47,8 @@ void PlanBuilder::spread(StreamKind stream, int layer, std::vector<Spread> flows
     for (const Spread& flow : flows) {
       for (int to = 0; to < device_count(); ++to) {
         const bool reads = works(to) || options_.mode == PlanMode::average;
-        if (to != flow.from && flow.wanted[to] && reads) plan_.remote_read_bytes += bytes_of(flow.where(flow.from));
+        if (to != flow.from && same_partition(to, flow.from) && flow.wanted[to] && reads)
+          plan_.remote_read_bytes += bytes_of(flow.where(flow.from));
       }
     }
     return;
@@ -383,7 +384,8 @@ void PlanBuilder::clip_and_update() {
   const auto own_slots = number_norms(slot_count);
   std::vector<int> slots(options_.devices.size());
   for (int d = 0; d < device_count(); ++d) {
-    slots[d] = d == 0 || !shared() ? add_tensor("norms", d, TensorKind::workspace, slot_count, DType::f64) : slots[0];
+    slots[d] =
+        keeper_of(d) == d ? add_tensor("norms", d, TensorKind::workspace, slot_count, DType::f64) : slots[keeper_of(d)];
   }
   const int layers = static_cast<int>(network_.layers.size());
   for (int l = layers - 1; l >= 0; --l) {
@@ -406,6 +408,7 @@ void PlanBuilder::clip_and_update() {
   }
   for (int shift = 1; shift < split(); ++shift) {  // what a partition's devices know of each other, to their groups
     for (int d = 0; d < device_count(); ++d) {
+      if (keeper_of(d) != d) continue;
       const int partition = partition_of(d), receiver = d - partition + (partition + shift) % split();
       for (const auto& [first, end] : own_slots[static_cast<std::size_t>(partition)]) {
         transfer("norms.send_to_group", d, receiver, StreamKind::gather, -1, {slots[d], first, end - first},
@@ -472,8 +475,8 @@ void PlanBuilder::share_norms(const std::vector<int>& slots, std::int64_t first,
 std::vector<int> PlanBuilder::scales_from(const std::vector<int>& slots, std::int64_t count) {
   std::vector<int> scales(options_.devices.size());
   for (int d = 0; d < device_count(); ++d) {
-    if (d > 0 && shared()) {
-      scales[d] = scales[0];
+    if (keeper_of(d) != d) {
+      scales[d] = scales[keeper_of(d)];
       continue;
     }
     scales[d] = add_tensor("clip.scale", d, TensorKind::workspace, 1);

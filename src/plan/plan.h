@@ -197,6 +197,14 @@ struct Plan {
   std::size_t remote_read_bytes = 0;  // of one step: gradients, factors and new parameters read where they lie
   int clip_norm = -1;                 // tensor of the gradient's norm, -1: not clipped
 
+  // The device that has what all groups read where it lies: in one memory the first of a partition, else each its own.
+  int keeper_of(int device) const { return topology == ExchangeTopology::shared ? device % split : device; }
+  // Whether it finds the tensor where it looks for its own rows.
+  bool lies_on(int tensor, int device) const {
+    const int place = tensors[static_cast<std::size_t>(tensor)].device;
+    return place == device || place == keeper_of(device);
+  }
+
   std::size_t exchange_bytes() const;   // of all links, but the transfers
   std::size_t transfer_bytes() const;   // between partitions
   int deferred_layers() const;          // that are updated in the next step

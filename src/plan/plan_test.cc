@@ -122,7 +122,7 @@ std::vector<Case> cases() {
           all.back().precision = DType::bf16;
         }
         for (const int split : {2, 3}) {
-          if (topology == ExchangeTopology::shared || devices % split != 0) continue;
+          if (devices % split != 0) continue;
           const auto add = [&](const std::string& kind) -> Case& {
             all.push_back({fmt::format("{}_split{}{}", base, split, kind), network, devices, topology});
             all.back().split = split;

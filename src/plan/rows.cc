@@ -109,8 +109,8 @@ RowTensor PlanBuilder::add_rows(int layer, const std::string& name, TensorKind k
       return add_part(name, device, kind, type, count, shape, d);
     };
     if (one_for_all || full[d]) {
-      int& tensor = whole_batch[one_for_all ? 0 : d];
-      if (tensor < 0) tensor = add(one_for_all ? 0 : d, options_.rows);
+      int& tensor = whole_batch[one_for_all ? keeper_of(d) : d];
+      if (tensor < 0) tensor = add(one_for_all ? keeper_of(d) : d, options_.rows);
       rows.tensor[d] = tensor;
     } else if (own.count > 0) {
       rows.first_row[d] = own.first;

@@ -31,8 +31,8 @@ std::string GroupVerifier::bring(int i, std::vector<Contents>& contents) {
   const Range &read = step.reads[0], &written = step.writes[0];
   const PlanTensor &source = plan_.tensors[read.tensor], &to = plan_.tensors[written.tensor];
   if (step.device / plan_.split != transfer.to / plan_.split) return "leaves its group";
-  if (source.device != step.device || to.device != transfer.to || source.type != to.type || source.width == 0 ||
-      to.width == 0) {
+  if (!plan_.lies_on(read.tensor, step.device) || !plan_.lies_on(written.tensor, transfer.to) ||
+      source.type != to.type || source.width == 0 || to.width == 0) {
     return "copies something else than channels";
   }
   const auto elements = [&](std::size_t bytes) { return static_cast<std::int64_t>(bytes / size_of(source.type)); };
@@ -65,7 +65,7 @@ std::string GroupVerifier::bring(int i, std::vector<Contents>& contents) {
 bool GroupVerifier::right_rows(const Step& step, const PlanTensor& to, const Lines& at) const {
   if (to.elements == at.count * to.width) return at.line == 0;
   return std::any_of(plan_.passes.begin(), plan_.passes.end(), [&](const std::vector<RowSpan>& pass) {
-    const RowSpan& span = pass[to.device];
+    const RowSpan& span = pass[step.device];
     return span.first == step.first_row && at.line * span.count == span.first * at.count;
   });
 }
@@ -163,7 +163,7 @@ std::string GroupVerifier::use_in_loss(int i, const std::vector<Contents>& conte
 std::string GroupVerifier::has_classes(int i, std::int64_t first, std::int64_t count) const {
   const Step& step = plan_.steps[i];
   const PlanTensor& logits = plan_.tensors[step.reads[0].tensor];
-  const bool own = logits.device == step.device && plan_.tensors[step.reads[1].tensor].device == step.device;
+  const bool own = plan_.lies_on(step.reads[0].tensor, step.device) && plan_.lies_on(step.reads[1].tensor, step.device);
   return own && logits.width == count && logits.first_column == first ? "" : "takes the logits of other classes";
 }
 
@@ -180,7 +180,7 @@ std::string GroupVerifier::has_all_parts(int i, std::size_t read, int write,
   for (int p = 0; p < plan_.split; ++p) group.insert(step.device / plan_.split * plan_.split + p);
   const auto* compute = std::get_if<Compute>(&plan_.steps[origin.by.step].body);
   if (compute && std::holds_alternative<By>(compute->op) && origin.by.write == write && origin.devices == group &&
-      origin.first_row == step.first_row && plan_.tensors[range.tensor].device == step.device) {
+      origin.first_row == step.first_row && plan_.lies_on(range.tensor, step.device)) {
     return "";
   }
   return "reads something else for what its group knows of the loss";

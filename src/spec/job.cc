@@ -58,9 +58,6 @@ void check_split(const JobSpec& job) {
     const std::string key = "parallel.split: " + std::to_string(job.parallel.split);
     if (what) throw ConfigError(job.parallel.split_where, key + " " + why);
   };
-  refuse(job.exchange.topology == Topology::shared,
-         "with exchange.topology: shared: groups have copies of their own; use topology: auto, direct, line, tree or "
-         "ring");
   refuse(job.reproducible && job.precision != Precision::fp32,
          "with reproducible is supported for precision: fp32 only; use split: 1, or reproducible: false");
   refuse(job.reproducible && job.parallel.split > job.reproducible->chunks,

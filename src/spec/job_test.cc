@@ -206,9 +206,6 @@ const BadLine kBadLines[] = {
     {kEnd, "parallel: {devices: [cpu:0, cpu:1, cpu:2, cpu:3], split: 3}",
      "11:58: parallel.split: groups of 3 cannot be made of 4 devices; use split: 1, 2 or 4"},
     {kEnd, "parallel: {split: 2}", "11:19: parallel.split: groups of 2 cannot be made of 1 device; use split: 1"},
-    {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: 2}\nexchange: {topology: shared}",
-     "11:44: parallel.split: 2 with exchange.topology: shared: groups have copies of their own; use topology: auto, "
-     "direct, line, tree or ring"},
     {kEnd, "parallel: {devices: [cpu:0, cpu:1], split: 2}\nreproducible: true\nprecision: bf16",
      "11:44: parallel.split: 2 with reproducible is supported for precision: fp32 only; use split: 1, or reproducible: "
      "false"},

@@ -77,7 +77,7 @@ namespace {
 ExchangeTopology topology_of(const JobSpec& job, bool one_memory) {
   switch (job.exchange.topology) {
     case Topology::shared:
-      if (!one_memory || job.parallel.split > 1) {
+      if (!one_memory) {
         throw ConfigError(job.exchange.topology_where,
                           "exchange.topology: shared needs devices that address one memory, and these have one each: "
                           "use another topology, or auto");
@@ -94,7 +94,7 @@ ExchangeTopology topology_of(const JobSpec& job, bool one_memory) {
     case Topology::automatic:
       break;
   }
-  return one_memory && job.parallel.split == 1 ? ExchangeTopology::shared : ExchangeTopology::direct;
+  return one_memory ? ExchangeTopology::shared : ExchangeTopology::direct;
 }
 
 ExchangeContent content_of(const JobSpec& job) {

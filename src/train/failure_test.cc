@@ -39,7 +39,7 @@ class Failure : public ::testing::TestWithParam<const char*> {
     training.devices = testing::device_list(GetParam(), count);
     training.reference = true;
     training.shards = 0;
-    training.topology = is_cpu() && split == 1 ? ExchangeTopology::shared : ExchangeTopology::direct;
+    training.topology = is_cpu() ? ExchangeTopology::shared : ExchangeTopology::direct;
     training.split = split;
     training.deferred = deferred;
     const SmallTrainer trainer(training);

@@ -41,7 +41,6 @@ TEST(Guarded, whole_steps_touch_only_what_their_plans_list) {
         }
         for (const DType precision : {DType::f32, DType::bf16}) {
           SmallTraining split = guarded(network, kind, reference);
-          split.topology = ExchangeTopology::direct;
           split.precision = precision;
           split.shards = 0;
           split.split = 3;

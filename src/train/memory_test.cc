@@ -79,7 +79,6 @@ TEST_P(Memory, the_plan_is_the_high_water_mark_to_the_byte) {
   training.deferred = GetParam().deferred;
   training.split = GetParam().split;
   training.again = GetParam().again;
-  if (training.split > 1) training.topology = ExchangeTopology::direct;
   for (const std::int64_t shards : {0, 12}) {
     for (const PlanMode mode : {PlanMode::train, PlanMode::evaluate, PlanMode::predict}) {
       training.shards = shards;

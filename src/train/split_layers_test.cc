@@ -170,12 +170,16 @@ TEST_P(SplitLayers, give_the_bits_of_one_device_under_reproducible) {
       const auto one = testing::train(single);
       for (const int groups : {1, 2}) {
         for (int split = 1; split <= chunks; ++split) {
-          SmallTraining many = single;
-          many.devices = testing::device_list("fake", groups * split);
-          many.split = split;
-          many.topology = ExchangeTopology::direct;
-          EXPECT_EQ(testing::train(many), one)
-              << groups << " x " << split << ", " << chunks << " chunks" << (reference ? ", reference" : "");
+          for (const char* kind : {"fake", "cpu"}) {
+            const bool cpu = std::string(kind) == "cpu";
+            if (cpu && groups == 1) continue;  // nothing is exchanged
+            SmallTraining many = single;
+            many.devices = testing::device_list(kind, groups * split);
+            many.split = split;
+            many.topology = cpu ? ExchangeTopology::shared : ExchangeTopology::direct;
+            EXPECT_EQ(testing::train(many), one) << groups << " x " << split << " " << kind << ", " << chunks
+                                                 << " chunks" << (reference ? ", reference" : "");
+          }
         }
       }
     }

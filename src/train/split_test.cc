@@ -37,7 +37,7 @@ class SplitTraining : public ::testing::TestWithParam<Case> {
     training.shards = 0;
     training.devices = device_list(kind, groups * split);
     training.split = split;
-    training.topology = ExchangeTopology::direct;
+    training.topology = kind == "cpu" ? ExchangeTopology::shared : ExchangeTopology::direct;
     return training;
   }
 

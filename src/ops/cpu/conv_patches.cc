@@ -71,43 +71,86 @@ void gather_rows(const ConvShape& s, const float* source, std::int64_t first_lin
   }
 }
 
-// patches[i] = row[first + i stride], 0 outside the row.
+// patches[i] = row[first + i], 0 outside the row.
 [[gnu::always_inline]] inline void copy_row(const float* row, std::int64_t width, std::int64_t first,
-                                            std::int64_t stride, std::int64_t count, float* patches) {
-  if (first >= 0 && first + (count - 1) * stride < width) {
-    if (stride == 1) {
-      for (std::int64_t i = 0; i < count; ++i) patches[i] = row[first + i];
-    } else {
-      for (std::int64_t i = 0; i < count; ++i) patches[i] = row[first + i * stride];
-    }
-    return;
-  }
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::int64_t x = first + i * stride;
-    patches[i] = x >= 0 && x < width ? row[x] : 0.0f;
-  }
+                                            std::int64_t count, float* __restrict patches) {
+  const std::int64_t begin = std::clamp<std::int64_t>(-first, 0, count), end = std::clamp(width - first, begin, count);
+  for (std::int64_t i = 0; i < begin; ++i) patches[i] = 0.0f;
+  for (std::int64_t i = begin; i < end; ++i) patches[i] = row[first + i];
+  for (std::int64_t i = end; i < count; ++i) patches[i] = 0.0f;
 }
 
-// The same of a canonical source; patches: [patch_floats, pixels].
+// A row of the source as windows more than a pixel apart meet it: kernel column kx of all windows lies in one run.
+// Those `stride` apart are together: from[kx % stride][kx / stride + i] = row[kx + i stride - pad], 0 outside the row.
+struct SteppedRow {
+  std::int64_t stride, pad, pitch;
+
+  explicit SteppedRow(const ConvShape& s)
+      : stride(s.stride.width), pad(s.pad.width), pitch(s.out_width() + (s.kernel.width - 1) / stride) {}
+  std::int64_t floats() const { return stride * pitch; }
+  const float* column(const float* from, std::int64_t kx) const { return from + kx % stride * pitch + kx / stride; }
+
+  template <int kStride>  // 0: any
+  [[gnu::always_inline]] void take_inside(const float* row, std::int64_t begin, std::int64_t end,
+                                          float* __restrict to) const {
+    const std::int64_t step = kStride > 0 ? kStride : stride, next = pitch;
+    row -= pad;
+    for (std::int64_t i = begin; i < end; ++i) {
+      for (std::int64_t p = 0; p < step; ++p) to[p * next + i] = row[i * step + p];
+    }
+  }
+
+  [[gnu::always_inline]] void take(const float* row, std::int64_t width, float* __restrict to) const {
+    const auto take_edge = [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        for (std::int64_t p = 0; p < stride; ++p) {
+          const std::int64_t x = i * stride + p - pad;
+          to[p * pitch + i] = x >= 0 && x < width ? row[x] : 0.0f;
+        }
+      }
+    };
+    const std::int64_t begin = std::min((pad + stride - 1) / stride, pitch);
+    const std::int64_t end = std::clamp((width + pad) / stride, begin, pitch);
+    take_edge(0, begin);
+    if (stride == 2) {
+      take_inside<2>(row, begin, end, to);
+    } else if (stride == 4) {
+      take_inside<4>(row, begin, end, to);
+    } else {
+      take_inside<0>(row, begin, end, to);
+    }
+    take_edge(end, pitch);
+  }
+};
+
+// The same of a canonical source; patches: [patch_floats, pixels]. `stepped`: room for a row.
 HADAL_CLONES void gather_columns(const ConvShape& s, const float* source, std::int64_t first_line, std::int64_t lines,
-                                 float* __restrict patches) {
+                                 float* __restrict stepped, float* __restrict patches) {
   const std::int64_t width = s.out_width(), height = s.out_height(), plane = s.height * s.width;
+  const std::int64_t pixels = lines * width;
+  const SteppedRow stepped_row(s);
   for (std::int64_t c = 0; c < s.channels; ++c) {
-    for (std::int64_t ky = 0; ky < s.kernel.height; ++ky) {
-      for (std::int64_t kx = 0; kx < s.kernel.width; ++kx) {
-        const float* image = source + (first_line / height * s.channels + c) * plane;
-        std::int64_t oy = first_line % height;
-        for (std::int64_t line = 0; line < lines; ++line, patches += width) {
-          const std::int64_t y = oy * s.stride.height - s.pad.height + ky;
-          if (y >= 0 && y < s.height) {
-            copy_row(image + y * s.width, s.width, kx - s.pad.width, s.stride.width, width, patches);
+    for (std::int64_t ky = 0; ky < s.kernel.height; ++ky, patches += s.kernel.width * pixels) {
+      const float* image = source + (first_line / height * s.channels + c) * plane;
+      std::int64_t oy = first_line % height;
+      for (std::int64_t line = 0; line < lines; ++line) {
+        const std::int64_t y = oy * s.stride.height - s.pad.height + ky;
+        const bool inside = y >= 0 && y<s.height, steps = s.stride.width> 1;
+        const float* row = image + y * s.width;
+        if (inside && steps) stepped_row.take(row, s.width, stepped);
+        for (std::int64_t kx = 0; kx < s.kernel.width; ++kx) {
+          float* to = patches + kx * pixels + line * width;
+          if (!inside) {
+            std::fill_n(to, width, 0.0f);
+          } else if (steps) {
+            std::copy_n(stepped_row.column(stepped, kx), width, to);
           } else {
-            std::fill_n(patches, width, 0.0f);
+            copy_row(row, s.width, kx - s.pad.width, width, to);
           }
-          if (++oy == height) {
-            oy = 0;
-            image += s.channels * plane;
-          }
+        }
+        if (++oy == height) {
+          oy = 0;
+          image += s.channels * plane;
         }
       }
     }
@@ -228,7 +271,8 @@ class WeightsByPatches final : public Kernel {
         diff_weight_(weight_desc(op.shape, memory::format_tag::oihw),
                      weight_desc(op.shape, by_columns_ ? memory::format_tag::ihwo : memory::format_tag::ohwi),
                      Direction::write, plan_),
-        block_floats_(lines_ * op.shape.out_width() * patch_floats(op.shape)),
+        patches_floats_(lines_ * op.shape.out_width() * patch_floats(op.shape)),
+        block_floats_(patches_floats_ + (by_columns_ ? SteppedRow(op.shape).floats() : 0)),
         sums_floats_(op.shape.out * patch_floats(op.shape) + op.shape.out),
         patches_(plan_.reserve(static_cast<std::size_t>(threads * block_floats_) * sizeof(float))),
         sums_(plan_.reserve(static_cast<std::size_t>((threads - 1) * sums_floats_) * sizeof(float))) {}
@@ -271,7 +315,7 @@ class WeightsByPatches final : public Kernel {
       const std::int64_t lines = std::min(lines_, end - line), pixels = lines * width;
       const float* block = dy + line * width * out;
       if (by_columns_) {
-        gather_columns(shape_, x, line, lines, patches);
+        gather_columns(shape_, x, line, lines, patches + patches_floats_, patches);
         onednn::multiply({.m = length, .n = out, .k = pixels, .lda = pixels, .ldb = out, .ldc = out, .beta = 1},
                          patches, block, dw);
       } else {
@@ -298,7 +342,7 @@ class WeightsByPatches final : public Kernel {
   ScratchPlan plan_;
   dnnl::stream stream_;
   Bridge diff_destination_, diff_weight_;
-  std::int64_t block_floats_, sums_floats_;
+  std::int64_t patches_floats_, block_floats_, sums_floats_;
   std::size_t patches_, sums_;
 };
 
