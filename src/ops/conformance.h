@@ -29,7 +29,8 @@ const std::vector<ConformanceCase>& conformance_cases();
 
 // The largest error that is allowed, relative to an element or to the root mean square of its array, whichever is
 // larger. 0: every bit of the result is defined (what only copies, compares, or adds in a stated order). A bf16 result
-// may differ from the reference's fp32 one by its rounding more; where the tolerance is 0 it is that one rounded.
+// may differ from the reference's fp32 one by its rounding more; where the tolerance is 0 it is that one rounded. A
+// kernel that says it rounds what it multiplies may differ by that too.
 double conformance_tolerance(const Op& op);
 
 struct ConformanceResult {

@@ -15,7 +15,7 @@
 
 namespace hadal {
 
-inline constexpr std::int64_t kTileRows = 8;       // of a tile's sums
+inline constexpr int kTileRows = 8;                // of a tile's sums
 inline constexpr std::int64_t kTileColumns = 16;   // in a register
 inline constexpr std::int64_t kMostRegisters = 3;  // of a row: 24 of the 32 registers hold sums
 
@@ -27,14 +27,14 @@ struct PairTile {
   std::int64_t next_line, next, next_row;  // between the pairs of a row; from row to row
 };
 
-// sums[row][column] += for each line and place in it, row's pair . column's pair; [kTileRows, kRegisters * 16]. In the
+// sums[row][column] += for each line and place in it, row's pair . column's pair; [kRows, kRegisters * 16]. In the
 // order of lines and places. kNextRow: as in the tile, where it is known; else 0.
-template <int kRegisters, int kNextRow>
+template <int kRegisters, int kNextRow, int kRows = kTileRows>
 [[HADAL_BF16_TARGET]] void add_pairs(const PairTile& tile, float* sums) {
   const std::int64_t next_row = kNextRow > 0 ? kNextRow : tile.next_row;
-  __m512 sum[kTileRows][kRegisters];
+  __m512 sum[kRows][kRegisters];
 #pragma GCC unroll 8
-  for (int i = 0; i < kTileRows; ++i) {
+  for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 3
     for (int r = 0; r < kRegisters; ++r) sum[i][r] = _mm512_loadu_ps(sums + (i * kRegisters + r) * kTileColumns);
   }
@@ -48,7 +48,7 @@ template <int kRegisters, int kNextRow>
         column[r] = __builtin_bit_cast(__m512bh, _mm512_loadu_si512(columns + 2 * r * kTileColumns));
       }
 #pragma GCC unroll 8
-      for (int i = 0; i < kTileRows; ++i) {
+      for (int i = 0; i < kRows; ++i) {
         std::int32_t pair;
         std::memcpy(&pair, rows + i * next_row, sizeof(pair));
         const auto row = __builtin_bit_cast(__m512bh, _mm512_set1_epi32(pair));
@@ -58,7 +58,7 @@ template <int kRegisters, int kNextRow>
     }
   }
 #pragma GCC unroll 8
-  for (int i = 0; i < kTileRows; ++i) {
+  for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 3
     for (int r = 0; r < kRegisters; ++r) _mm512_storeu_ps(sums + (i * kRegisters + r) * kTileColumns, sum[i][r]);
   }

@@ -31,7 +31,7 @@ namespace {
 using onednn::Bridge;
 using onednn::Direction;
 
-constexpr std::int64_t kInputs = kTileRows;
+constexpr std::int64_t kInputs = kTileRows;   // of a tile, or one less where more of a run's fit
 constexpr std::int64_t kCachedBytes = 32768;  // of diffs
 
 // to[i] = {a[i], b[i]}; b may be null, for zeros.
@@ -82,6 +82,7 @@ class WeightsByPairs final : public Kernel {
         pairs_((op.rows.count + 1) / 2),
         threads_(threads),
         block_channels_(block_channels(op.shape)),
+        tile_inputs_(padded(run_inputs(), kInputs - 1) < padded(run_inputs(), kInputs) ? kInputs - 1 : kInputs),
         blocks_(column_blocks(op.shape.out / op.shape.groups)),
         stream_(onednn::cpu_engine()),
         source_(onednn::image({rows_, shape_.channels, shape_.height, shape_.width}, op.source, op.type),
@@ -122,13 +123,8 @@ class WeightsByPairs final : public Kernel {
           const std::int64_t w = t / splits, group = w / inputs / blocks;
           const ColumnBlock& block = blocks_[static_cast<std::size_t>(w / inputs % blocks)];
           const Blocks of{group, w % inputs, block, t % splits * lines, lines};
-          if (block.registers == 3) {
-            run_blocks<3>(of, source_pairs, diff_pairs, sums, floats_out(arguments, 2), floats_out(arguments, 3));
-          } else if (block.registers == 2) {
-            run_blocks<2>(of, source_pairs, diff_pairs, sums, floats_out(arguments, 2), floats_out(arguments, 3));
-          } else {
-            run_blocks<1>(of, source_pairs, diff_pairs, sums, floats_out(arguments, 2), floats_out(arguments, 3));
-          }
+          const auto run = tile_inputs_ == kInputs ? run_blocks_of<kInputs>(block) : run_blocks_of<kInputs - 1>(block);
+          (this->*run)(of, source_pairs, diff_pairs, sums, floats_out(arguments, 2), floats_out(arguments, 3));
         }
       }
     });
@@ -155,14 +151,14 @@ class WeightsByPairs final : public Kernel {
   std::int64_t padded_outputs() const { return padded(shape_.out / shape_.groups, kTileColumns); }
   std::int64_t input_blocks() const { return shape_.channels / shape_.groups / block_channels_; }
   std::int64_t run_inputs() const { return shape_.kernel.width * block_channels_; }
-  std::int64_t run_tiles() const { return padded(run_inputs(), kInputs) / kInputs; }
+  std::int64_t run_tiles() const { return padded(run_inputs(), tile_inputs_) / tile_inputs_; }
   // The first input of a tile in its run.
   std::int64_t first_input(std::int64_t tile) const {
-    return std::min(tile % run_tiles() * kInputs, run_inputs() - kInputs);
+    return std::min(tile % run_tiles() * tile_inputs_, run_inputs() - tile_inputs_);
   }
   // Sums of all tiles of a block, and of the bias.
   std::int64_t sums_floats() const {
-    return (shape_.kernel.height * run_tiles() * kInputs + 1) * kMostRegisters * kTileColumns;
+    return (shape_.kernel.height * run_tiles() * tile_inputs_ + 1) * kMostRegisters * kTileColumns;
   }
 
   // The first of two samples and the second, null where there is none.
@@ -217,15 +213,23 @@ class WeightsByPairs final : public Kernel {
     }
   }
 
-  template <int kRegisters>
+  using RunBlocks = void (WeightsByPairs::*)(const Blocks&, const Bf16*, const Bf16*, float*, float*, float*) const;
+  template <int kRows>
+  static RunBlocks run_blocks_of(const ColumnBlock& block) {
+    if (block.registers == 3) return &WeightsByPairs::run_blocks<3, kRows>;
+    if (block.registers == 2) return &WeightsByPairs::run_blocks<2, kRows>;
+    return &WeightsByPairs::run_blocks<1, kRows>;
+  }
+
+  template <int kRegisters, int kRows>
   void run_blocks(const Blocks& of, const Bf16* source_pairs, const Bf16* diff_pairs, float* sums, float* dw,
                   float* db) const {
     const ConvShape& s = shape_;
     constexpr std::int64_t kWidth = kRegisters * kTileColumns;
     const std::int64_t pixel = 2 * block_channels_, line = padded_width() * pixel, image = padded_pixels() * pixel;
     const std::int64_t tiles = of.lines * run_tiles();
-    float* bias = sums + tiles * kInputs * kWidth;
-    std::fill_n(sums, (tiles * kInputs + 1) * kWidth, 0.0f);
+    float* bias = sums + tiles * kRows * kWidth;
+    std::fill_n(sums, (tiles * kRows + 1) * kWidth, 0.0f);
     const std::int64_t line_bytes = s.out_width() * kWidth * static_cast<std::int64_t>(kPair);
     const std::int64_t most_lines = std::clamp<std::int64_t>(kCachedBytes / line_bytes, 1, s.out_height());
     for (std::int64_t pair = 0; pair < pairs_; ++pair) {
@@ -242,7 +246,7 @@ class WeightsByPairs final : public Kernel {
         for (std::int64_t tile = 0; tile < tiles; ++tile) {
           from.rows =
               source + (y * s.stride.height + of.first_line + tile / run_tiles()) * line + 2 * first_input(tile);
-          add_pairs<kRegisters, 2>(from, sums + tile * kInputs * kWidth);
+          add_pairs<kRegisters, 2, kRows>(from, sums + tile * kRows * kWidth);
         }
         if (of.has_bias()) add_bias<kRegisters>(from.columns, from.lines * from.width, bias);
       }
@@ -259,7 +263,7 @@ class WeightsByPairs final : public Kernel {
     float* to = dw + (output * inputs + of.inputs * block_channels_) * shape_.kernel.area();
     for (std::int64_t tile = 0; tile < of.lines * run_tiles(); ++tile) {
       const std::int64_t ky = of.first_line + tile / run_tiles(), first = first_input(tile);
-      for (std::int64_t i = first; i < first + kInputs; ++i, sums += stride) {
+      for (std::int64_t i = first; i < first + tile_inputs_; ++i, sums += stride) {
         to[(i % block_channels_ * kernel_height + ky) * kernel_width + i / block_channels_] = *sums;
       }
     }
@@ -268,7 +272,7 @@ class WeightsByPairs final : public Kernel {
   ConvShape shape_;
   std::int64_t rows_, pairs_;
   int threads_;
-  std::int64_t block_channels_;
+  std::int64_t block_channels_, tile_inputs_;
   std::vector<ColumnBlock> blocks_;
   ScratchPlan plan_;
   dnnl::stream stream_;
