@@ -144,6 +144,33 @@ std::string machine_rows(const PlanView& view) {
 
 namespace {
 
+// What devices of a group bring each other, what groups exchange, and the links that both take.
+std::string exchange_rows(const Plan& plan) {
+  const std::size_t devices = plan.devices.size();
+  const auto split = static_cast<std::size_t>(plan.split);
+  const auto bytes = [](std::size_t count) { return format_bytes(static_cast<double>(count)); };
+  std::string links;
+  if (!plan.links.empty()) {
+    const auto busiest = std::max_element(plan.links.begin(), plan.links.end(),
+                                          [](const LinkBytes& a, const LinkBytes& b) { return a.bytes < b.bytes; });
+    links = fmt::format(" over {} links; the busiest carries {}", plan.links.size(), bytes(busiest->bytes));
+  }
+  const bool shared = plan.topology == ExchangeTopology::shared;
+  std::string text;
+  if (split > 1) {
+    text += fmt::format("  {} of {} devices; they bring each other {} a step{}\n",
+                        devices == split ? "one group" : fmt::format("{} groups", devices / split), split,
+                        bytes(plan.transfer_bytes()), shared ? links : "");
+  }
+  if (shared && devices > split) {
+    text += fmt::format("  exchange: nothing is copied; {} a step are read where they lie\n",
+                        bytes(plan.remote_read_bytes));
+  } else if (!shared && devices > 1) {
+    text += fmt::format("  exchange: {} a step{}{}\n", bytes(plan.exchange_bytes()), split > 1 ? "; both" : "", links);
+  }
+  return text;
+}
+
 // What backward computes again, and what that costs.
 std::string recompute_rows(const PlanView& view) {
   const FitReport& fit = view.prediction.fit;
@@ -201,28 +228,7 @@ std::string plan_table(const PlanView& view, bool layers) {
                     format_bytes(static_cast<double>(use.activations)), format_bytes(static_cast<double>(use.scratch)));
   }
   text += recompute_rows(view);
-  if (view.plan.split > 1) {
-    text += fmt::format(
-        "  {} of {} devices; they bring each other {} a step\n",
-        view.plan.devices.size() == static_cast<std::size_t>(view.plan.split)
-            ? "one group"
-            : fmt::format("{} groups", view.plan.devices.size() / static_cast<std::size_t>(view.plan.split)),
-        view.plan.split, format_bytes(static_cast<double>(view.plan.transfer_bytes())));
-  }
-  if (view.plan.devices.size() > 1) {
-    if (view.plan.links.empty()) {
-      text += fmt::format("  exchange: nothing is copied; {} a step are read where they lie\n",
-                          format_bytes(static_cast<double>(view.plan.remote_read_bytes)));
-    } else {
-      text += fmt::format("  exchange: {} a step{} over {} links; the busiest carries {}\n",
-                          format_bytes(static_cast<double>(view.plan.exchange_bytes())),
-                          view.plan.split > 1 ? "; both" : "", view.plan.links.size(),
-                          format_bytes(static_cast<double>(
-                              std::max_element(view.plan.links.begin(), view.plan.links.end(),
-                                               [](const LinkBytes& a, const LinkBytes& b) { return a.bytes < b.bytes; })
-                                  ->bytes)));
-    }
-  }
+  text += exchange_rows(view.plan);
   if (const int deferred = view.plan.deferred_layers(); deferred > 0) {
     text += fmt::format(
         "  the exchange of the first {} of the layers that send gradients is left to the next step's forward pass: "

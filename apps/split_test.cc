@@ -156,7 +156,6 @@ TEST_F(Split, that_cannot_be_is_refused_with_what_would_do) {
           "reproducible: false");
   refused({"--devices", "cpu:0,cpu:1,cpu:2", "--split", "3", "--set", "reproducible.chunks=2"},
           "more than reproducible.chunks");
-  refused({"--devices", "cpu:0,cpu:1", "--split", "2", "--set", "exchange.topology=shared"}, "topology: auto");
   refused({"--devices", "cpu:0,cpu:1,cpu:2,cpu:3", "--split", "auto", "--groups", "3"}, "use groups: 1, 2 or 4");
   refused({"--devices", "cpu:0,cpu:1", "--split", "atuo"}, "auto or a whole number");
   refused({"--devices", "cpu:0,cpu:1,cpu:2", "--split", "3", "--set", "network.layers.4.conv.split=divide"},
@@ -287,6 +286,10 @@ TEST_F(AutoSplit, is_the_fastest_of_all) {
   }
   EXPECT_THAT(kinds, ::testing::UnorderedElementsAre("data", "hybrid", "model"));
   EXPECT_EQ(plan({"--groups", "2"})["split"], 2);
+  const std::vector<std::string> cpu = {"--devices", "cpu:0,cpu:1,cpu:2,cpu:3"};
+  std::vector<std::string> shared = cpu;
+  shared.insert(shared.end(), {"--set", "exchange.topology=shared"});
+  EXPECT_EQ(plan(shared)["considered_splits"].size(), plan(cpu)["considered_splits"].size());
   EXPECT_EQ(plan({"--split", "auto", "--devices", "fake:1"})["split"], 1);
   // What cannot be divided is not.
   EXPECT_EQ(plan({"--set", "reproducible=true", "--set", "precision=bf16", "--set", "exchange.content=auto"})["split"],

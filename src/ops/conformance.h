@@ -29,13 +29,12 @@ const std::vector<ConformanceCase>& conformance_cases();
 
 // The largest error that is allowed, relative to an element or to the root mean square of its array, whichever is
 // larger. 0: every bit of the result is defined (what only copies, compares, or adds in a stated order). A bf16 result
-// may differ from the reference's fp32 one by its rounding more; where the tolerance is 0 it is that one rounded. A
-// kernel that says it rounds what it multiplies may differ by that too.
+// may differ from the reference's fp32 one by its rounding more; where the tolerance is 0 it is that one rounded.
 double conformance_tolerance(const Op& op);
 
 struct ConformanceResult {
   std::string name, op, implementation;
-  double error = 0, tolerance = 0;
+  double error = 0, tolerance = 0;  // more than conformance_tolerance() of kernels that round what they multiply
   bool ok = false;
   std::string problem;  // one line, empty where ok
 };

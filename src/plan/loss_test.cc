@@ -22,12 +22,15 @@ void drop_step(Plan& plan, std::size_t step) {
   for (Step& other : plan.steps) other.waits.clear(), other.room_waits.clear();
 }
 
-// In training and evaluation, in passes or not.
-class DividedLoss : public ::testing::TestWithParam<std::tuple<PlanMode, int, std::int64_t>> {
+// In training and evaluation, in passes or not, with a memory of each device or one.
+class DividedLoss : public ::testing::TestWithParam<std::tuple<PlanMode, int, std::int64_t, ExchangeTopology>> {
  protected:
   DividedLoss() {
-    const auto [mode, split, pass_rows] = GetParam();
-    PlanOptions options = testing::plan_options(ExchangeTopology::direct, 2 * split, ExchangeContent::gradients, 24);
+    const auto [mode, split, pass_rows, topology] = GetParam();
+    PlanOptions options = testing::plan_options(topology, 2 * split, ExchangeContent::automatic, 24);
+    if (topology == ExchangeTopology::shared) {
+      for (PlanDevice& device : options.devices) device.memory = 0;
+    }
     options.split = split;
     options.smallest_part = 1;
     options.mode = mode;
@@ -87,8 +90,12 @@ TEST_P(DividedLoss, by_the_numbers_of_another_device_is_found) {
     }
     return false;
   };
-  expect_found<SoftmaxCrossEntropyPart>(
-      [&](Plan& plan, Step& step, const SoftmaxCrossEntropyPart&) { return redirect(plan, step, 2); });
+  for (const std::size_t read : {0u, 1u, 2u}) {  // logits, labels, sums
+    expect_found<SoftmaxCrossEntropyPart>(
+        [&](Plan& plan, Step& step, const SoftmaxCrossEntropyPart&) { return redirect(plan, step, read); });
+    if (read == 2) break;
+    expect_found<SoftmaxSums>([&](Plan& plan, Step& step, const SoftmaxSums&) { return redirect(plan, step, read); });
+  }
   const bool ranks = std::get<0>(GetParam()) == PlanMode::evaluate;
   if (ranks) {
     expect_found<LabelRank>([&](Plan& plan, Step& step, const LabelRank&) { return redirect(plan, step, 0); });
@@ -96,8 +103,9 @@ TEST_P(DividedLoss, by_the_numbers_of_another_device_is_found) {
 }
 
 INSTANTIATE_TEST_SUITE_P(all, DividedLoss,
-                         ::testing::Values(std::tuple{PlanMode::train, 2, 0}, std::tuple{PlanMode::train, 3, 12},
-                                           std::tuple{PlanMode::evaluate, 2, 0}, std::tuple{PlanMode::evaluate, 4, 0}));
+                         ::testing::Combine(::testing::Values(PlanMode::train, PlanMode::evaluate),
+                                            ::testing::Values(2, 3), ::testing::Values(0, 12),
+                                            ::testing::Values(ExchangeTopology::direct, ExchangeTopology::shared)));
 
 }  // namespace
 }  // namespace hadal

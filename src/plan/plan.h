@@ -199,7 +199,7 @@ struct Plan {
 
   // The device that has what all groups read where it lies: in one memory the first of a partition, else each its own.
   int keeper_of(int device) const { return topology == ExchangeTopology::shared ? device % split : device; }
-  // Whether it finds the tensor where it looks for its own rows.
+  // Whether the device has the tensor: by itself, or as one of all groups' rows.
   bool lies_on(int tensor, int device) const {
     const int place = tensors[static_cast<std::size_t>(tensor)].device;
     return place == device || place == keeper_of(device);

@@ -133,6 +133,8 @@ std::vector<Case> cases() {
           add("_gradients").content = ExchangeContent::gradients;
           add("_factors_bf16").content = ExchangeContent::factors;
           all.back().precision = DType::bf16;
+          add("_clip").clip_norm = 0.5;
+          add("_reproducible").shards = 12;
           add("_short").rows = 5;
           add("_passes").pass_rows = 10;
           add("_passes_again").pass_rows = 10;
@@ -398,6 +400,17 @@ TEST(plan, shared_exchange_copies_nothing_and_counts_what_it_reads) {
   const Plan plan = build_plan(network, options_of({"", testing::small_lenet(), 2}));
   EXPECT_EQ(plan.exchange_bytes(), 0u);
   EXPECT_GT(plan.remote_read_bytes, 0u);
+}
+
+// Each group's device reads the other's half of a gradient, and the half of the new values that the other owns.
+TEST(plan, shared_exchange_of_split_models_is_within_partitions) {
+  const NetworkSpec spec{{100}, {testing::fully_connected("only", 120)}, {}};
+  Case c{"", spec, 4, ExchangeTopology::shared, ExchangeContent::gradients};
+  c.split = 2;
+  const Plan plan = build_plan(build_network(spec), options_of(c));
+  EXPECT_EQ(plan.exchange_bytes(), 0u);
+  const std::size_t partition = 60 * 101 * 4;
+  EXPECT_EQ(plan.remote_read_bytes, 2 * (partition + partition));
 }
 
 TEST(plan, content_follows_the_fewer_bytes_and_reproducible_refuses_another) {

@@ -163,7 +163,7 @@ std::string GroupVerifier::use_in_loss(int i, const std::vector<Contents>& conte
 std::string GroupVerifier::has_classes(int i, std::int64_t first, std::int64_t count) const {
   const Step& step = plan_.steps[i];
   const PlanTensor& logits = plan_.tensors[step.reads[0].tensor];
-  const bool own = plan_.lies_on(step.reads[0].tensor, step.device) && plan_.lies_on(step.reads[1].tensor, step.device);
+  const bool own = logits.device == step.device && plan_.tensors[step.reads[1].tensor].device == step.device;
   return own && logits.width == count && logits.first_column == first ? "" : "takes the logits of other classes";
 }
 
@@ -180,7 +180,7 @@ std::string GroupVerifier::has_all_parts(int i, std::size_t read, int write,
   for (int p = 0; p < plan_.split; ++p) group.insert(step.device / plan_.split * plan_.split + p);
   const auto* compute = std::get_if<Compute>(&plan_.steps[origin.by.step].body);
   if (compute && std::holds_alternative<By>(compute->op) && origin.by.write == write && origin.devices == group &&
-      origin.first_row == step.first_row && plan_.lies_on(range.tensor, step.device)) {
+      origin.first_row == step.first_row && plan_.tensors[range.tensor].device == step.device) {
     return "";
   }
   return "reads something else for what its group knows of the loss";

@@ -289,7 +289,7 @@ void LocalRunner::write_parameter(int parameter, const std::vector<float>& value
   std::vector<Bf16> rounded;
   for (std::size_t i = 0; copies && i < values.size(); ++i) rounded.emplace_back(values[i]);
   for (std::size_t d = 0; d < devices_.size(); ++d) {
-    if (d > 0 && tensors[d] == tensors[0]) continue;
+    if (plan.keeper_of(static_cast<int>(d)) != static_cast<int>(d)) continue;
     const std::int64_t first = plan.parameters[parameter].first[d];
     devices_[d]->upload(bound.address({tensors[d], 0, 0}),
                         copies ? static_cast<const void*>(rounded.data() + first) : values.data() + first,

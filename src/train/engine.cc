@@ -152,10 +152,11 @@ std::optional<int> deferred_by(const JobSpec& job) {
 
 DeferredChoice deferred_of(const JobSpec& job, const Network& network, const PlanOptions& options,
                            const Machine& machine, const MemoryOf& memory) {
-  if (job.exchange.deferred_layers > 0 && options.devices.size() > 1 && options.topology == ExchangeTopology::shared) {
-    throw ConfigError(job.exchange.deferred_where,
-                      "exchange.deferred_layers: these devices share one memory and send nothing that could be left to "
-                      "the next step: use 0 or auto");
+  if (job.exchange.deferred_layers > 0 && options.groups() > 1 && options.topology == ExchangeTopology::shared) {
+    throw ConfigError(
+        job.exchange.deferred_where,
+        "exchange.deferred_layers: these devices share one memory and exchange nothing that could be left "
+        "to the next step: use 0, auto, or another exchange.topology");
   }
   return choose_deferred(network, options, machine, deferred_by(job), memory);
 }
@@ -163,7 +164,7 @@ DeferredChoice deferred_of(const JobSpec& job, const Network& network, const Pla
 // Whether nothing of the job keeps its devices from holding a model together.
 bool may_split(const JobSpec& job) {
   return job.parallel.devices.size() > 1 && !(job.reproducible && job.precision != Precision::fp32) &&
-         job.solver.rule.exchange == StateExchange::owner && job.exchange.topology != Topology::shared;
+         job.solver.rule.exchange == StateExchange::owner;
 }
 
 Freedom freedom_of(const JobSpec& job) {

@@ -41,9 +41,10 @@ TEST(Guarded, whole_steps_touch_only_what_their_plans_list) {
         }
         for (const DType precision : {DType::f32, DType::bf16}) {
           SmallTraining split = guarded(network, kind, reference);
+          split.devices = testing::device_list(kind, 4);
           split.precision = precision;
           split.shards = 0;
-          split.split = 3;
+          split.split = 2;
           SmallTraining free = split;
           free.runner.guarded = false;
           EXPECT_EQ(testing::train(split), testing::train(free)) << kind << ", split";

@@ -94,9 +94,8 @@ struct SteppedRow {
   [[gnu::always_inline]] void take_inside(const float* row, std::int64_t begin, std::int64_t end,
                                           float* __restrict to) const {
     const std::int64_t step = kStride > 0 ? kStride : stride, next = pitch;
-    row -= pad;
     for (std::int64_t i = begin; i < end; ++i) {
-      for (std::int64_t p = 0; p < step; ++p) to[p * next + i] = row[i * step + p];
+      for (std::int64_t p = 0; p < step; ++p) to[p * next + i] = row[i * step + p - pad];
     }
   }
 
@@ -135,14 +134,15 @@ HADAL_CLONES void gather_columns(const ConvShape& s, const float* source, std::i
       std::int64_t oy = first_line % height;
       for (std::int64_t line = 0; line < lines; ++line) {
         const std::int64_t y = oy * s.stride.height - s.pad.height + ky;
-        const bool inside = y >= 0 && y<s.height, steps = s.stride.width> 1;
-        const float* row = image + y * s.width;
-        if (inside && steps) stepped_row.take(row, s.width, stepped);
+        const bool inside = y >= 0 && y < s.height;
+        const bool in_steps = s.stride.width > 1;
+        const float* row = inside ? image + y * s.width : nullptr;
+        if (inside && in_steps) stepped_row.take(row, s.width, stepped);
         for (std::int64_t kx = 0; kx < s.kernel.width; ++kx) {
           float* to = patches + kx * pixels + line * width;
           if (!inside) {
             std::fill_n(to, width, 0.0f);
-          } else if (steps) {
+          } else if (in_steps) {
             std::copy_n(stepped_row.column(stepped, kx), width, to);
           } else {
             copy_row(row, s.width, kx - s.pad.width, width, to);

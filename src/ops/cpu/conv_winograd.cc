@@ -64,7 +64,7 @@ class Convolution final : public Kernel {
         parts_{shape.kernel},
         inputs_(shape.channels / shape.groups),
         outputs_(shape.out / shape.groups),
-        columns_(columns_of(outputs_)),
+        columns_(column_blocks(outputs_)),
         stream_(onednn::cpu_engine()),
         source_(image({rows, shape.channels, shape.height, shape.width}, source, Direction::read)),
         destination_(image({rows, shape.out, shape.out_height(), shape.out_width()}, destination, Direction::write)),
@@ -142,8 +142,8 @@ class Convolution final : public Kernel {
   }
 
   // Those of inputs [first, first + count) of a block; `turned`, the weights have inputs where outputs are.
-  void transform_kernels(const T* weight, const Columns& block, std::int64_t first, std::int64_t count, float* lines,
-                         std::byte* scratch) const {
+  void transform_kernels(const T* weight, const ColumnBlock& block, std::int64_t first, std::int64_t count,
+                         float* lines, std::byte* scratch) const {
     const std::int64_t width = block.width(), area = shape_.kernel.area();
     if (turned_) {
       for (std::int64_t i = 0; i < count; ++i) {
@@ -201,7 +201,7 @@ class Convolution final : public Kernel {
       }
     }
     float* sums = points + kPoints * next_point;
-    for (const Columns& block : columns_) {
+    for (const ColumnBlock& block : columns_) {
       const std::int64_t width = block.width();
       for (std::int64_t point = 0; point < kPoints; ++point) {
         parts_.for_runs(point, [&](std::int64_t part, std::int64_t count) {
@@ -236,7 +236,7 @@ class Convolution final : public Kernel {
   Tiles tiles_;
   KernelParts parts_;
   std::int64_t inputs_, outputs_;  // of a group
-  std::vector<Columns> columns_;
+  std::vector<ColumnBlock> columns_;
   ScratchPlan plan_;
   dnnl::stream stream_;
   Bridge source_, destination_;
@@ -245,6 +245,8 @@ class Convolution final : public Kernel {
 
 std::unique_ptr<Kernel> bind(const ConvShape& shape, DType type, bool turned, std::int64_t rows, Layout source,
                              Layout destination, int threads) {
+  // Sums of 16 channels in bf16 are as fast directly, and more exact.
+  if (type == DType::bf16 && shape.channels / shape.groups < 2 * kVector) return nullptr;
   const OmpThreads scope(threads);
   if (type == DType::f32)
     return std::make_unique<Convolution<float>>(shape, type, turned, rows, source, destination, threads);

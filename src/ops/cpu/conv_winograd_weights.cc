@@ -39,7 +39,7 @@ class Weights final : public Kernel {
         parts_{shape_.kernel},
         inputs_(shape_.channels / shape_.groups),
         outputs_(shape_.out / shape_.groups),
-        columns_(columns_of(outputs_)),
+        columns_(column_blocks(outputs_)),
         stream_(onednn::cpu_engine()),
         source_(image({rows_, shape_.channels, shape_.height, shape_.width}, op.source)),
         diffs_(image({rows_, shape_.out, shape_.out_height(), shape_.out_width()}, op.destination)),
@@ -153,7 +153,7 @@ class Weights final : public Kernel {
     parallel_for(threads_, kPoints * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const std::int64_t point = i / blocks;
-        const Columns& block = columns_[static_cast<std::size_t>(i % blocks)];
+        const ColumnBlock& block = columns_[static_cast<std::size_t>(i % blocks)];
         const float* diffs = diff_points + (point * outputs_ + block.first) * next;
         TileProduct p{.a = nullptr,
                       .b = diffs,
@@ -174,7 +174,7 @@ class Weights final : public Kernel {
         });
         if (point != kBiasPoint) continue;
         for (std::int64_t c = 0; c < block.width(); c += kVector) {
-          add_rows<T>(diffs + c * next, words, db + block.first + c);
+          add_words<T>(diffs + c * next, words, db + block.first + c);
         }
       }
     });
@@ -210,7 +210,7 @@ class Weights final : public Kernel {
   Tiles tiles_;
   KernelParts parts_;
   std::int64_t inputs_, outputs_;  // of a group
-  std::vector<Columns> columns_;
+  std::vector<ColumnBlock> columns_;
   ScratchPlan plan_;
   dnnl::stream stream_;
   Bridge source_, diffs_;

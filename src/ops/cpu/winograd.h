@@ -1,12 +1,11 @@
 #pragma once
-// What the convolutions of Winograd's algorithm have in common: tiles, the parts of kernels, and blocks of columns.
+// What the convolutions of Winograd's algorithm have in common: tiles, and the parts of kernels.
 // Internal to conv_winograd.cc, which explains the algorithm, and conv_winograd_weights.cc; for x86-64 only.
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "nn/op.h"
 #include "ops/cpu/winograd_tile.h"
@@ -132,20 +131,5 @@ struct KernelParts {
     return all;
   }
 };
-
-// Columns of a matrix in registers of 16: blocks of three, of two at the end rather than of one.
-struct Columns {
-  std::int64_t first, registers;
-
-  std::int64_t width() const { return registers * kVector; }
-};
-inline std::vector<Columns> columns_of(std::int64_t columns) {
-  std::vector<Columns> blocks;
-  for (std::int64_t first = 0; first < columns; first += blocks.back().width()) {
-    const std::int64_t left = (columns - first) / kVector;
-    blocks.push_back({first, left == 4 ? 2 : std::min(left, kMostRegisters)});
-  }
-  return blocks;
-}
 
 }  // namespace hadal::winograd

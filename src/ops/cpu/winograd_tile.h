@@ -13,7 +13,8 @@
 // Points are computed in fp32 and kept in words of 32 bits: a number of fp32, or two of bf16 that an instruction
 // multiplies by two others and adds up (AVX512_BF16). Sums are of fp32.
 //
-// For x86-64 only; callers ask onednn::vector_floats() first, and for bf16 onednn::has_bf16().
+// For x86-64 only; callers ask onednn::vector_floats() first, and for bf16 onednn::has_bf16(): nothing but what is for
+// Bf16 has instructions of AVX512_BF16.
 
 #include <immintrin.h>
 
@@ -21,10 +22,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "ops/cpu/bf16_tile.h"
 #include "tensor/bf16.h"
-
-// Nothing but what is for Bf16 has instructions of AVX512_BF16.
-#define HADAL_WINOGRAD_TARGET gnu::target("avx512f,avx512bw,avx512vl,avx512bf16")
 
 namespace hadal::winograd {
 
@@ -41,7 +40,7 @@ using Halves32 [[gnu::vector_size(64)]] = std::uint16_t;
 using Words16 [[gnu::vector_size(64)]] = std::uint32_t;
 
 template <class T>
-[[HADAL_WINOGRAD_TARGET, gnu::always_inline]] inline __m512 load(const T* numbers) {
+[[HADAL_BF16_TARGET, gnu::always_inline]] inline __m512 load(const T* numbers) {
   if constexpr (std::is_same_v<T, float>) {
     return _mm512_loadu_ps(numbers);
   } else {
@@ -53,7 +52,7 @@ template <class T>
 
 // 16 numbers, one after the other.
 template <class T>
-[[HADAL_WINOGRAD_TARGET, gnu::always_inline]] inline void store(__m512 numbers, T* to) {
+[[HADAL_BF16_TARGET, gnu::always_inline]] inline void store(__m512 numbers, T* to) {
   if constexpr (std::is_same_v<T, float>) {
     _mm512_storeu_ps(to, numbers);
   } else {
@@ -63,7 +62,7 @@ template <class T>
 
 // 16 words, of one of `first` each, or of one of each.
 template <class T>
-[[HADAL_WINOGRAD_TARGET, gnu::always_inline]] inline void store_words(__m512 first, __m512 second, float* to) {
+[[HADAL_BF16_TARGET, gnu::always_inline]] inline void store_words(__m512 first, __m512 second, float* to) {
   if constexpr (std::is_same_v<T, float>) {
     _mm512_storeu_ps(to, first);
   } else {
@@ -75,7 +74,7 @@ template <class T>
 }
 
 // B^T x for the four numbers x[0], x[step], x[2 step], x[3 step]; the others alike.
-[[HADAL_WINOGRAD_TARGET, gnu::always_inline]] inline void source_side(__m512* x, int step) {
+[[HADAL_BF16_TARGET, gnu::always_inline]] inline void source_side(__m512* x, int step) {
   const __m512 x1 = x[step], x2 = x[2 * step];
   x[0] = x[0] - x2;
   x[step] = x1 + x2;
@@ -84,7 +83,7 @@ template <class T>
 }
 
 // A x of x[0] and x[step], in the places of four.
-[[HADAL_WINOGRAD_TARGET, gnu::always_inline]] inline void diff_side(__m512* x, int step) {
+[[HADAL_BF16_TARGET, gnu::always_inline]] inline void diff_side(__m512* x, int step) {
   const __m512 x0 = x[0], x1 = x[step];
   x[step] = x0 + x1;
   x[2 * step] = x0 - x1;
@@ -92,14 +91,14 @@ template <class T>
 }
 
 // A^T x, in the places of two.
-[[HADAL_WINOGRAD_TARGET, gnu::always_inline]] inline void destination_side(__m512* x, int step) {
+[[HADAL_BF16_TARGET, gnu::always_inline]] inline void destination_side(__m512* x, int step) {
   const __m512 x1 = x[step], x2 = x[2 * step];
   x[0] = x[0] + x1 + x2;
   x[step] = x1 - x2 - x[3 * step];
 }
 
 // G x of three, in the places of four.
-[[HADAL_WINOGRAD_TARGET, gnu::always_inline]] inline void kernel_side(__m512* x, int step) {
+[[HADAL_BF16_TARGET, gnu::always_inline]] inline void kernel_side(__m512* x, int step) {
   const __m512 half = _mm512_set1_ps(0.5f), ends = (x[0] + x[2 * step]) * half, middle = x[step] * half;
   x[3 * step] = x[2 * step];
   x[step] = ends + middle;
@@ -107,7 +106,7 @@ template <class T>
 }
 
 // G^T x, in the places of three.
-[[HADAL_WINOGRAD_TARGET, gnu::always_inline]] inline void kernel_diff_side(__m512* x, int step) {
+[[HADAL_BF16_TARGET, gnu::always_inline]] inline void kernel_diff_side(__m512* x, int step) {
   const __m512 half = _mm512_set1_ps(0.5f), x1 = x[step], x2 = x[2 * step], sum = (x1 + x2) * half;
   x[0] = x[0] + sum;
   x[step] = (x1 - x2) * half;
@@ -116,7 +115,7 @@ template <class T>
 
 // A matrix of kBefore columns on both sides, of which kAfter lines are left.
 template <auto kOfSide, int kBefore, int kAfter>
-[[HADAL_WINOGRAD_TARGET, gnu::always_inline]] inline void on_both_sides(__m512* x) {
+[[HADAL_BF16_TARGET, gnu::always_inline]] inline void on_both_sides(__m512* x) {
 #pragma GCC unroll 4
   for (int i = 0; i < kBefore; ++i) kOfSide(x + i, kSide);
 #pragma GCC unroll 4
@@ -125,14 +124,14 @@ template <auto kOfSide, int kBefore, int kAfter>
 
 // Puts 16 channels of kNumbers x kNumbers pixels where a matrix of points has them.
 template <int kNumbers, class T>
-[[HADAL_WINOGRAD_TARGET, gnu::always_inline]] inline void load_pixels(const T* const* pixels, std::int64_t channel,
-                                                                      __m512* x) {
+[[HADAL_BF16_TARGET, gnu::always_inline]] inline void load_pixels(const T* const* pixels, std::int64_t channel,
+                                                                  __m512* x) {
 #pragma GCC unroll 16
   for (int i = 0; i < kNumbers * kNumbers; ++i) x[i / kNumbers * kSide + i % kNumbers] = load(pixels[i] + channel);
 }
 
-[[HADAL_WINOGRAD_TARGET, gnu::always_inline]] inline void load_points(const float* points, std::int64_t next_point,
-                                                                      __m512* x) {
+[[HADAL_BF16_TARGET, gnu::always_inline]] inline void load_points(const float* points, std::int64_t next_point,
+                                                                  __m512* x) {
 #pragma GCC unroll 16
   for (int i = 0; i < kPoints; ++i) x[i] = _mm512_loadu_ps(points + i * next_point);
 }
@@ -156,7 +155,7 @@ using AllWanted = Wanted<kSide, kSide>;
 
 // From the pixels of a tile of the source, row by row, each of which has `channels`: words of numbers side by side.
 template <class Points, class T>
-[[HADAL_WINOGRAD_TARGET]] void source_points(const T* const* pixels, std::int64_t channels, const PointsAt& to) {
+[[HADAL_BF16_TARGET]] void source_points(const T* const* pixels, std::int64_t channels, const PointsAt& to) {
   for (std::int64_t c = 0; c < channels; c += kVector) {
     __m512 x[kPoints];
     load_pixels<4>(pixels, c, x);
@@ -170,8 +169,8 @@ template <class Points, class T>
 
 // The points of kInWord tiles, for a word's number each: from their kNumbers x kNumbers pixels.
 template <class Points, auto kOfSide, int kNumbers, class T>
-[[HADAL_WINOGRAD_TARGET, gnu::always_inline]] inline void words_of_tiles(const T* const* const* pixels,
-                                                                         std::int64_t channels, const PointsAt& to) {
+[[HADAL_BF16_TARGET, gnu::always_inline]] inline void words_of_tiles(const T* const* const* pixels,
+                                                                     std::int64_t channels, const PointsAt& to) {
   constexpr int kTiles = kInWord<T>;
   for (std::int64_t c = 0; c < channels; c += kVector) {
     __m512 x[kTiles][kPoints];
@@ -188,21 +187,20 @@ template <class Points, auto kOfSide, int kNumbers, class T>
 }
 
 template <class Points, class T>
-[[HADAL_WINOGRAD_TARGET]] void source_words(const T* const* const* pixels, std::int64_t channels, const PointsAt& to) {
+[[HADAL_BF16_TARGET]] void source_words(const T* const* const* pixels, std::int64_t channels, const PointsAt& to) {
   words_of_tiles<Points, source_side, 4>(pixels, channels, to);
 }
 
 // Of the gradients of a tile's 2 x 2 pixels.
 template <class T>
-[[HADAL_WINOGRAD_TARGET]] inline void diff_words(const T* const* const* pixels, std::int64_t channels,
-                                                 const PointsAt& to) {
+[[HADAL_BF16_TARGET]] inline void diff_words(const T* const* const* pixels, std::int64_t channels, const PointsAt& to) {
   words_of_tiles<AllWanted, diff_side, 2>(pixels, channels, to);
 }
 
 // The same of kInWord kernels' nine numbers each, line by line, each of which has `columns`.
 template <class T>
-[[HADAL_WINOGRAD_TARGET]] inline void kernel_words(const float* const* const* taps, std::int64_t columns, float* points,
-                                                   std::int64_t next_point) {
+[[HADAL_BF16_TARGET]] inline void kernel_words(const float* const* const* taps, std::int64_t columns, float* points,
+                                               std::int64_t next_point) {
   constexpr int kKernels = kInWord<T>;
   for (std::int64_t c = 0; c < columns; c += kVector) {
     __m512 x[kKernels][kPoints];
@@ -218,8 +216,8 @@ template <class T>
 
 // pixels[i][channel] = the tile's numbers + bias[channel], where the pixel and the bias are not null.
 template <class T>
-[[HADAL_WINOGRAD_TARGET]] inline void write_destination(const float* points, std::int64_t next_point, const float* bias,
-                                                        std::int64_t channels, T* const* pixels) {
+[[HADAL_BF16_TARGET]] inline void write_destination(const float* points, std::int64_t next_point, const float* bias,
+                                                    std::int64_t channels, T* const* pixels) {
   for (std::int64_t c = 0; c < channels; c += kVector) {
     __m512 x[kPoints];
     load_points(points + c, next_point, x);
@@ -233,8 +231,8 @@ template <class T>
 }
 
 // The gradients of a kernel's numbers, where these are not null, from points[i * next_point + column].
-[[HADAL_WINOGRAD_TARGET]] inline void write_kernel_diffs(const float* points, std::int64_t next_point,
-                                                         std::int64_t columns, float* const* taps) {
+[[HADAL_BF16_TARGET]] inline void write_kernel_diffs(const float* points, std::int64_t next_point, std::int64_t columns,
+                                                     float* const* taps) {
   for (std::int64_t c = 0; c < columns; c += kVector) {
     __m512 x[kPoints];
     load_points(points + c, next_point, x);
@@ -248,7 +246,7 @@ template <class T>
 
 // sums[column] += the numbers of each row of 16 words, in their order.
 template <class T>
-[[HADAL_WINOGRAD_TARGET]] inline void add_rows(const float* words, std::int64_t rows, float* sums) {
+[[HADAL_BF16_TARGET]] inline void add_words(const float* words, std::int64_t rows, float* sums) {
   __m512 sum = _mm512_loadu_ps(sums);
   for (std::int64_t row = 0; row < rows; ++row, words += kVector) {
     const __m512 word = _mm512_loadu_ps(words);
@@ -273,11 +271,10 @@ struct TileProduct {
   bool add;
 };
 
-inline constexpr std::int64_t kRows = 8;           // of a product's tile
-inline constexpr std::int64_t kMostRegisters = 3;  // of a row: 24 of the 32 registers hold sums
+inline constexpr std::int64_t kRows = kTileRows;  // of a product's tile
 
 template <class T>
-[[HADAL_WINOGRAD_TARGET, gnu::always_inline]] inline __m512 add_product(__m512 sum, __m512 row, __m512 column) {
+[[HADAL_BF16_TARGET, gnu::always_inline]] inline __m512 add_product(__m512 sum, __m512 row, __m512 column) {
   if constexpr (std::is_same_v<T, float>) {
     return _mm512_fmadd_ps(row, column, sum);
   } else {
@@ -286,7 +283,7 @@ template <class T>
 }
 
 template <class T, int kRowsHere, int kRegisters>
-[[HADAL_WINOGRAD_TARGET]] void multiply_tile(const TileProduct& p) {
+[[HADAL_BF16_TARGET]] void multiply_tile(const TileProduct& p) {
   __m512 sum[kRowsHere][kRegisters];
 #pragma GCC unroll 8
   for (int i = 0; i < kRowsHere; ++i) {
