@@ -182,12 +182,12 @@ const Case kCases[] = {
      2,
      {"gone.safetensors", "No such file"}},
 
-    {"folder_below_a_file", {"train", "job.yaml", "--out", "job.yaml/run"}, 4, {"job.yaml/run", "--out"}},
+    {"folder_below_a_file", {"train", "job.yaml", "--out", "job.yaml/run"}, 2, {"job.yaml/run", "--out"}},
     {"folder_that_cannot_be_made", {"train", "job.yaml", "--out", "/proc/hadal/run"}, 4, {"/proc/hadal/run", "--out"}},
     {"folder_that_is_a_file",
      {"train", "job.yaml", "--out", "train-images-idx3-ubyte"},
-     4,
-     {"train-images-idx3-ubyte"}},
+     2,
+     {"train-images-idx3-ubyte: is a file", "--out"}},
 
     {"eval_of_nothing", {"eval", "gone"}, 2, {"gone"}},
     {"eval_of_a_folder_without_a_model", {"eval", "empty"}, 2, {"empty", "model.safetensors"}},

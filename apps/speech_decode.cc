@@ -119,6 +119,7 @@ struct SpeechDecodeCommand {
       heard.notes.push_back(
           fmt::format("{:.1f} % of the samples are cut off: record it less loud", 100 * check.clipped));
     }
+    if (audio.cancelled) heard.notes.push_back("its channels cancel each other: the first is used alone");
     heard.utterance.audio_seconds = static_cast<double>(audio.samples.size()) / audio.rate;
     heard.silent = check.is_silent();
     if (heard.silent) {
@@ -174,6 +175,7 @@ struct SpeechDecodeCommand {
     if (const std::int64_t more = set.left_out.count - std::ssize(set.left_out.named); more > 0) {
       fmt::print(stderr, "left out: {} more\n", more);
     }
+    for (const std::string& line : set.doubts()) fmt::print(stderr, "{}\n", printable(line));
     const std::vector<RecognisedUtterance> recognised = speech.recognise(set.utterances, threads);
     for (std::size_t i = 0; i < recognised.size(); ++i) {
       if (json) {
@@ -184,6 +186,10 @@ struct SpeechDecodeCommand {
     }
     if (!set.has_text || json) return;
     const RecognitionScore score = score_recognition(set.utterances, recognised);
+    if (score.all.words == 0) {
+      fmt::print(stderr, "{}: its text has no words, so there is nothing to score\n", printable(data));
+      return;
+    }
     fmt::print(stderr,
                "{} of {} words are wrong, {:.2f} % (95 %: {:.2f} to {:.2f}); {} substituted, {} deleted, {} "
                "inserted; {:.3f} s a second of audio\n",

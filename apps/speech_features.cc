@@ -40,6 +40,7 @@ struct SpeechFeaturesCommand {
 
   void run() const {
     const FeatureJob job = make_job();
+    check_folder(out);
     std::error_code none;
     if (std::filesystem::equivalent(data, out, none)) {
       throw ConfigError(out + ": is the data itself, whose text would be overwritten; name another folder with --out");
@@ -112,6 +113,7 @@ struct SpeechFeaturesCommand {
     for (const std::string& what : set.left_out.named) {
       fmt::print(stderr, "{}\n", printable("left out: " + what));
     }
+    for (const std::string& line : set.doubts()) fmt::print(stderr, "{}\n", printable(line));
     const auto utterances = static_cast<std::int64_t>(set.utterances.size());
     if (json) {
       const nlohmann::ordered_json line{

@@ -63,6 +63,9 @@ TEST(SpeechFeatures, say_what_is_wrong) {
   EXPECT_EQ(fails.exit_code, 2);
   EXPECT_THAT(fails.err, StartsWith("hadal: data/wav.scp:2: there is no file 'missing.wav'"));
   EXPECT_FALSE(place.has("out"));
+  const CommandResult file = place.hadal({"speech", "features", "data", "--out", "data/text/more"});
+  EXPECT_EQ(file.exit_code, 2);
+  EXPECT_THAT(file.err, HasSubstr("data/text/more: data/text is a file, where a folder is wanted; name another"));
   const CommandResult skips = place.hadal({"speech", "features", "data", "--out", "out", "--skip-bad"});
   EXPECT_EQ(skips.exit_code, 0) << skips.err;
   EXPECT_THAT(skips.err, HasSubstr("left out: data/wav.scp:2: there is no file"));

@@ -50,6 +50,10 @@ struct SpeechScoreCommand {
       scored.all += utterance.errors;
       scored.wrong += utterance.errors.errors() > 0 ? 1 : 0;
     }
+    if (scored.all.words == 0) {
+      throw DataError(said.file + ": has no words, so there is nothing to score; a line is an utterance's name, then " +
+                      "what was said");
+    }
     scored.interval = bootstrap_rate(scored.errors);
     if (!scored.missing.empty()) {
       fmt::print(stderr, "{}: {} of {} utterances are missing and count as nothing recognised; the first: {}\n", file,

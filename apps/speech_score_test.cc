@@ -76,6 +76,15 @@ TEST(SpeechScore, missing_utterances_count_as_nothing_and_unknown_ones_are_wrong
   EXPECT_NE(twice.err.find("twice:2: the utterance 'u100' is there twice"), std::string::npos) << twice.err;
 }
 
+TEST(SpeechScore, says_that_there_is_nothing_to_score) {
+  const ScoreWorkplace place;
+  place.write("silent", "u100\nu101\n");
+  place.write("heard", "u100 ONE\nu101\n");
+  const CommandResult nothing = place.hadal({"speech", "score", "silent", "heard"});
+  EXPECT_EQ(nothing.exit_code, 3);
+  EXPECT_NE(nothing.err.find("silent: has no words, so there is nothing to score"), std::string::npos) << nothing.err;
+}
+
 // Features of words of two phones, three states each, around means of their own.
 TEST(SpeechAlign, trains_mixtures_of_given_features_and_aligns) {
   const Workplace place;

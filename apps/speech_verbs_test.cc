@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <numbers>
 #include <thread>
@@ -106,7 +107,8 @@ class WhistleWorkplace : public Workplace {
   }
 
   CommandResult train(const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> arguments{"speech", "train", "recipe.yaml", "--out", "run"};
+    std::vector<std::string> arguments{"speech", "train", "recipe.yaml"};
+    if (std::ranges::find(more, "--out") == more.end()) arguments.insert(arguments.end(), {"--out", "run"});
     arguments.insert(arguments.end(), more.begin(), more.end());
     return hadal(arguments);
   }
@@ -135,6 +137,9 @@ TEST(SpeechVerbs, go_from_recordings_to_words) {
   const CommandResult again = place.train();
   EXPECT_EQ(again.exit_code, 0) << again.err;
   EXPECT_EQ(again.out.find("network: training"), std::string::npos) << again.out;
+  const CommandResult renamed = place.train({"--set", "name=other"});
+  EXPECT_EQ(renamed.exit_code, 0) << renamed.err;
+  EXPECT_EQ(renamed.out.find("network: training"), std::string::npos) << renamed.out;
   const CommandResult changed = place.train({"--set", "gmm.gaussians=20"});
   EXPECT_EQ(changed.exit_code, 0) << changed.err;
   EXPECT_EQ(changed.out.find("features: train"), std::string::npos) << changed.out;
@@ -232,8 +237,100 @@ TEST(SpeechVerbs, go_from_recordings_to_words) {
   kept["network"]["recipe"]["features"].erase("lifter");
   place.write("run/trained.json", kept.dump());
   EXPECT_EQ(place.hadal({"speech", "decode", "run", "other.wav"}).exit_code, 0);
-  place.write("run/trained.json", R"({"network": 3})");
-  EXPECT_EQ(place.hadal({"speech", "decode", "run", "other.wav"}).exit_code, 3);
+  place.write("run/trained.json", R"({"network": {"seed": 1}})");
+  const CommandResult older = place.hadal({"speech", "decode", "run", "other.wav"});
+  EXPECT_EQ(older.exit_code, 3);
+  EXPECT_NE(older.err.find("is damaged, or of an earlier version of hadal; 'hadal speech train' with the run's recipe"),
+            std::string::npos)
+      << older.err;
+  EXPECT_EQ(place.train({"--set", "gmm.gaussians=20"}).out.find("network: training"), std::string::npos);
+  EXPECT_EQ(place.hadal({"speech", "decode", "run", "other.wav"}).exit_code, 0);
+}
+
+TEST(SpeechVerbs, name_the_verb_that_is_wanted) {
+  const WhistleWorkplace place;
+  place.write("job.yaml",
+              "name: j\nnetwork: {input: [4], layers: [fully_connected: {out: 2}]}\n"
+              "data: {train: {synthetic: {samples: 64, classes: 2}}, batch: 8}\n"
+              "solver: {epochs: 1, rule: {sgd: {rate: 0.1}}}\n");
+  ASSERT_EQ(place.hadal({"train", "job.yaml", "--out", "trained"}).exit_code, 0);
+  ASSERT_EQ(place.hadal({"speech", "align", "recipe.yaml", "--out", "aligned"}).exit_code, 0);
+  const auto expect_told = [&](const std::vector<std::string>& arguments, const std::string& what) {
+    const CommandResult result = place.hadal(arguments);
+    EXPECT_EQ(result.exit_code, 2) << result.err;
+    EXPECT_NE(result.err.find(what), std::string::npos) << result.err;
+  };
+  expect_told({"speech", "train", "job.yaml"}, "job.yaml: is a job, and no recipe of speech: 'hadal train'");
+  expect_told({"train", "recipe.yaml"}, "recipe.yaml: is a recipe of speech, and no job: 'hadal speech train'");
+  expect_told({"speech", "decode", "trained", "train/train100.wav"}, "trained: is a run of 'hadal train', which");
+  expect_told({"eval", "aligned"}, "aligned: is a run of 'hadal speech train': 'hadal speech decode aligned'");
+}
+
+// What is wrong with transcripts is told at once, where the user can mend it.
+TEST(SpeechVerbs, tell_where_transcripts_are_wrong) {
+  const WhistleWorkplace place;
+  std::string text = place.read("train/text");
+  const auto append_to_line = [&](int line, const std::string& words) {
+    std::size_t end = 0;
+    for (int i = 0; i < line; ++i) end = text.find('\n', end) + 1;
+    text.insert(end - 1, words);
+    place.write("train/text", text);
+  };
+  append_to_line(3, " RISES LOW");
+  append_to_line(7, " UP LOW");
+  const CommandResult unknown = place.train();
+  EXPECT_EQ(unknown.exit_code, 3);
+  EXPECT_NE(
+      unknown.err.find("train/text:3: train102: the word 'RISES' is not in lexicon.txt; did you mean 'RISE'?; not "
+                       "there in all: 3 words of 2 utterances, also 'LOW' (line 3), 'UP' (line 7); add"),
+      std::string::npos)
+      << unknown.err;
+  EXPECT_FALSE(place.has("run/features"));
+  const CommandResult left_out = place.train({"--set", "data.on_bad_utterance=skip", "--set", "augment.copies=1"});
+  EXPECT_EQ(left_out.exit_code, 0) << left_out.err;
+  EXPECT_NE(left_out.out.find("left out: train/text:3: train102: the word 'RISES'"), std::string::npos) << left_out.out;
+  EXPECT_NE(left_out.out.find("left out: train/text:3: train102-copy1: the word"), std::string::npos) << left_out.out;
+
+  place.write_folder("train", 24, 100);
+  for (const char* id : {"104", "105"}) {
+    write_wav(place.path(std::string("train/train") + id + ".wav"), {kRate, std::vector<float>(300, 5.0f)});
+  }
+  const CommandResult too_short = place.train();
+  EXPECT_EQ(too_short.exit_code, 3);
+  EXPECT_NE(too_short.err.find("train/text:5: train104: has 2 frames, and its words need "), std::string::npos)
+      << too_short.err;
+  EXPECT_NE(too_short.err.find("; such utterances: 2, also train105 (line 6); cut them"), std::string::npos)
+      << too_short.err;
+}
+
+TEST(SpeechVerbs, tell_of_recordings_without_speech_and_of_channels_that_cancel_each_other) {
+  const WhistleWorkplace place;
+  write_wav(place.path("train/train101.wav"), {kRate, std::vector<float>(8000, 0.0f)});
+  // A second channel, the opposite of the first.
+  std::string bytes = place.read("train/train103.wav");
+  std::string both = bytes.substr(0, 44);
+  for (std::size_t at = 44; at < bytes.size(); at += 2) {
+    std::int16_t sample = 0;
+    std::memcpy(&sample, bytes.data() + at, 2);
+    const auto opposite = static_cast<std::int16_t>(-sample);
+    both.append(bytes, at, 2).append(reinterpret_cast<const char*>(&opposite), 2);
+  }
+  const auto put = [&](std::size_t at, std::uint32_t value, std::size_t size) { std::memcpy(&both[at], &value, size); };
+  put(4, static_cast<std::uint32_t>(both.size() - 8), 4);
+  put(22, 2, 2);
+  put(28, 4 * static_cast<std::uint32_t>(kRate), 4);
+  put(32, 4, 2);
+  put(40, static_cast<std::uint32_t>(both.size() - 44), 4);
+  place.write("train/stereo.wav", both);
+  std::string index = place.read("train/wav.scp");
+  index.replace(index.find("train103.wav"), 12, "stereo.wav");
+  place.write("train/wav.scp", index);
+  const CommandResult result = place.hadal({"speech", "align", "recipe.yaml", "--out", "run"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  for (const char* what : {"train: a recording seems to hold no speech", "\n  train101: train/train101.wav\n",
+                           "train: a recording's channels cancel each other: the first is used alone\n  train103: "}) {
+    EXPECT_NE(result.out.find(what), std::string::npos) << result.out;
+  }
 }
 
 TEST(SpeechVerbs, tell_what_a_test_cannot_say) {
@@ -260,7 +357,7 @@ TEST(SpeechVerbs, a_bad_held_out_utterance_ends_no_run) {
   write_wav(place.path("train/" + id + ".wav"), {kRate, std::vector<float>(300, 5.0f)});
   const CommandResult result = place.train(arguments);
   EXPECT_EQ(result.exit_code, 0) << result.err << result.out;
-  EXPECT_NE(result.out.find("left out: " + id + ": has 2 frames"), std::string::npos) << result.out;
+  EXPECT_NE(result.out.find(": " + id + ": has 2 frames"), std::string::npos) << result.out;
   EXPECT_NE(result.out.find("no held-out utterance is aligned"), std::string::npos) << result.out;
 }
 
@@ -361,6 +458,8 @@ TEST(SpeechVerbs, say_what_is_wrong) {
     EXPECT_EQ(result.exit_code, 2) << result.err;
     return result.err;
   };
+  EXPECT_NE(refusal({"--out", "lexicon.txt"}, 2).find("lexicon.txt: is a file, where a folder is wanted"),
+            std::string::npos);
   EXPECT_NE(decode_in("nowhere").find("nowhere: there is no such folder"), std::string::npos);
   EXPECT_NE(decode_in("lexicon.txt").find("lexicon.txt: is not a folder"), std::string::npos);
   EXPECT_NE(decode_in("train").find("has no recipe yet"), std::string::npos);

@@ -69,8 +69,21 @@ std::string read_file(const std::string& path, std::uint64_t limit_bytes, const 
   return text;
 }
 
+void check_folder(const std::string& path) {
+  namespace fs = std::filesystem;
+  fs::path folder;
+  for (const fs::path& name : fs::path(path)) {
+    folder /= name;
+    std::error_code error;
+    if (name.empty() || fs::is_directory(folder, error) || !fs::exists(folder, error)) continue;
+    throw ConfigError(path + ": " + (folder == path ? "" : folder.string() + " ") +
+                      "is a file, where a folder is wanted; name another with --out");
+  }
+}
+
 void create_folders(const std::string& path) {
   namespace fs = std::filesystem;
+  check_folder(path);
   fs::path folder;
   for (const fs::path& name : fs::path(path)) {
     folder /= name;

@@ -35,8 +35,11 @@ class InputFile {
 // The bytes of a file. Throws as InputFile does, and DataError where it is longer than the limit.
 std::string read_file(const std::string& path, std::uint64_t limit_bytes, const Position& where = {});
 
+// Throws ConfigError where a folder's name, or one of those above it, is a file's. What is not there may be made.
+void check_folder(const std::string& path);
+
 // Makes a folder and those above it, and synchronises each that gets a new entry. Nothing where it is there. Throws
-// StorageError.
+// as check_folder() does, and StorageError.
 void create_folders(const std::string& path);
 
 // A file that appears under its name only once it is whole: written to PATH.tmp, synchronised, renamed, and the folder

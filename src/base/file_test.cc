@@ -102,6 +102,16 @@ TEST(AtomicFile, a_relative_path_without_a_folder) {
   EXPECT_EQ(read_file(folder.path("plain"), kLimit), "text");
 }
 
+TEST(CreateFolders, a_file_in_the_way_is_named) {
+  const TemporaryFolder folder;
+  const std::string file = folder.write("file", "text");
+  EXPECT_THAT([&] { create_folders(file); },
+              ThrowsMessage<ConfigError>(StartsWith(file + ": is a file, where a folder is wanted")));
+  EXPECT_THAT([&] { create_folders(file + "/more"); },
+              ThrowsMessage<ConfigError>(StartsWith(file + "/more: " + file + " is a file")));
+  EXPECT_NO_THROW(create_folders(folder.path("a/b")));
+}
+
 TEST(AtomicFile, a_folder_that_is_not_there_is_named_with_the_reason) {
   const TemporaryFolder folder;
   EXPECT_THAT([&] { write_file(folder.path("none/file"), "text"); },

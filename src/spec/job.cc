@@ -1,5 +1,7 @@
 #include "spec/job.h"
 
+#include <algorithm>
+
 #include "spec/job_keys.h"
 #include "spec/override.h"
 #include "spec/scalar.h"
@@ -192,6 +194,9 @@ JobSpec parse_job(const std::string& text, const std::string& file, const std::v
   Value root = read_yaml(text, file);
   if (root.kind == Value::Kind::null)
     throw ConfigError({file, 0, 0}, "is empty; a job needs name, network, data, solver");
+  if (std::ranges::find(root.entries, "lexicon", &Entry::key) != root.entries.end()) {
+    throw ConfigError({file, 0, 0}, "is a recipe of speech, and no job: 'hadal speech train' trains it");
+  }
   if (root.kind == Value::Kind::map) apply_overrides(root, overrides);
   JobSpec job = unwritten_job(file);
   read_map(root, "", job_table(), job);

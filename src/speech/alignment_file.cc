@@ -7,12 +7,15 @@
 
 namespace hadal {
 
-Transcribed transcribe(const FeatureSet& set, const Lexicon& lexicon, BadSample on_bad, LeftOut& left_out) {
+Transcribed transcribe(const FeatureSet& set, const Lexicon& lexicon, const TranscriptPlaces& places, BadSample on_bad,
+                       LeftOut& left_out) {
   Transcribed transcribed;
   for (const UtteranceFeatures& utterance : set.utterances) {
-    auto words = lexicon.words_of(utterance.id, utterance.words, on_bad, left_out);
-    if (words)
-      transcribed.utterances.push_back({utterance.id, std::move(*words), &utterance.features, utterance.copy > 0});
+    TrainingUtterance next{utterance.id, {}, &utterance.features, utterance.copy > 0, places.of(utterance.source)};
+    auto words = lexicon.words_of(next.name(), utterance.words, on_bad, left_out);
+    if (!words) continue;
+    next.words = std::move(*words);
+    transcribed.utterances.push_back(std::move(next));
   }
   return transcribed;
 }

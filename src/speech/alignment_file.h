@@ -10,6 +10,7 @@
 #include "speech/gaussian_training.h"
 #include "speech/make_features.h"
 #include "speech/training_frames.h"
+#include "speech/transcript_places.h"
 
 namespace hadal {
 
@@ -18,8 +19,10 @@ struct Transcribed {
   std::vector<TrainingUtterance> utterances;
 };
 
-// Those whose words the dictionary has; the others are left out, or fatal (DataError).
-Transcribed transcribe(const FeatureSet& set, const Lexicon& lexicon, BadSample on_bad, LeftOut& left_out);
+// Those whose words the dictionary has; the others are left out, or fatal (DataError). `places` of their transcripts
+// are for what is told of them.
+Transcribed transcribe(const FeatureSet& set, const Lexicon& lexicon, const TranscriptPlaces& places, BadSample on_bad,
+                       LeftOut& left_out);
 
 // The states of each frame by the utterance's name; what has no alignment is left out. Throws StorageError.
 void write_alignments(const std::string& file, const Transcribed& utterances,

@@ -164,7 +164,9 @@ NgramModel NgramModel::read(const std::string& path, const Position& where) {
   return parse(read_file(path, kArpaLimit, where), path);
 }
 
-NgramModel NgramModel::parse(std::string_view text, const std::string& file) { return ArpaReader(text, file).read(); }
+NgramModel NgramModel::parse(std::string_view text, const std::string& file) {
+  return ArpaReader(without_mark(text), file).read();
+}
 
 std::string NgramModel::to_text() const {
   std::vector<std::vector<const Ngram*>> sections(static_cast<std::size_t>(order_));

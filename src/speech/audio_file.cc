@@ -12,6 +12,9 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <numeric>
+#include <optional>
+#include <utility>
 
 #include "base/file.h"
 #include "base/printable.h"
@@ -126,25 +129,51 @@ MemoryFile check_kind(std::span<const std::byte> bytes, const std::string& file)
   const bool riff = text.starts_with("RIFF") || text.starts_with("RIFX") || text.starts_with("RF64");
   if (riff && text.size() >= 12 && text.substr(8, 4) == "WAVE") return check_whole_wav(bytes, file);
   if (text.starts_with("fLaC")) return {bytes, {}};
-  throw DataError(file, 0, "is neither a WAV nor a FLAC file; convert it first: ffmpeg -i FILE out.wav");
+  throw DataError(
+      file, 0,
+      "is neither a WAV nor a FLAC file, and others are not read; convert it first: ffmpeg -i FILE out.wav; "
+      "where it has samples and no header, say what they are: ffmpeg -f s16le -ar RATE -ac CHANNELS -i FILE "
+      "out.wav");
 }
 
 struct CloseSound {
   void operator()(SNDFILE* sound) const { sf_close(sound); }
 };
 
-// All frames as one channel. The header's count of frames is believed only where it is too large.
-std::vector<float> read_mono(SNDFILE* sound, const SF_INFO& info, const std::string& file) {
+// All frames as one channel, and how loud the channels are: sums of squares, where full scale is 1.
+struct OneChannel {
+  std::vector<float> samples;
+  double energy = 0;
+  std::vector<double> energies;  // of each channel of the file
+
+  // The channels take each other away, as those of a microphone whose second wire is turned around do.
+  bool is_cancelled() const {
+    constexpr double kLeastShare = 0.01;  // 64 channels of which one speaks have more
+    const double sum = std::accumulate(energies.begin(), energies.end(), 0.0);
+    return energies.size() > 1 && energy < kLeastShare * sum / static_cast<double>(energies.size());
+  }
+};
+
+// The average of the channels, or one of them. The header's count of frames is believed only where it is too large.
+OneChannel read_mono(SNDFILE* sound, const SF_INFO& info, const std::string& file, std::optional<std::size_t> only) {
   const auto channels = static_cast<std::size_t>(info.channels);
+  OneChannel mono{{}, 0, std::vector<double>(channels)};
+  std::vector<float>& samples = mono.samples;
   constexpr std::size_t kBlock = 16384;
-  std::vector<float> block(kBlock * channels), samples;
+  std::vector<float> block(kBlock * channels);
   for (;;) {
     const sf_count_t got = sf_readf_float(sound, block.data(), kBlock);
     if (got <= 0) break;
     for (std::size_t frame = 0; frame < static_cast<std::size_t>(got); ++frame) {
       double sum = 0;
-      for (std::size_t c = 0; c < channels; ++c) sum += static_cast<double>(block[frame * channels + c]);
-      const double sample = sum * (kFullScale / static_cast<double>(channels));
+      for (std::size_t c = 0; c < channels; ++c) {
+        const auto value = static_cast<double>(block[frame * channels + c]);
+        mono.energies[c] += value * value;
+        if (!only || *only == c) sum += value;
+      }
+      const double mixed = only ? sum : sum / static_cast<double>(channels);
+      mono.energy += mixed * mixed;
+      const double sample = mixed * kFullScale;
       if (!std::isfinite(static_cast<float>(sample))) {
         throw DataError(fmt::format("{}: sample {} is not a finite number", file, samples.size()));
       }
@@ -160,7 +189,7 @@ std::vector<float> read_mono(SNDFILE* sound, const SF_INFO& info, const std::str
     throw DataError(fmt::format("{}: is damaged behind sample {} of {}", file, with_thousands(samples.size()),
                                 with_thousands(expected)));
   }
-  return samples;
+  return mono;
 }
 
 void little_endian(std::string& text, std::uint32_t value, int bytes) {
@@ -184,7 +213,13 @@ Audio decode_audio(std::span<const std::byte> bytes, const std::string& file, do
   if (info.channels < 1 || info.channels > 64) {
     throw DataError(fmt::format("{}: has {} channels; 1 to 64 are read", file, info.channels));
   }
-  Audio audio{static_cast<double>(info.samplerate), read_mono(sound.get(), info, file)};
+  OneChannel mono = read_mono(sound.get(), info, file, {});
+  const bool cancelled = mono.is_cancelled();
+  if (cancelled) {
+    sf_seek(sound.get(), 0, SEEK_SET);
+    mono = read_mono(sound.get(), info, file, 0);
+  }
+  Audio audio{static_cast<double>(info.samplerate), std::move(mono.samples), cancelled};
   if (audio.samples.empty()) throw DataError(file + ": holds no samples");
   if (rate > 0 && rate != audio.rate) {
     const double ratio = rate / audio.rate;

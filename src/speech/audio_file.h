@@ -16,11 +16,12 @@ namespace hadal {
 struct Audio {
   double rate = 0;  // samples a second
   std::vector<float> samples;
+  bool cancelled = false;  // the file's channels are each other's opposite: the average would be silence
 };
 
-// Channels are averaged. `rate` 0: the file's own, else from 1,000 to 384,000. Throws ConfigError (at `where`) where
-// the file cannot be opened, DataError where it is neither WAV nor FLAC, holds no samples or numbers that are not
-// finite, ends early, or is longer than 134,217,728 samples.
+// Channels are averaged; of those that cancel each other the first is taken. `rate` 0: the file's own, else from 1,000
+// to 384,000. Throws ConfigError (at `where`) where the file cannot be opened, DataError where it is neither WAV nor
+// FLAC, holds no samples or numbers that are not finite, ends early, or is longer than 134,217,728 samples.
 Audio read_audio(const std::string& path, double rate, const Position& where = {});
 
 // The same of a file's bytes; `file` names them in errors.

@@ -62,6 +62,21 @@ TEST(AudioFile, stereo_is_mixed) {
   EXPECT_EQ(read_audio(path, 0).samples, (std::vector<float>{8192, 0}));
 }
 
+TEST(AudioFile, of_channels_that_cancel_each_other_the_first_is_taken) {
+  const testing::TemporaryFolder folder;
+  for (const int format : {SF_FORMAT_WAV | SF_FORMAT_PCM_16, SF_FORMAT_FLAC | SF_FORMAT_PCM_16}) {
+    const auto audio = [&](const std::vector<float>& values, int channels) {
+      return read_audio(sound_file(folder.path("a"), format, 16000, channels, values), 0);
+    };
+    const Audio opposite = audio({0.5f, -0.5f, 0.25f, -0.26f}, 2);
+    EXPECT_TRUE(opposite.cancelled);
+    EXPECT_EQ(opposite.samples, (std::vector<float>{16384, 8192}));
+    EXPECT_FALSE(audio({0.5f, 0, 0.25f, 0}, 2).cancelled);
+    EXPECT_FALSE(audio({0, 0, 0, 0}, 2).cancelled);
+    EXPECT_FALSE(audio({0.5f, 0, 0, 0, 0, 0, 0, 0, 0.25f, 0, 0, 0, 0, 0, 0, 0}, 8).cancelled);
+  }
+}
+
 TEST(AudioFile, another_rate_is_the_same_tone) {
   const testing::TemporaryFolder folder;
   write_wav(folder.path("a.wav"), {8000, wave(440, 8000, 4000, 10000)});
@@ -91,7 +106,8 @@ TEST(AudioFile, bad_files_are_told) {
     EXPECT_THAT([&] { decode_audio(bytes_of(bytes), "a.wav", 16000); }, ThrowsMessage<DataError>(HasSubstr(message)));
   };
   refused("", "a.wav: is empty");
-  refused("some text that is long enough to hold a header of some kind", "is neither a WAV nor a FLAC file");
+  refused("some text that is long enough to hold a header of some kind",
+          "is neither a WAV nor a FLAC file, and others are not read; convert");
   refused(wav.substr(0, 100), "a.wav: ends after 56 of 200 bytes of its samples");
   refused(wav.substr(0, 30), "has no samples");
   refused(wav_bytes({16000, {}}), "holds no samples");

@@ -16,6 +16,7 @@
 #include "base/printable.h"
 #include "base/thousands.h"
 #include "speech/archive.h"
+#include "speech/lexicon.h"
 
 namespace hadal {
 
@@ -78,6 +79,9 @@ class FolderReader {
 
   DataFolder read() {
     main_ = main_table();
+    if (main_.lines.empty() && folder_.left_out.count == 0) {
+      throw ConfigError(fmt::format("{}: is empty; a line is ID FILE", main_.file));
+    }
     text_ = table("text", options_.needs_text);
     speakers_ = table("utt2spk", false);
     folder_.has_text = !text_.file.empty();
@@ -95,7 +99,7 @@ class FolderReader {
     check_leftovers(text_);
     check_leftovers(speakers_);
     if (folder_.utterances.empty()) {
-      const std::string why = folder_.left_out.named.empty() ? "it is empty" : folder_.left_out.named[0];
+      const std::string why = folder_.left_out.named.empty() ? "segments is empty" : folder_.left_out.named[0];
       throw ConfigError(main_.file + ": no utterance is left: " + why);
     }
     return std::move(folder_);
@@ -126,7 +130,7 @@ class FolderReader {
     result.file = path.string();
     constexpr std::uint64_t kMost = std::uint64_t{1} << 30;
     const std::string all = read_file(result.file, kMost);
-    std::string_view text = all;
+    std::string_view text = without_mark(all);
     for (int number = 1; !text.empty(); ++number) {
       const std::size_t end = std::min(text.find('\n'), text.size());
       const std::string_view line = trimmed(text.substr(0, end));
@@ -317,7 +321,7 @@ std::span<const float> part_of(const Audio& recording, const Utterance& utteranc
 Audio read_audio_of(const Utterance& utterance, double rate) {
   Audio audio = read_audio(utterance.file, rate, utterance.where);
   const std::span<const float> part = part_of(audio, utterance);
-  return {audio.rate, std::vector<float>(part.begin(), part.end())};
+  return {audio.rate, std::vector<float>(part.begin(), part.end()), audio.cancelled};
 }
 
 }  // namespace hadal

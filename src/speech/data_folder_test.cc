@@ -8,6 +8,7 @@
 #include "speech/archive.h"
 #include "speech/audio_file.h"
 #include "speech/sphinx_file.h"
+#include "testing/command.h"
 #include "testing/shared_data.h"
 #include "testing/temporary_folder.h"
 
@@ -91,7 +92,18 @@ INSTANTIATE_TEST_SUITE_P(
         BadFolder{"no recording", "segments", "a d 0 0.3\n", "segments:1: the recording 'd' is not in "},
         BadFolder{"unused", "segments", "a a 0 0.3\nb a 0 0.3\nc c 0 0.3\n",
                   "no line of segments uses the recording 'b'"},
-        BadFolder{"empty", "wav.scp", "\n", "text:1: 'a' is not in "}));
+        BadFolder{"empty", "wav.scp", "\n", "wav.scp: is empty; a line is ID FILE"}));
+
+TEST(DataFolder, a_byte_order_mark_is_no_part_of_the_first_id) {
+  const SmallData data;
+  for (const char* file : {"wav.scp", "text", "utt2spk"}) {
+    data.write(file, "\xef\xbb\xbf" + testing::contents(data.path(file)));
+  }
+  const DataFolder folder = data.read({.needs_text = true});
+  ASSERT_EQ(folder.utterances.size(), 3U);
+  EXPECT_EQ(folder.utterances[0].id, "a");
+  EXPECT_THAT(folder.utterances[0].words, ElementsAre("ONE", "TWO"));
+}
 
 TEST(DataFolder, what_is_bad_may_be_left_out) {
   const SmallData data;
@@ -113,6 +125,9 @@ TEST(DataFolder, what_is_bad_may_be_left_out) {
 
 TEST(DataFolder, nothing_left) {
   const SmallData data;
+  data.write("segments", "\n");
+  EXPECT_THAT(data.refusal({.on_bad = BadSample::skip}), HasSubstr("wav.scp: no utterance is left: "));
+  std::filesystem::remove(data.path("segments"));
   data.write("wav.scp", "a x.wav\nb x.wav\nc x.wav\n");
   EXPECT_THAT(data.refusal({.on_bad = BadSample::skip}), ::testing::AllOf(HasSubstr("wav.scp: no utterance is left: "),
                                                                           HasSubstr(":1: there is no file 'x.wav'")));

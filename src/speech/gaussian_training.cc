@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/printable.h"
+#include "base/thousands.h"
 #include "speech/mixture_update.h"
 #include "speech/tasks.h"
 
@@ -24,13 +25,39 @@ bool aligns_at(bool from_nothing, int iteration) {
   return iteration > 1 && iteration % 5 == 0;
 }
 
-[[noreturn]] void refuse_short(const std::string& what) {
-  throw DataError(what + "; cut it differently, or leave such utterances out with data.on_bad_utterance: skip");
+// What is wrong with each utterance, if anything is: an error where a recording of the user's is among them.
+void refuse_originals(std::span<const TrainingUtterance> utterances, const std::vector<std::string>& wrong) {
+  constexpr std::size_t kNamed = 5;
+  std::string first, others;
+  std::size_t bad = 0;
+  for (std::size_t u = 0; u < utterances.size(); ++u) {
+    if (wrong[u].empty() || utterances[u].is_copy || ++bad > kNamed) continue;
+    if (bad == 1) {
+      first = wrong[u];
+      continue;
+    }
+    const std::string& where = utterances[u].where;
+    others += fmt::format(", {}", printable(utterances[u].id));
+    if (!where.empty()) others += fmt::format(" (line {})", where.substr(where.rfind(':') + 1));
+  }
+  if (bad == 0) return;
+  if (bad > 1) {
+    first += fmt::format("; such utterances: {}, also{}{}", with_thousands(bad), others.substr(1),
+                         bad > kNamed ? ", ..." : "");
+  }
+  throw DataError(first + "; cut them differently, or leave such utterances out with data.on_bad_utterance: skip");
 }
 
+// Empty where it is long enough.
 std::string too_short(const TrainingUtterance& utterance, std::int64_t least) {
+  if (utterance.features->frames >= least) return "";
   return printable(
-      fmt::format("{}: has {} frames, and its words need {}", utterance.id, utterance.features->frames, least));
+      fmt::format("{}: has {} frames, and its words need {}", utterance.name(), utterance.features->frames, least));
+}
+
+HmmOptions phone_options(HmmOptions options) {
+  options.context = Context::phone;
+  return options;
 }
 
 class GmmTrainer {
@@ -71,11 +98,6 @@ class GmmTrainer {
   }
 
  private:
-  static HmmOptions phone_options(HmmOptions options) {
-    options.context = Context::phone;
-    return options;
-  }
-
   // Width and finiteness; the mean and variance of all.
   void check_features() {
     for (const TrainingUtterance& utterance : utterances_) {
@@ -105,16 +127,17 @@ class GmmTrainer {
   }
 
   void flat_start() {
+    std::vector<std::string> wrong(utterances_.size());
     for (std::size_t u = 0; u < utterances_.size(); ++u) {
       const TrainingUtterance& utterance = utterances_[u];
       alignments_[u] = align_uniformly(lexicon_, states_, utterance.words, utterance.features->frames);
       if (alignments_[u]) continue;
-      const std::int64_t least =
-          make_transcript_graph(lexicon_, states_, utterance.words, options_.silence_probability).least_frames;
-      const std::string what = too_short(utterance, least);
-      if (options_.on_short == BadSample::fail && !utterance.is_copy) refuse_short(what);
-      left_out_.add(what);
+      const TranscriptGraph graph =
+          make_transcript_graph(lexicon_, states_, utterance.words, options_.silence_probability);
+      wrong[u] = too_short(utterance, graph.least_frames);
+      left_out_.add(wrong[u]);
     }
+    if (options_.on_short == BadSample::fail) refuse_originals(utterances_, wrong);
     if (std::none_of(alignments_.begin(), alignments_.end(), [](const auto& a) { return a.has_value(); })) {
       throw DataError("no utterance has as many frames as its words need; the first: " + left_out_.named.at(0));
     }
@@ -132,7 +155,7 @@ class GmmTrainer {
     }
     auto aligned = align_utterances(lexicon_, states_, *model_, used, options_, ignored);
     for (std::size_t i = 0; i < used.size(); ++i) {
-      if (!aligned[i]) left_out_.add(printable(used[i].id + ": has no way through its words that is possible"));
+      if (!aligned[i]) left_out_.add(printable(used[i].name() + ": has no way through its words that is possible"));
       alignments_[places[i]] = std::move(aligned[i]);
     }
     collect_frames();
@@ -240,19 +263,27 @@ std::vector<std::optional<Alignment>> align_utterances(const Lexicon& lexicon, c
     const auto u = static_cast<std::size_t>(i);
     const TranscriptGraph graph =
         make_transcript_graph(lexicon, states, utterances[u].words, options.silence_probability);
-    if (utterances[u].features->frames < graph.least_frames) {
-      wrong[u] = too_short(utterances[u], graph.least_frames);
-      return;
-    }
+    wrong[u] = too_short(utterances[u], graph.least_frames);
+    if (!wrong[u].empty()) return;
     alignments[u] = align(graph, model.score(*utterances[u].features, graph.states));
-    if (!alignments[u]) wrong[u] = printable(utterances[u].id + ": has no way through its words that is possible");
+    if (!alignments[u]) wrong[u] = printable(utterances[u].name() + ": has no way through its words that is possible");
   });
-  for (std::size_t u = 0; u < utterances.size(); ++u) {
-    if (wrong[u].empty()) continue;
-    if (options.on_short == BadSample::fail && !utterances[u].is_copy) refuse_short(wrong[u]);
-    left_out.add(wrong[u]);
+  if (options.on_short == BadSample::fail) refuse_originals(utterances, wrong);
+  for (const std::string& what : wrong) {
+    if (!what.empty()) left_out.add(what);
   }
   return alignments;
+}
+
+void check_lengths(const Lexicon& lexicon, std::span<const TrainingUtterance> utterances,
+                   const GmmTrainingOptions& options) {
+  const HmmStates states(lexicon, phone_options(options.hmm));
+  std::vector<std::string> wrong;
+  for (const TrainingUtterance& utterance : utterances) {
+    const TranscriptGraph graph = make_transcript_graph(lexicon, states, utterance.words, options.silence_probability);
+    wrong.push_back(too_short(utterance, graph.least_frames));
+  }
+  refuse_originals(utterances, wrong);
 }
 
 GmmTraining train_gaussians(const Lexicon& lexicon, std::span<const TrainingUtterance> utterances,

@@ -27,6 +27,9 @@ struct TrainingUtterance {
   std::vector<std::int32_t> words;
   const FeatureMatrix* features = nullptr;
   bool is_copy = false;  // changed at random: where it became too short, it is left out, whatever `on_short` says
+  std::string where{};   // FILE:LINE of its words, where that is known
+
+  std::string name() const { return where.empty() ? id : where + ": " + id; }  // for messages
 };
 
 struct GmmTrainingOptions {
@@ -53,8 +56,14 @@ struct GmmTraining {
   LeftOut left_out;
 };
 
-// Throws DataError where an utterance has too few frames for its words (or leaves it out), where the utterances are of
-// different widths or hold numbers that are not finite, or where none is left. `report` is called after each iteration.
+// Throws DataError where utterances, copies apart, have fewer frames than their words need: the first, some others and
+// how many there are.
+void check_lengths(const Lexicon& lexicon, std::span<const TrainingUtterance> utterances,
+                   const GmmTrainingOptions& options);
+
+// Throws DataError where utterances have too few frames for their words (or leaves them out), where the utterances are
+// of different widths or hold numbers that are not finite, or where none is left. `report` is called after each
+// iteration.
 GmmTraining train_gaussians(const Lexicon& lexicon, std::span<const TrainingUtterance> utterances,
                             const GmmTrainingOptions& options,
                             const std::function<void(const GmmIteration&)>& report = {});

@@ -1,5 +1,6 @@
 #include "speech/gaussian_training.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -133,6 +134,21 @@ TEST(GaussianTraining, short_utterances_are_fatal_or_left_out_by_name) {
   speech.features[3].values.resize(20);
   EXPECT_THAT(training_error(speech, BadSample::fail), HasSubstr("utt3: has 5 frames, and its words need"));
   EXPECT_THAT(training_error(speech, BadSample::skip), HasSubstr("utt3: has 5 frames, and its words need"));
+}
+
+TEST(GaussianTraining, short_utterances_are_counted_and_named_with_their_lines) {
+  SyntheticSpeech speech(10, 4);
+  for (std::size_t u = 0; u < 10; ++u) {
+    speech.utterances[u].where = fmt::format("train/text:{}", u + 1);
+    if (u < 2) continue;
+    speech.features[u].frames = 5;
+    speech.features[u].values.resize(20);
+  }
+  const std::string error = training_error(speech, BadSample::fail);
+  EXPECT_THAT(error, ::testing::StartsWith("train/text:3: utt2: has 5 frames, and its words need "));
+  EXPECT_THAT(error, HasSubstr("; such utterances: 8, also utt3 (line 4), utt4 (line 5), utt5 (line 6), utt6 (line 7), "
+                               "...; cut them differently, or leave"));
+  EXPECT_THAT(training_error(speech, BadSample::skip), ::testing::StartsWith("train/text:3: utt2: has 5 frames"));
 }
 
 // The user's recording was long enough.

@@ -35,12 +35,14 @@ std::string without_number(const std::string& word) {
 
 std::vector<Pronounced> entries_of(std::string_view text, const std::string& file) {
   std::vector<Pronounced> entries;
+  text = without_mark(text);
   for (int number = 1; !text.empty(); ++number) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     const std::string_view line = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
     std::vector<std::string> fields = split_fields(line);
-    if (fields.empty() || fields[0].starts_with(";;;")) continue;
+    fields.erase(std::find(fields.begin(), fields.end(), "#"), fields.end());  // a comment behind the phones
+    if (fields.empty() || fields[0].starts_with(";;;") || fields[0].starts_with('#')) continue;
     const auto fail = [&](const std::string& what) {
       throw DataError(fmt::format("{}:{}: {}", file, number, printable(what)));
     };
@@ -51,7 +53,7 @@ std::vector<Pronounced> entries_of(std::string_view text, const std::string& fil
     fields.erase(fields.begin());
     if (fields.empty()) fail(fmt::format("the word '{}' has no phones; a line is a word, then its phones", word));
     for (const std::string& phone : fields) {
-      if (phone == "*" || phone == "#") fail(fmt::format("a phone cannot be named '{}'; name it otherwise", phone));
+      if (phone == "*") fail(fmt::format("a phone cannot be named '{}'; name it otherwise", phone));
     }
     entries.push_back({number, word, std::move(fields)});
   }
@@ -69,6 +71,11 @@ std::vector<std::string> split_fields(std::string_view line) {
     begin = line.find_first_not_of(kSpace, end);
   }
   return fields;
+}
+
+std::string_view without_mark(std::string_view text) {
+  constexpr std::string_view kMark = "\xef\xbb\xbf";
+  return text.starts_with(kMark) ? text.substr(kMark.size()) : text;
 }
 
 Lexicon Lexicon::read(const std::string& path, const Position& where) {

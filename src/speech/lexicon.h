@@ -22,9 +22,10 @@ class Lexicon {
   static constexpr std::size_t kMostPronunciations = 65'000;  // of a word: alignments number them with 16 bits
 
   // A line each: the word, then its phones, separated by spaces or tabs. More pronunciations of a word are more lines;
-  // these may say WORD(2) as CMU's dictionary does. Empty lines and those that begin with ;;; are none. Throws
-  // ConfigError where the file cannot be opened, DataError with the line where one is not so, where a word is <s> or
-  // </s>, a phone is * or #, or a word has more than kMostPronunciations. A pronunciation that is there twice counts
+  // these may say WORD(2) as CMU's dictionary does. Empty lines and those that begin with ;;; or # are none, and a
+  // field # ends its line, as CMU's comments do. Throws ConfigError where the file cannot be opened, DataError with the
+  // line where one is not so, where a word is <s> or
+  // </s>, a phone is *, or a word has more than kMostPronunciations. A pronunciation that is there twice counts
   // once.
   static Lexicon read(const std::string& path, const Position& where = {});
   static Lexicon parse(std::string_view text, const std::string& file);
@@ -54,5 +55,8 @@ class Lexicon {
 
 // The fields of a line: what stands between spaces, tabs and carriage returns.
 std::vector<std::string> split_fields(std::string_view line);
+
+// A file's text behind the byte order mark of UTF-8 that some editors write.
+std::string_view without_mark(std::string_view text);
 
 }  // namespace hadal

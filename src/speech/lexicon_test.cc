@@ -33,6 +33,15 @@ TEST(Lexicon, brackets_that_hold_no_number_belong_to_the_word) {
   EXPECT_THAT(Lexicon::parse("(2) A\nX() A\nX(b) A\n", "d").words(), ElementsAre("(2)", "X()", "X(b)"));
 }
 
+TEST(Lexicon, comments_and_a_byte_order_mark_are_passed_over) {
+  const Lexicon lexicon =
+      Lexicon::parse("\xef\xbb\xbf# our words\n#AND MORE OF THIS\nONE W AH N # one, english\nONE(2) HH W AH N\n", "d");
+  EXPECT_THAT(lexicon.words(), ElementsAre("ONE"));
+  EXPECT_THAT(lexicon.phones(), ElementsAre("SIL", "AH", "HH", "N", "W"));
+  EXPECT_THAT(Lexicon::parse("\xef\xbb\xbfONE W\n", "d").words(), ElementsAre("ONE"));
+  EXPECT_THAT(lexicon_error("ONE # W AH N\n"), HasSubstr("dict:1: the word 'ONE' has no phones"));
+}
+
 TEST(Lexicon, errors_say_file_and_line) {
   EXPECT_THAT(lexicon_error("ONE W AH N\nTWO\n"), HasSubstr("dict:2: the word 'TWO' has no phones"));
   EXPECT_THAT(lexicon_error("<s> SIL\n"), HasSubstr("dict:1: <s> marks where a sentence begins"));

@@ -14,11 +14,13 @@
 
 #include "base/file.h"
 #include "base/printable.h"
+#include "base/thousands.h"
 #include "speech/archive.h"
 #include "speech/audio_file.h"
 #include "speech/augment.h"
 #include "speech/feature_extractor.h"
 #include "speech/normalise.h"
+#include "speech/recording_check.h"
 #include "speech/tasks.h"
 
 namespace hadal {
@@ -41,15 +43,21 @@ void check_job(const FeatureJob& job) {
   }
 }
 
+// Of an original.
+struct HeardRecording {
+  double seconds = 0;
+  bool silent = false, cancelled = false;
+};
+
 // One of the threads that make features. It keeps the recording that it read last: segments of one follow each other.
 class FeatureMaker {
  public:
   FeatureMaker(const FeatureJob& job, const FeatureExtractor* extractor) : job_(job), extractor_(extractor) {}
 
   // With deltas, not normalised.
-  FeatureMatrix make(const Utterance& utterance, int copy, double& seconds) {
+  FeatureMatrix make(const Utterance& utterance, int copy, HeardRecording& heard) {
     FeatureMatrix features =
-        extractor_ == nullptr ? read_features(utterance, job_.features.cepstra) : hear(utterance, copy, seconds);
+        extractor_ == nullptr ? read_features(utterance, job_.features.cepstra) : hear(utterance, copy, heard);
     for (const float value : features.values) {
       if (!std::isfinite(value)) {
         throw DataError(
@@ -58,7 +66,7 @@ class FeatureMaker {
     }
     if (features.frames == 0) {
       const std::string size =
-          extractor_ == nullptr ? "no frames" : fmt::format("{:.3f} s, less than a frame", seconds);
+          extractor_ == nullptr ? "no frames" : fmt::format("{:.3f} s, less than a frame", heard.seconds);
       throw DataError(fmt::format("{}: '{}' has {}", utterance.file, utterance.id, size));
     }
     const FeatureOptions& options = job_.features;
@@ -66,15 +74,19 @@ class FeatureMaker {
   }
 
  private:
-  FeatureMatrix hear(const Utterance& utterance, int copy, double& seconds) {
+  FeatureMatrix hear(const Utterance& utterance, int copy, HeardRecording& heard) {
     if (file_ != utterance.file) {
       file_.clear();
       audio_ = read_audio(utterance.file, job_.features.sample_rate, utterance.where);
       file_ = utterance.file;
     }
     const std::span<const float> samples = part_of(audio_, utterance);
-    seconds = static_cast<double>(samples.size()) / audio_.rate;
-    if (copy == 0) return extractor_->compute(samples);
+    heard.seconds = static_cast<double>(samples.size()) / audio_.rate;
+    if (copy == 0) {
+      heard.silent = check_recording(samples, audio_.rate).is_silent();
+      heard.cancelled = audio_.cancelled;
+      return extractor_->compute(samples);
+    }
     return extractor_->compute(
         augment(samples, audio_.rate, job_.augment, {job_.seed, static_cast<std::uint32_t>(copy), utterance.id}));
   }
@@ -88,7 +100,7 @@ class FeatureMaker {
 // What became of one utterance, in one copy.
 struct MadeFeatures {
   FeatureMatrix features;
-  double seconds = 0;
+  HeardRecording heard;
   std::exception_ptr error;
 };
 
@@ -106,7 +118,7 @@ std::vector<MadeFeatures> make_all(const DataFolder& folder, const FeatureJob& j
     const auto i = static_cast<std::size_t>(task);
     if (i > first_bad) return;
     try {
-      made[i].features = maker.make(folder.utterances[i % count], static_cast<int>(i / count), made[i].seconds);
+      made[i].features = maker.make(folder.utterances[i % count], static_cast<int>(i / count), made[i].heard);
     } catch (const Error&) {
       made[i].error = std::current_exception();
       const bool fatal = job.on_bad == BadSample::fail && i < count;  // no copy is
@@ -189,7 +201,10 @@ void collect(FeatureSet& set, const DataFolder& folder, std::vector<MadeFeatures
       continue;
     }
     set.dim = features.dim;
-    if (copy == 0) set.audio_seconds += made[i].seconds;
+    if (copy == 0) set.audio_seconds += made[i].heard.seconds;
+    const std::string name = fmt::format("{}: {}", utterance.id, utterance.file);
+    if (made[i].heard.silent) set.silent.add(name);
+    if (made[i].heard.cancelled) set.cancelled.add(name);
     set.utterances.push_back({copy_name(utterance.id, copy), copy_name(utterance.speaker, copy), utterance.id, copy,
                               utterance.words, std::move(features)});
   }
@@ -221,6 +236,24 @@ std::int64_t FeatureSet::frames() const {
   std::int64_t sum = 0;
   for (const UtteranceFeatures& utterance : utterances) sum += utterance.features.frames;
   return sum;
+}
+
+std::vector<std::string> FeatureSet::doubts() const {
+  std::vector<std::string> lines;
+  const auto tell = [&](const LeftOut& list, const char* one, const char* many) {
+    if (list.count == 0) return;
+    lines.push_back(
+        list.count == 1 ? one : fmt::format("{} {}", with_thousands(static_cast<std::uint64_t>(list.count)), many));
+    for (const std::string& name : list.named) lines.push_back("  " + name);
+    if (const std::int64_t more = list.count - std::ssize(list.named); more > 0) {
+      lines.push_back(fmt::format("  and {} more", with_thousands(static_cast<std::uint64_t>(more))));
+    }
+  };
+  tell(silent, "a recording seems to hold no speech (silent, or as loud all the time), and is used as it is",
+       "recordings seem to hold no speech (silent, or as loud all the time), and are used as they are");
+  tell(cancelled, "a recording's channels cancel each other: the first is used alone",
+       "recordings' channels cancel each other: the first is used alone");
+  return lines;
 }
 
 FeatureSet make_features(const std::string& folder, const FeatureJob& job) {

@@ -27,8 +27,10 @@ struct FeatureSet {
   std::vector<UtteranceFeatures> utterances;  // of the folder's order: all originals, then all first copies, ...
   double audio_seconds = 0;                   // of originals; 0 where features were given
   LeftOut left_out;                           // of BadSample::skip, the folder's included
+  LeftOut silent, cancelled;  // recordings that are used, but seem to hold no speech; whose channels cancel each other
 
   std::int64_t frames() const;
+  std::vector<std::string> doubts() const;  // lines about `silent` and `cancelled`: how many, and the first ten
 };
 
 struct FeatureJob {

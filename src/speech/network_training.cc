@@ -130,6 +130,7 @@ void pretrain(const Recipe& recipe, const NetworkTraining& training, const JobSp
 
 JobSpec job_of(const Recipe& recipe, const NetworkTraining& training, std::int64_t feature_dim) {
   JobSpec job = recipe.job;
+  job.name = "network";  // a run that is called otherwise is the same
   job.network = network_of(recipe, feature_dim, training.states);
   job.data.train = training_frames(training.frames, "train", recipe.network.splice);
   job.data.test.reset();

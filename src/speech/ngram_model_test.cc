@@ -85,6 +85,11 @@ TEST(NgramModel, errors_say_the_line) {
   EXPECT_THROW(static_cast<void>(NgramModel::read("/nowhere/lm.arpa")), ConfigError);
 }
 
+TEST(NgramModel, a_byte_order_mark_is_passed_over) {
+  EXPECT_EQ(NgramModel::parse(std::string("\xef\xbb\xbf") + kBigram, "lm").to_text(),
+            NgramModel::parse(kBigram, "lm").to_text());
+}
+
 TEST(NgramModel, text_is_read_back) {
   const NgramModel model = NgramModel::parse(kBigram, "lm");
   const NgramModel again = NgramModel::parse(model.to_text(), "again");

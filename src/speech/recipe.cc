@@ -59,6 +59,20 @@ void check_features(const Recipe& recipe, const Position& where) {
              std::to_string(features.mel_bins) + " mel_bins");
 }
 
+const Value* entry_of(const Value& map, const std::string& key) {
+  const auto found = std::ranges::find(map.entries, key, &Entry::key);
+  return found == map.entries.end() ? nullptr : &found->value;
+}
+
+// Its network says what goes in, or its data are those of a job, which no recipe can say; and it has no dictionary.
+bool is_job(const Value& root) {
+  const Value* network = entry_of(root, "network");
+  const Value* data = entry_of(root, "data");
+  const Value* train = data == nullptr ? nullptr : entry_of(*data, "train");
+  return entry_of(root, "lexicon") == nullptr && ((network != nullptr && entry_of(*network, "input") != nullptr) ||
+                                                  (train != nullptr && train->kind == Value::Kind::map));
+}
+
 // Something that a job of this network is checked with before the data are known.
 void check_network(Recipe& recipe, const std::string& file) {
   for (const LayerSpec& layer : recipe.network.layers) {
@@ -83,6 +97,9 @@ Recipe parse_recipe(const std::string& text, const std::string& file, const std:
   const Position unwritten{file, 0, 0};
   if (root.kind == Value::Kind::null) {
     throw ConfigError(unwritten, "is empty; a recipe needs name, data, lexicon, network, solver");
+  }
+  if (is_job(root)) {
+    throw ConfigError(unwritten, "is a job, and no recipe of speech: 'hadal train' trains it");
   }
   if (root.kind == Value::Kind::map) apply_overrides(root, overrides);
   Recipe recipe;

@@ -51,7 +51,9 @@ void mark_copies(FeatureSet& set, int copies) {
     const std::size_t mark = utterance.id.rfind("-copy");
     if (mark == std::string::npos || !ids.contains(utterance.id.substr(0, mark))) continue;
     for (int copy = 1; copy <= copies; ++copy) {
-      if (utterance.id.substr(mark) == fmt::format("-copy{}", copy)) utterance.copy = copy;
+      if (utterance.id.substr(mark) != fmt::format("-copy{}", copy)) continue;
+      utterance.copy = copy;
+      utterance.source = utterance.id.substr(0, mark);
     }
   }
 }
@@ -116,6 +118,9 @@ const FeatureSet& RecipeTraining::part(const std::string& name) {
 void RecipeTraining::make_features() {
   const Lexicon lexicon = Lexicon::read(recipe_.lexicon, recipe_.lexicon_where);  // what later stages need is there
   if (!recipe_.language.arpa.empty()) static_cast<void>(NgramModel::read(recipe_.language.arpa));
+  const std::string transcripts = recipe_.data.train + "/text";
+  if (recipe_.data.on_bad_utterance == BadSample::fail) check_words(transcripts, lexicon);
+  places_ = TranscriptPlaces(transcripts);
   std::vector<std::string> inputs{identity(recipe_, {"features", "augment", "data", "seed"}),
                                   data_fingerprint(recipe_.data.train)};
   if (!recipe_.data.test.empty()) inputs.push_back(data_fingerprint(recipe_.data.test));
@@ -135,6 +140,7 @@ void RecipeTraining::make_features() {
     };
     FeatureSet made = hadal::make_features(folder, job);
     tell_left_out(folder, made.left_out);
+    for (const std::string& line : made.doubts()) options_.notice(line.starts_with(' ') ? line : folder + ": " + line);
     return made;
   };
   FeatureSet train = make(recipe_.data.train), test;
@@ -202,11 +208,19 @@ void RecipeTraining::train_gmm() {
   const GmmTrainingOptions options{recipe_.hmm, recipe_.gmm, recipe_.decode.options.silence_probability,
                                    recipe_.data.on_bad_utterance, options_.threads};
   LeftOut left_out;
-  const Transcribed train = transcribe(part("train"), lexicon, recipe_.data.on_bad_utterance, left_out);
+  const BadSample on_bad = recipe_.data.on_bad_utterance;
+  const Transcribed train = transcribe(part("train"), lexicon, places_, on_bad, left_out);
   tell_left_out("transcripts", left_out);
   if (train.utterances.empty()) {
     throw DataError(recipe_.data.train + ": no utterance is left to train on; does " + recipe_.lexicon +
                     " have its words?");
+  }
+  LeftOut of_held_out;
+  const Transcribed held_out = transcribe(part("held_out"), lexicon, places_, on_bad, of_held_out);
+  if (on_bad == BadSample::fail) {
+    std::vector<TrainingUtterance> all = train.utterances;
+    all.insert(all.end(), held_out.utterances.begin(), held_out.utterances.end());
+    check_lengths(lexicon, all, options);
   }
   MetricsLog iterations(run_.gmm_metrics(), -1);
   const GmmTraining trained = train_gaussians(lexicon, train.utterances, options, [&](const GmmIteration& iteration) {
@@ -221,8 +235,6 @@ void RecipeTraining::train_gmm() {
   write_file(run_.states(), trained.states.to_text(lexicon));
   write_alignments(run_.alignment("train"), train, trained.alignments);
   if (!part("held_out").utterances.empty()) {
-    LeftOut of_held_out;
-    const Transcribed held_out = transcribe(part("held_out"), lexicon, recipe_.data.on_bad_utterance, of_held_out);
     const auto alignments =
         align_utterances(lexicon, trained.states, trained.model, held_out.utterances, options, of_held_out);
     tell_left_out("held-out utterances", of_held_out);
@@ -283,7 +295,7 @@ void RecipeTraining::align_for_pass(std::int64_t pass) {
     } else {
       NetworkModel network(run_.network(pass - 1, recipe_.network.realign), options_.threads);
       LeftOut left_out;
-      const Transcribed transcribed = transcribe(set, lexicon, BadSample::skip, left_out);
+      const Transcribed transcribed = transcribe(set, lexicon, places_, BadSample::skip, left_out);
       const auto alignments = align_by_network(
           lexicon, states, network, transcribed.utterances,
           {recipe_.decode.options.silence_probability, options_.threads, [&](std::int64_t done, std::int64_t all) {
@@ -292,7 +304,7 @@ void RecipeTraining::align_for_pass(std::int64_t pass) {
            }});
       for (std::size_t u = 0; u < alignments.size(); ++u) {
         if (alignments[u]) continue;
-        left_out.add(transcribed.utterances[u].id + ": the network finds no way through its words in its frames");
+        left_out.add(transcribed.utterances[u].name() + ": the network finds no way through its words in its frames");
       }
       tell_left_out(fmt::format("alignment {}, of {}", pass + 1, name), left_out);
       write_alignments(file, transcribed, alignments);
@@ -404,7 +416,7 @@ void RecipeTraining::recognise_part(AcousticKind kind, const std::string& name) 
                       static_cast<std::int64_t>(set.utterances.size()));
   });
   write_recognised(folder, set.utterances, recognised);
-  if (set.has_text) {
+  if (std::ranges::any_of(set.utterances, [](const UtteranceFeatures& one) { return !one.words.empty(); })) {
     const RecognitionScore score = score_recognition(set.utterances, recognised);
     std::optional<Comparison> against_gmm;
     if (kind == AcousticKind::network) {

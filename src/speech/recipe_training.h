@@ -14,6 +14,7 @@
 #include "speech/recipe_run.h"
 #include "speech/speech_model.h"
 #include "speech/stage_log.h"
+#include "speech/transcript_places.h"
 
 namespace hadal {
 
@@ -66,6 +67,7 @@ class RecipeTraining {
   RecipeRun run_;
   RunFolder folder_;
   StageLog log_;
+  TranscriptPlaces places_;                  // of the utterances of data.train
   std::map<std::string, FeatureSet> parts_;  // that were read
   std::map<std::string, std::string> keys_;  // of stages that are done
 };

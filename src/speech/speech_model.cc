@@ -34,6 +34,11 @@ void check_there(const RecipeRun& run, const std::string& file, const std::strin
     throw ConfigError(run.path() + ": is not a folder; name that of a run of 'hadal speech train'");
   }
   if (is_there(file)) return;
+  if (!is_there(run.recipe()) && is_there(run.path() + "/job.yaml")) {
+    throw ConfigError(run.path() +
+                      ": is a run of 'hadal train', which 'hadal eval' and 'hadal predict' are for; name " +
+                      "the folder of a run of 'hadal speech train', not its network's");
+  }
   throw ConfigError(run.path() + ": has no " + what + " yet (" + file + "); 'hadal speech train' makes it");
 }
 
@@ -86,7 +91,8 @@ Recipe trained_recipe(const RecipeRun& run, AcousticKind kind) {
   check_there(run, run.states(), "acoustic states");
   const nlohmann::json& then = kept.at(to_string(kind));
   if (!then.is_object() || !then.contains("recipe") || !then.at("recipe").is_object() || !then.contains("states")) {
-    throw DataError(run.trained() + ": is damaged; 'hadal speech train' makes it again where it is removed");
+    throw DataError(run.trained() + ": is damaged, or of an earlier version of hadal; 'hadal speech train' with the " +
+                    "run's recipe writes it anew, and trains only what is missing");
   }
   const Difference difference = first_difference(then.at("recipe"), shaping(recipe, kind), "");
   if (difference.key.empty() && then.at("states") != states_of(run)) {

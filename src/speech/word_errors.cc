@@ -60,6 +60,7 @@ TranscriptFile TranscriptFile::read(const std::string& path, const Position& whe
 
 TranscriptFile TranscriptFile::parse(std::string_view text, const std::string& file) {
   TranscriptFile transcripts{.file = file, .utterances = {}};
+  text = without_mark(text);
   for (int line = 1; !text.empty(); ++line) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     std::vector<std::string> fields = split_fields(text.substr(0, end));

@@ -51,7 +51,7 @@ TEST(WordErrors, rates_of_no_words) {
 
 TEST(WordErrors, files_are_read_and_utterances_matched) {
   const TranscriptFile reference = TranscriptFile::parse("u1 A B\nu2 C\r\n\nu3\n", "ref");
-  const TranscriptFile hypothesis = TranscriptFile::parse("u1 A X\nu3 D\n", "hyp");
+  const TranscriptFile hypothesis = TranscriptFile::parse("\xef\xbb\xbfu1 A X\nu3 D\n", "hyp");
   std::vector<std::string> missing;
   const auto scored = score_transcripts(reference, hypothesis, missing);
   ASSERT_EQ(scored.size(), 3u);

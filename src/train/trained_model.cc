@@ -15,6 +15,11 @@ TrainedModel open_trained(const std::string& run_or_model) {
   if (fs::is_directory(run_or_model)) {
     const RunFolder folder(run_or_model);
     if (!fs::exists(folder.model())) {
+      if (fs::exists(fs::path(run_or_model) / "recipe.yaml")) {
+        throw ConfigError(run_or_model + ": is a run of 'hadal speech train': 'hadal speech decode " + run_or_model +
+                          "' recognises its words; its network alone is " +
+                          (fs::path(run_or_model) / "network").string());
+      }
       throw ConfigError(run_or_model + ": holds no model.safetensors" +
                         (fs::exists(folder.checkpoints())
                              ? ": its training has not ended; 'hadal train' with --resume ends it"
