@@ -110,7 +110,6 @@ INSTANTIATE_TEST_SUITE_P(
         MemoryCase{"lenet_split_on_6_fake", testing::small_lenet(), "fake", 6, false, DType::f32, {}, 3},
         MemoryCase{"batch_norm_split_on_4_fake", testing::small_batch_norm(), "fake", 4, false, DType::f32, {}, 2},
         MemoryCase{"batch_norm_split_on_4", testing::small_batch_norm(), "cpu", 4, false, DType::f32, {}, 2},
-        MemoryCase{"lenet_bf16_split_on_6", testing::small_lenet(), "cpu", 6, false, DType::bf16, {}, 3},
         MemoryCase{"lenet_again", testing::small_lenet(), "cpu", 1, false, DType::f32, {}, 1, true},
         MemoryCase{"dag_again", testing::small_dag(), "cpu", 1, false, DType::f32, {}, 1, true},
         MemoryCase{"dag_again_bf16_on_3_fake", testing::small_dag(), "fake", 3, false, DType::bf16, {}, 1, true},
