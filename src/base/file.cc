@@ -83,7 +83,6 @@ void check_folder(const std::string& path) {
 
 void create_folders(const std::string& path) {
   namespace fs = std::filesystem;
-  check_folder(path);
   fs::path folder;
   for (const fs::path& name : fs::path(path)) {
     folder /= name;

@@ -39,7 +39,7 @@ std::string read_file(const std::string& path, std::uint64_t limit_bytes, const 
 void check_folder(const std::string& path);
 
 // Makes a folder and those above it, and synchronises each that gets a new entry. Nothing where it is there. Throws
-// as check_folder() does, and StorageError.
+// StorageError.
 void create_folders(const std::string& path);
 
 // A file that appears under its name only once it is whole: written to PATH.tmp, synchronised, renamed, and the folder

@@ -102,14 +102,15 @@ TEST(AtomicFile, a_relative_path_without_a_folder) {
   EXPECT_EQ(read_file(folder.path("plain"), kLimit), "text");
 }
 
-TEST(CreateFolders, a_file_in_the_way_is_named) {
+TEST(CheckFolder, a_file_in_the_way_is_named) {
   const TemporaryFolder folder;
   const std::string file = folder.write("file", "text");
-  EXPECT_THAT([&] { create_folders(file); },
+  EXPECT_THAT([&] { check_folder(file); },
               ThrowsMessage<ConfigError>(StartsWith(file + ": is a file, where a folder is wanted")));
-  EXPECT_THAT([&] { create_folders(file + "/more"); },
+  EXPECT_THAT([&] { check_folder(file + "/more"); },
               ThrowsMessage<ConfigError>(StartsWith(file + "/more: " + file + " is a file")));
-  EXPECT_NO_THROW(create_folders(folder.path("a/b")));
+  EXPECT_NO_THROW(check_folder(folder.path("a/b")));
+  EXPECT_FALSE(std::filesystem::exists(folder.path("a")));
 }
 
 TEST(AtomicFile, a_folder_that_is_not_there_is_named_with_the_reason) {

@@ -31,6 +31,7 @@ bool is_finished(const RunFolder& folder) {
 }  // namespace
 
 void RunFolder::lock() {
+  check_folder(path_);
   if (fs::exists(job()) && !fs::exists(plan())) {
     throw ConfigError(path_ +
                       ": holds a job.yaml, but no run; a run would replace that: name another folder with --out");

@@ -25,7 +25,7 @@ class RunFolder {
   std::string summary() const { return path_ + "/summary.json"; }
 
   // Makes the folder where it is not there, and keeps every other process from training into it while this object
-  // lives. Throws StorageError, and ConfigError where another one does.
+  // lives. Throws StorageError, and ConfigError where a file has its name or another process trains there.
   void lock();
 
   // Makes the folder, empty of an earlier run, and locks it. One that was finished is replaced, unless `keep_finished`;

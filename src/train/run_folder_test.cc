@@ -81,8 +81,8 @@ TEST(RunFolder, an_unfinished_run_without_checkpoints_is_replaced) {
 TEST(RunFolder, cannot_be_where_a_file_is) {
   const TemporaryFolder folder;
   RunFolder run(folder.write("run", "a file"));
-  EXPECT_THROW((void)run.start_anew(), StorageError);
-  EXPECT_THROW(run.lock(), StorageError);
+  EXPECT_THROW((void)run.start_anew(), ConfigError);
+  EXPECT_THROW(run.lock(), ConfigError);
   EXPECT_EQ(text(run.path()), "a file");
 }
 
