@@ -27,9 +27,9 @@ std::unique_ptr<Kernel> bind_pairs(const ConvBackwardWeights& op, int threads);
 std::unique_ptr<Kernel> bind_few_channels(const ConvForward& op, int threads);
 
 // Null where there is none, or where it would be slow: it is for processors with AVX-512, for bf16 with instructions
-// for it, kernels with sides of 3 or 5, stride 1 and no dilation, and channels of a group in 16s. Rows are one unit for the weights; for the data
-// each sample is computed by itself. An infinity or NaN makes NaN of all numbers of its tiles, or of its weight's
-// channel.
+// for it, kernels with sides of 3 or 5, stride 1 and no dilation, and channels of a group in 16s. Rows are one unit for
+// the weights; for the data each sample is computed by itself. An infinity or NaN makes NaN of all numbers of its
+// tiles, or of its weight's channel.
 std::unique_ptr<Kernel> bind_winograd(const ConvForward& op, int threads);
 std::unique_ptr<Kernel> bind_winograd(const ConvBackwardData& op, int threads);
 std::unique_ptr<Kernel> bind_winograd(const ConvBackwardWeights& op, int threads);
