@@ -133,8 +133,10 @@ std::vector<Case> cases() {
           add("_gradients").content = ExchangeContent::gradients;
           add("_factors_bf16").content = ExchangeContent::factors;
           all.back().precision = DType::bf16;
-          add("_clip").clip_norm = 0.5;
-          add("_reproducible").shards = 12;
+          if (topology == ExchangeTopology::shared || topology == ExchangeTopology::direct) {
+            add("_clip").clip_norm = 0.5;
+            add("_reproducible").shards = 12;
+          }
           add("_short").rows = 5;
           add("_passes").pass_rows = 10;
           add("_passes_again").pass_rows = 10;
