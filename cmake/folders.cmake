@@ -15,6 +15,17 @@ function(hadal_tests NAME)
   set_tests_properties(${NAME}_timed PROPERTIES RUN_SERIAL ON)
 endfunction()
 
+# hadal_test_program(NAME LIBRARY files): NAME_test, of these files and the support of src/testing. Its files are compiled
+# several at a time in every build, for most of the time goes to the headers that they share.
+function(hadal_test_program NAME LIBRARY)
+  file(GLOB SUPPORT CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/testing/*.cc)
+  add_executable(${NAME}_test ${ARGN} ${SUPPORT})
+  set_target_properties(${NAME}_test PROPERTIES UNITY_BUILD ON)
+  target_compile_options(${NAME}_test PRIVATE -Wno-subobject-linkage)  # it takes a file's own types for a header's
+  target_compile_definitions(${NAME}_test PRIVATE HADAL_SOURCE_DIR="${CMAKE_SOURCE_DIR}" HADAL_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  target_link_libraries(${NAME}_test PRIVATE ${LIBRARY} GTest::gtest GTest::gmock GTest::gtest_main)
+endfunction()
+
 # hadal_folder(NAME DEPENDS folders LINK libraries [TIMED suites] [COMPUTES] [ALONE]): one library target for src/NAME,
 # and, where the folder holds *_test.cc, one test program beside it. A file x_fuzz.cc becomes a libFuzzer target of its own.
 #   TIMED     the suites of hadal_tests
@@ -49,10 +60,7 @@ function(hadal_folder NAME)
   endif()
 
   if(TESTS AND NOT HADAL_FUZZ)
-    file(GLOB SUPPORT CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/testing/*.cc)
-    add_executable(${TARGET}_test ${TESTS} ${SUPPORT})
-    target_link_libraries(${TARGET}_test PRIVATE hadal_${TARGET} GTest::gtest GTest::gmock GTest::gtest_main)
-    target_compile_definitions(${TARGET}_test PRIVATE HADAL_SOURCE_DIR="${CMAKE_SOURCE_DIR}" HADAL_BINARY_DIR="${CMAKE_BINARY_DIR}")
+    hadal_test_program(${TARGET} hadal_${TARGET} ${TESTS})
     hadal_tests(${TARGET} ${ARG_TIMED})
   endif()
   if(HADAL_FUZZ)
