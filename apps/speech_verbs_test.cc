@@ -346,6 +346,40 @@ TEST(SpeechVerbs, tell_what_a_test_cannot_say) {
       << result.out;
 }
 
+TEST(SpeechVerbs, train_on_extra_voices_and_hold_none_of_them_out) {
+  const WhistleWorkplace place;
+  place.write_folder("more", 6, 900);
+  const auto align = [&](const std::string& share) {
+    return place.hadal({"speech", "align", "recipe.yaml", "--out", "run", "--set", "data.extra=more", "--set",
+                        "data.held_out=" + share, "--set", "augment.copies=1"});
+  };
+  const CommandResult shared = align("0.5");
+  EXPECT_EQ(shared.exit_code, 2);
+  EXPECT_NE(shared.err.find("data.extra: more has the speaker 'speaker0' as train has"), std::string::npos)
+      << shared.err;
+  EXPECT_FALSE(place.has("run/features"));
+
+  std::string speakers;
+  for (int i = 900; i < 906; ++i) speakers += "more" + std::to_string(i) + " voice" + std::to_string(i) + "\n";
+  place.write("more/utt2spk", speakers);
+  const CommandResult aligned = align("0.5");
+  ASSERT_EQ(aligned.exit_code, 0) << aligned.err;
+  EXPECT_EQ(place.read("run/features/held_out/utt2spk").find("more"), std::string::npos);
+  const std::string trained = place.read("run/features/train/utt2spk");
+  for (int i = 900; i < 906; ++i) {
+    const std::string id = "more" + std::to_string(i);
+    EXPECT_NE(trained.find(id + " "), std::string::npos) << trained;
+    EXPECT_NE(trained.find(id + "-copy1 "), std::string::npos) << trained;
+  }
+
+  // What is wrong with its transcripts is told as of the others, and a change of it begins anew.
+  place.write("more/text", place.read("more/text") + "more906 LOW\n");
+  const CommandResult unknown = align("0.5");
+  EXPECT_EQ(unknown.exit_code, 3);
+  EXPECT_NE(unknown.err.find("more/text:7: more906: the word 'LOW' is not in lexicon.txt"), std::string::npos)
+      << unknown.err;
+}
+
 // What cannot be aligned is left out of the held-out part too, even where nothing is left of it.
 TEST(SpeechVerbs, a_bad_held_out_utterance_ends_no_run) {
   const WhistleWorkplace place;

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Spoken digits of speakers that were never heard: each of the four in turn is left out of training (docs/results/speech.md).
+# Spoken digits of speakers that were never heard: each of the four in turn is left out of training (docs/results/speech.md). The three others
+# are few, so voices of espeak-ng and flite are trained on beside them.
 #   examples/speech/fsdd.sh RECORDINGS [ARGUMENTS of hadal speech train]
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -8,6 +9,7 @@ hadal=${HADAL:-$here/../../build/release/hadal}
 recordings=$1
 shift
 python3 "$here/prepare_fsdd.py" "$recordings" --out data/fsdd
+[[ -f data/fsdd/voices/wav.scp ]] || python3 "$here/prepare_voices.py" data/fsdd/lexicon.txt --out data/fsdd/voices
 speakers=(george jackson nicolas theo)
 for speaker in "${speakers[@]}"; do
   echo "== $speaker is left out"

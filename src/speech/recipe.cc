@@ -105,7 +105,7 @@ Recipe parse_recipe(const std::string& text, const std::string& file, const std:
   Recipe recipe;
   recipe.job = unwritten_job(file);
   recipe.job.data.batch = 256;
-  recipe.data.test_where = recipe.features_where = unwritten;
+  recipe.data.extra_where = recipe.data.test_where = recipe.features_where = unwritten;
   read_map(root, "", recipe_table(), recipe, "the recipe");
   check_features(recipe, recipe.features_where);
   check_pretrain(recipe.network);

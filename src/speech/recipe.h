@@ -14,10 +14,10 @@ namespace hadal {
 
 // Folders as Kaldi has them; paths are relative to the working directory.
 struct RecipeData {
-  std::string train, test;  // no test: empty
-  double held_out = 0.1;    // share of the speakers of `train`, or of its utterances where it has too few speakers
+  std::string train, extra, test;  // no extra, no test: empty
+  double held_out = 0.1;  // share of the speakers of `train`, or of its utterances where it has too few speakers
   BadSample on_bad_utterance = BadSample::fail;
-  Position train_where, test_where;
+  Position train_where, extra_where, test_where;
 };
 
 // Contrastive divergence (speech/rbm.h) of each sigmoid layer, from the first.

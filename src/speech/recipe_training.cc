@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/file.h"
+#include "base/printable.h"
 #include "base/thousands.h"
 #include "speech/alignment_file.h"
 #include "speech/gaussian_training.h"
@@ -118,12 +120,17 @@ const FeatureSet& RecipeTraining::part(const std::string& name) {
 void RecipeTraining::make_features() {
   const Lexicon lexicon = Lexicon::read(recipe_.lexicon, recipe_.lexicon_where);  // what later stages need is there
   if (!recipe_.language.arpa.empty()) static_cast<void>(NgramModel::read(recipe_.language.arpa));
-  const std::string transcripts = recipe_.data.train + "/text";
-  if (recipe_.data.on_bad_utterance == BadSample::fail) check_words(transcripts, lexicon);
+  std::vector<std::string> transcripts{recipe_.data.train + "/text"};
+  if (!recipe_.data.extra.empty()) transcripts.push_back(recipe_.data.extra + "/text");
+  for (const std::string& file : transcripts) {
+    if (recipe_.data.on_bad_utterance == BadSample::fail) check_words(file, lexicon);
+  }
   places_ = TranscriptPlaces(transcripts);
   std::vector<std::string> inputs{identity(recipe_, {"features", "augment", "data", "seed"}),
                                   data_fingerprint(recipe_.data.train)};
-  if (!recipe_.data.test.empty()) inputs.push_back(data_fingerprint(recipe_.data.test));
+  for (const std::string& folder : {recipe_.data.extra, recipe_.data.test}) {
+    if (!folder.empty()) inputs.push_back(data_fingerprint(folder));
+  }
   const std::string key = keys_["features"] = key_of("features", inputs);
   if (log_.is_done("features", key)) return write_file(run_.recipe(), to_yaml(recipe_));
   FeatureJob job;
@@ -143,18 +150,27 @@ void RecipeTraining::make_features() {
     for (const std::string& line : made.doubts()) options_.notice(line.starts_with(' ') ? line : folder + ": " + line);
     return made;
   };
-  FeatureSet train = make(recipe_.data.train), test;
+  FeatureSet train = make(recipe_.data.train), extra, test;
+  const auto make_beside = [&](const std::string& folder) {
+    FeatureSet made = make(folder);
+    if (made.dim == train.dim) return made;
+    throw DataError(fmt::format("{}: its features are {} numbers a frame, and those of {} are {}", folder, made.dim,
+                                recipe_.data.train, train.dim));
+  };
+  if (!recipe_.data.extra.empty()) {
+    extra = make_beside(recipe_.data.extra);
+    check_extra(train, extra);
+  }
   if (!recipe_.data.test.empty()) {
     job.augment = {};
     job.needs_text = false;
-    test = make(recipe_.data.test);
-    if (test.dim != train.dim) {
-      throw DataError(fmt::format("{}: its features are {} numbers a frame, and those of {} are {}", recipe_.data.test,
-                                  test.dim, recipe_.data.train, train.dim));
-    }
+    test = make_beside(recipe_.data.test);
   }
-  tell_about_test(train, test, lexicon);
+  tell_shared_speakers(recipe_.data.train, train, test);
+  tell_shared_speakers(recipe_.data.extra, extra, test);
+  tell_unknown_words(test, lexicon);
   const FeatureSet held_out = take_held_out(train, recipe_.data.held_out, recipe_.seed());
+  std::ranges::move(extra.utterances, std::back_inserter(train.utterances));
   // Until here what the folder held before is as it was.
   write_file(run_.recipe(), to_yaml(recipe_));
   log_.begin("features", key);
@@ -174,26 +190,49 @@ void RecipeTraining::make_features() {
   log_.end("features", key, made);
 }
 
+// Speakers of both could be held out and trained on.
+void RecipeTraining::check_extra(const FeatureSet& train, const FeatureSet& extra) const {
+  std::set<std::string> ids, speakers;
+  for (const UtteranceFeatures& utterance : train.utterances) {
+    ids.insert(utterance.id);
+    speakers.insert(utterance.speaker);
+  }
+  const auto refuse = [&](const char* what, const std::string& name) {
+    throw ConfigError(recipe_.data.extra_where,
+                      printable(fmt::format("data.extra: {} has the {} '{}' as {} has; call it something else in one "
+                                            "of them",
+                                            recipe_.data.extra, what, name, recipe_.data.train)));
+  };
+  for (const UtteranceFeatures& utterance : extra.utterances) {
+    if (ids.contains(utterance.id)) refuse("utterance", utterance.id);
+    if (speakers.contains(utterance.speaker)) refuse("speaker", utterance.speaker);
+  }
+}
+
 // What its word errors cannot say.
-void RecipeTraining::tell_about_test(const FeatureSet& train, const FeatureSet& test, const Lexicon& lexicon) const {
-  std::set<std::string> trained, both;
-  for (const UtteranceFeatures& utterance : train.utterances) trained.insert(utterance.speaker);
+void RecipeTraining::tell_shared_speakers(const std::string& folder, const FeatureSet& trained,
+                                          const FeatureSet& test) const {
+  std::set<std::string> speakers, both;
+  for (const UtteranceFeatures& utterance : trained.utterances) speakers.insert(utterance.speaker);
+  for (const UtteranceFeatures& utterance : test.utterances) {
+    if (speakers.contains(utterance.speaker)) both.insert(utterance.speaker);
+  }
+  if (both.empty()) return;
+  options_.notice(
+      fmt::format("{}: has speakers of {} too ({}, for example '{}'): its word errors are not those of voices that "
+                  "were never heard",
+                  recipe_.data.test, folder, both.size(), *both.begin()));
+}
+
+void RecipeTraining::tell_unknown_words(const FeatureSet& test, const Lexicon& lexicon) const {
   std::size_t words = 0, unknown = 0;
   for (const UtteranceFeatures& utterance : test.utterances) {
-    if (trained.contains(utterance.speaker)) both.insert(utterance.speaker);
     words += utterance.words.size();
     for (const std::string& word : utterance.words) unknown += lexicon.word(word) ? 0 : 1;
   }
-  if (!both.empty()) {
-    options_.notice(
-        fmt::format("{}: has speakers of {} too ({}, for example '{}'): its word errors are not those of voices that "
-                    "were never heard",
-                    recipe_.data.test, recipe_.data.train, both.size(), *both.begin()));
-  }
-  if (unknown > 0) {
-    options_.notice(fmt::format("{}: {} of {} words are not in {}: each of them will be an error", recipe_.data.test,
-                                count_text(unknown), count_text(words), recipe_.lexicon));
-  }
+  if (unknown == 0) return;
+  options_.notice(fmt::format("{}: {} of {} words are not in {}: each of them will be an error", recipe_.data.test,
+                              count_text(unknown), count_text(words), recipe_.lexicon));
 }
 
 void RecipeTraining::train_gmm() {

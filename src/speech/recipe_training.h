@@ -55,7 +55,9 @@ class RecipeTraining {
   const FeatureSet& part(const std::string& name);
   void check_stop() const;
   void tell_left_out(const std::string& what, const LeftOut& left_out) const;
-  void tell_about_test(const FeatureSet& train, const FeatureSet& test, const Lexicon& lexicon) const;
+  void check_extra(const FeatureSet& train, const FeatureSet& extra) const;
+  void tell_shared_speakers(const std::string& folder, const FeatureSet& trained, const FeatureSet& test) const;
+  void tell_unknown_words(const FeatureSet& test, const Lexicon& lexicon) const;
   void train_pass(std::int64_t pass);
   void align_for_pass(std::int64_t pass);
   void tune(AcousticKind kind);
@@ -67,7 +69,7 @@ class RecipeTraining {
   RecipeRun run_;
   RunFolder folder_;
   StageLog log_;
-  TranscriptPlaces places_;                  // of the utterances of data.train
+  TranscriptPlaces places_;                  // of the utterances that are trained on
   std::map<std::string, FeatureSet> parts_;  // that were read
   std::map<std::string, std::string> keys_;  // of stages that are done
 };

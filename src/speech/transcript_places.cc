@@ -37,14 +37,19 @@ void for_each_transcript(const std::string& file,
 
 }  // namespace
 
-TranscriptPlaces::TranscriptPlaces(std::string file) : file_(std::move(file)) {
-  for_each_transcript(file_,
-                      [&](int line, const std::vector<std::string>& fields) { lines_.emplace(fields[0], line); });
+TranscriptPlaces::TranscriptPlaces(std::vector<std::string> files) : files_(std::move(files)) {
+  for (std::size_t i = 0; i < files_.size(); ++i) {
+    for_each_transcript(files_[i], [&](int line, const std::vector<std::string>& fields) {
+      lines_.emplace(fields[0], std::pair(i, line));
+    });
+  }
 }
 
 std::string TranscriptPlaces::of(const std::string& id) const {
   const auto found = lines_.find(id);
-  return found == lines_.end() ? "" : fmt::format("{}:{}", file_, found->second);
+  if (found == lines_.end()) return "";
+  const auto [file, line] = found->second;
+  return fmt::format("{}:{}", files_[file], line);
 }
 
 void check_words(const std::string& file, const Lexicon& lexicon) {

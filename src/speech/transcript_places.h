@@ -3,25 +3,26 @@
 
 #include <map>
 #include <string>
-#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "speech/lexicon.h"
 
 namespace hadal {
 
-// The lines of a data folder's `text`.
+// The lines of the `text` of data folders.
 class TranscriptPlaces {
  public:
   TranscriptPlaces() = default;
-  // Knows no place where there is no such file. Throws ConfigError where it cannot be opened.
-  explicit TranscriptPlaces(std::string file);
+  // Knows no place of files that are not there. Throws ConfigError where one cannot be opened.
+  explicit TranscriptPlaces(std::vector<std::string> files);
 
-  // FILE:LINE of an utterance; empty where the file has none of that name.
+  // FILE:LINE of an utterance; empty where no file has one of that name.
   std::string of(const std::string& id) const;
 
  private:
-  std::string file_;
-  std::map<std::string, int> lines_;
+  std::vector<std::string> files_;
+  std::map<std::string, std::pair<std::size_t, int>> lines_;  // which file, which line
 };
 
 // Throws DataError where the dictionary lacks words of a data folder's `text`: the place of the first, some others, how
