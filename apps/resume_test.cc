@@ -243,7 +243,7 @@ class Interrupted : public ::testing::TestWithParam<const char*> {};
 TEST_P(Interrupted, keeps_a_checkpoint_and_goes_on) {
   // Long enough not to end before the signal, and no checkpoint of its own.
   const std::vector<std::string> job{
-      "--set", GetParam(), "--set", "solver.epochs=30", "--set", "checkpoint.every_steps=0"};
+      "--set", GetParam(), "--set", "solver.epochs=90", "--set", "checkpoint.every_steps=0"};
   SmallWorkplace place;
   ASSERT_EQ(place.hadal(train("whole", job)).exit_code, 0);
   Command command(place.path(), train("run", job));

@@ -355,7 +355,7 @@ TEST(SpeechVerbs, train_on_extra_voices_and_hold_none_of_them_out) {
   };
   const CommandResult shared = align("0.5");
   EXPECT_EQ(shared.exit_code, 2);
-  EXPECT_NE(shared.err.find("data.extra: more has the speaker 'speaker0' as train has"), std::string::npos)
+  EXPECT_NE(shared.err.find("more/wav.scp:1:1: data.extra: the speaker 'speaker0' is in train too"), std::string::npos)
       << shared.err;
   EXPECT_FALSE(place.has("run/features"));
 
@@ -372,12 +372,42 @@ TEST(SpeechVerbs, train_on_extra_voices_and_hold_none_of_them_out) {
     EXPECT_NE(trained.find(id + "-copy1 "), std::string::npos) << trained;
   }
 
-  // What is wrong with its transcripts is told as of the others, and a change of it begins anew.
-  place.write("more/text", place.read("more/text") + "more906 LOW\n");
+  // A change of it begins anew, and what is wrong with it is told as of the others.
+  const auto is_repeated = [](const CommandResult& result) {
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result.out.find("features: train: ") != std::string::npos;
+  };
+  EXPECT_FALSE(is_repeated(align("0.5")));
+  const std::string text = place.read("more/text");
+  place.write("more/text", text.substr(0, text.rfind(' ')) + "\n");
+  EXPECT_TRUE(is_repeated(align("0.5")));
+  place.write("more/text", text + "more906 LOW\n");
   const CommandResult unknown = align("0.5");
   EXPECT_EQ(unknown.exit_code, 3);
   EXPECT_NE(unknown.err.find("more/text:7: more906: the word 'LOW' is not in lexicon.txt"), std::string::npos)
       << unknown.err;
+  place.write("more/text", text);
+  for (const char* file : {"train/train104.wav", "more/more903.wav"}) {
+    write_wav(place.path(file), {kRate, std::vector<float>(300, 5.0f)});
+  }
+  const CommandResult too_short = align("0");
+  EXPECT_EQ(too_short.exit_code, 3);
+  EXPECT_NE(too_short.err.find("train/text:5: train104: has 2 frames"), std::string::npos) << too_short.err;
+  EXPECT_NE(too_short.err.find("such utterances: 2, also more903 (more/text:4); cut"), std::string::npos)
+      << too_short.err;
+}
+
+TEST(SpeechVerbs, make_no_language_of_what_extra_voices_say) {
+  const WhistleWorkplace place;
+  place.write_folder("more", 6, 900);
+  std::string speakers;
+  for (int i = 900; i < 906; ++i) speakers += "more" + std::to_string(i) + " voice\n";
+  place.write("more/utt2spk", speakers);
+  ASSERT_EQ(place.train({"--out", "plain"}).exit_code, 0);
+  const CommandResult result = place.train({"--set", "data.extra=more"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(place.read("run/language.arpa"), place.read("plain/language.arpa"));
+  EXPECT_NE(place.read("run/network/model.safetensors"), place.read("plain/network/model.safetensors"));
 }
 
 // What cannot be aligned is left out of the held-out part too, even where nothing is left of it.

@@ -9,7 +9,7 @@ hadal=${HADAL:-$here/../../build/release/hadal}
 recordings=$1
 shift
 python3 "$here/prepare_fsdd.py" "$recordings" --out data/fsdd
-[[ -f data/fsdd/voices/wav.scp ]] || python3 "$here/prepare_voices.py" data/fsdd/lexicon.txt --out data/fsdd/voices
+[[ -f data/fsdd/voices/utt2spk ]] || python3 "$here/prepare_voices.py" data/fsdd/lexicon.txt --out data/fsdd/voices
 speakers=(george jackson nicolas theo)
 for speaker in "${speakers[@]}"; do
   echo "== $speaker is left out"

@@ -4,14 +4,15 @@
 usage: prepare_voices.py LEXICON --out FOLDER [--seed 1]
 
 Writes FOLDER, a data folder: each of 26 voices of espeak-ng says each word of the dictionary once, and each of the five of flite,
-which are made of recordings of persons, four times. Speed and pitch are drawn. Words are read as English ones. The same seed and the
-same synthesisers give the same files.
+which are made of recordings of four persons, four times. Speed and pitch are drawn (rms has one pitch). Words are read as English
+ones; those that no one says (<UNK>, [NOISE]) are passed over. The same seed and the same synthesisers give the same files.
 """
 import argparse
 import concurrent.futures
 import os
 import pathlib
 import random
+import re
 import shutil
 import subprocess
 
@@ -39,7 +40,32 @@ def planned_utterances(words, seed):
     return [(f"{speaker}-{i:05}", speaker, command, word) for i, (speaker, command, word) in enumerate(planned)]
 
 
+def check_synthesisers():
+    missing = [program for program in ("espeak-ng", "flite") if shutil.which(program) is None]
+    if missing:
+        fail(f"{' and '.join(missing)}: not installed; on Debian and Ubuntu: sudo apt-get install {' '.join(missing)}")
+    # Both say what they are told with another voice where they have not the one that is named.
+    for program, listing, names in (("flite", ["flite", "-lv"], PERSONS), ("espeak-ng", ["espeak-ng", "--voices=variant"], SPEAKERS)):
+        known = re.findall(r"[\w.-]+", subprocess.run(listing, capture_output=True, text=True).stdout)
+        lacking = [name for name in names if name not in known]
+        if lacking:
+            fail(f"{program} has no voice {', '.join(lacking)} here")
+
+
+def words_of(lexicon):
+    try:
+        lines = lexicon.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        fail(f"{lexicon}: {getattr(error, 'strerror', None) or error}")
+    names = {re.sub(r"(?<=.)\(\d+\)$", "", line.split()[0]) for line in lines if line.strip() and not line.startswith(("#", ";;;"))}
+    words = sorted(name for name in names if name[0].isalnum())
+    if not words:
+        fail(f"{lexicon} has no words")
+    return words
+
+
 def say(command, path):
+    path.unlink(missing_ok=True)
     result = subprocess.run([*command, str(path)], capture_output=True, text=True)
     if result.returncode != 0 or not path.is_file() or path.stat().st_size < 1000:
         raise RuntimeError(f"no speech from: {' '.join(command)}: {result.stderr.strip() or 'it says nothing'}")
@@ -51,18 +77,13 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    missing = [program for program in ("espeak-ng", "flite") if shutil.which(program) is None]
-    if missing:
-        fail(f"{' and '.join(missing)}: not installed; on Debian and Ubuntu: sudo apt-get install {' '.join(missing)}")
-    try:
-        lines = arguments.lexicon.read_text().splitlines()
-    except OSError as error:
-        fail(f"{arguments.lexicon}: {error.strerror}")
-    words = sorted({line.split()[0].split("(")[0] for line in lines if line.strip() and not line.startswith(("#", ";;;"))})
-    if not words:
-        fail(f"{arguments.lexicon} has no words")
+    check_synthesisers()
+    words = words_of(arguments.lexicon)
     folder = arguments.out / "wav"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"{folder}: {error.strerror}")
     planned = planned_utterances(words, arguments.seed)
     try:
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

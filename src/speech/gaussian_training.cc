@@ -28,17 +28,21 @@ bool aligns_at(bool from_nothing, int iteration) {
 // What is wrong with each utterance, if anything is: an error where a recording of the user's is among them.
 void refuse_originals(std::span<const TrainingUtterance> utterances, const std::vector<std::string>& wrong) {
   constexpr std::size_t kNamed = 5;
-  std::string first, others;
+  std::string first, first_where, others;
   std::size_t bad = 0;
   for (std::size_t u = 0; u < utterances.size(); ++u) {
     if (wrong[u].empty() || utterances[u].is_copy || ++bad > kNamed) continue;
     if (bad == 1) {
       first = wrong[u];
+      first_where = utterances[u].where;
       continue;
     }
     const std::string& where = utterances[u].where;
     others += fmt::format(", {}", printable(utterances[u].id));
-    if (!where.empty()) others += fmt::format(" (line {})", where.substr(where.rfind(':') + 1));
+    if (where.empty()) continue;
+    const std::size_t line = where.rfind(':') + 1;
+    const bool same_file = where.substr(0, line) == first_where.substr(0, first_where.rfind(':') + 1);
+    others += same_file ? fmt::format(" (line {})", where.substr(line)) : fmt::format(" ({})", where);
   }
   if (bad == 0) return;
   if (bad > 1) {

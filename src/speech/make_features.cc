@@ -157,10 +157,6 @@ void normalise(std::vector<UtteranceFeatures>& utterances, Normalise mode, bool 
   }
 }
 
-std::string copy_name(const std::string& name, int copy) {
-  return copy == 0 ? name : fmt::format("{}-copy{}", name, copy);
-}
-
 // Copies are found by their names, and normalised by those of their speakers: none may be the name of something else.
 void check_copy_names(const DataFolder& folder, int copies) {
   std::set<std::string> ids, speakers;
@@ -231,6 +227,10 @@ FeatureSet features_of_folder(const DataFolder& folder, const FeatureJob& job) {
 }
 
 }  // namespace
+
+std::string copy_name(const std::string& name, int copy) {
+  return copy == 0 ? name : fmt::format("{}-copy{}", name, copy);
+}
 
 std::int64_t FeatureSet::frames() const {
   std::int64_t sum = 0;

@@ -12,6 +12,9 @@
 
 namespace hadal {
 
+// What a changed copy of an utterance or of a speaker is called; copy 0 is the original.
+std::string copy_name(const std::string& name, int copy);
+
 struct UtteranceFeatures {
   std::string id, speaker;         // of a copy: ID-copyN, SPEAKER-copyN
   std::string source;              // the id of the utterance that it is a copy of, else its own

@@ -42,9 +42,10 @@ Keys<RecipeData> data_folder_keys() {
   return {
       at(&D::train_where, text<D>("train", &D::train, "folder", kRequired,
                                   "Kaldi data folder that is trained on: wav.scp or feats.scp, text, utt2spk")),
-      at(&D::extra_where, optional_path<D>("extra", &D::extra, "folder",
-                                           "another one, of other speakers, that is trained on too and of which "
-                                           "nothing is held out: voices of a synthesiser, say")),
+      at(&D::extra_where,
+         optional_path<D>("extra", &D::extra, "folder",
+                          "another one, of other speakers, whose sounds are trained on too; nothing of it is "
+                          "held out, and no language model is made of it: voices of a synthesiser, say")),
       at(&D::test_where, optional_path<D>("test", &D::test, "folder", "the same, of speakers that are not in `train`")),
       real<D>("held_out", &D::held_out, {.most = 0.5}, "0.1",
               "share of the speakers of `train` that is not trained on, but chooses what is tuned; of its utterances "

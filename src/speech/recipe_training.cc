@@ -121,7 +121,7 @@ void RecipeTraining::make_features() {
   const Lexicon lexicon = Lexicon::read(recipe_.lexicon, recipe_.lexicon_where);  // what later stages need is there
   if (!recipe_.language.arpa.empty()) static_cast<void>(NgramModel::read(recipe_.language.arpa));
   std::vector<std::string> transcripts{recipe_.data.train + "/text"};
-  if (!recipe_.data.extra.empty()) transcripts.push_back(recipe_.data.extra + "/text");
+  if (!recipe_.data.extra.empty()) transcripts.push_back(extra_transcripts());
   for (const std::string& file : transcripts) {
     if (recipe_.data.on_bad_utterance == BadSample::fail) check_words(file, lexicon);
   }
@@ -150,6 +150,7 @@ void RecipeTraining::make_features() {
     for (const std::string& line : made.doubts()) options_.notice(line.starts_with(' ') ? line : folder + ": " + line);
     return made;
   };
+  if (!recipe_.data.extra.empty()) check_extra();
   FeatureSet train = make(recipe_.data.train), extra, test;
   const auto make_beside = [&](const std::string& folder) {
     FeatureSet made = make(folder);
@@ -157,10 +158,7 @@ void RecipeTraining::make_features() {
     throw DataError(fmt::format("{}: its features are {} numbers a frame, and those of {} are {}", folder, made.dim,
                                 recipe_.data.train, train.dim));
   };
-  if (!recipe_.data.extra.empty()) {
-    extra = make_beside(recipe_.data.extra);
-    check_extra(train, extra);
-  }
+  if (!recipe_.data.extra.empty()) extra = make_beside(recipe_.data.extra);
   if (!recipe_.data.test.empty()) {
     job.augment = {};
     job.needs_text = false;
@@ -190,22 +188,32 @@ void RecipeTraining::make_features() {
   log_.end("features", key, made);
 }
 
-// Speakers of both could be held out and trained on.
-void RecipeTraining::check_extra(const FeatureSet& train, const FeatureSet& extra) const {
-  std::set<std::string> ids, speakers;
-  for (const UtteranceFeatures& utterance : train.utterances) {
-    ids.insert(utterance.id);
-    speakers.insert(utterance.speaker);
-  }
-  const auto refuse = [&](const char* what, const std::string& name) {
-    throw ConfigError(recipe_.data.extra_where,
-                      printable(fmt::format("data.extra: {} has the {} '{}' as {} has; call it something else in one "
-                                            "of them",
-                                            recipe_.data.extra, what, name, recipe_.data.train)));
+// Speakers of both could be held out and trained on. Told before anything is computed.
+void RecipeTraining::check_extra() const {
+  const auto read = [&](const std::string& folder) {
+    return read_data_folder(folder, {.features = recipe_.features.kind == FeatureKind::given,
+                                     .needs_text = true,
+                                     .on_bad = recipe_.data.on_bad_utterance});
   };
-  for (const UtteranceFeatures& utterance : extra.utterances) {
-    if (ids.contains(utterance.id)) refuse("utterance", utterance.id);
-    if (speakers.contains(utterance.speaker)) refuse("speaker", utterance.speaker);
+  std::set<std::string> ids, speakers;
+  for (const Utterance& utterance : read(recipe_.data.train).utterances) {
+    for (int copy = 0; copy <= recipe_.augment.copies; ++copy) {
+      ids.insert(copy_name(utterance.id, copy));
+      speakers.insert(copy_name(utterance.speaker, copy));
+    }
+  }
+  for (const Utterance& utterance : read(recipe_.data.extra).utterances) {
+    const auto refuse_taken = [&](const char* what, const std::string& name, const std::set<std::string>& taken) {
+      for (int copy = 0; copy <= recipe_.augment.copies; ++copy) {
+        if (!taken.contains(copy_name(name, copy))) continue;
+        throw ConfigError(utterance.where,
+                          printable(fmt::format("data.extra: the {} '{}' is in {} too, or a copy of it is called so; "
+                                                "rename it here, or, if it is the same, take it out of one of them",
+                                                what, name, recipe_.data.train)));
+      }
+    };
+    refuse_taken("utterance", utterance.id, ids);
+    refuse_taken("speaker", utterance.speaker, speakers);
   }
 }
 
@@ -295,6 +303,7 @@ void RecipeTraining::make_language() {
   if (log_.is_done("language", key)) return;
   log_.begin("language", key);
   const Lexicon lexicon = Lexicon::read(run_.lexicon());
+  // Extra utterances are spoken for their sounds: what is said in them need not be what people say.
   if (!arpa.empty()) {
     static_cast<void>(NgramModel::read(arpa));  // it is one
     write_file(run_.language(), text);
@@ -303,7 +312,7 @@ void RecipeTraining::make_language() {
     std::vector<std::vector<std::int32_t>> transcripts;
     LeftOut ignored;
     for (const UtteranceFeatures& utterance : train.utterances) {
-      if (utterance.copy > 0) continue;
+      if (utterance.copy > 0 || places_.is_of(utterance.id, extra_transcripts())) continue;
       const auto words = lexicon.words_of(utterance.id, utterance.words, BadSample::skip, ignored);
       if (words) transcripts.push_back(*words);
     }

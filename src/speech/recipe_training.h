@@ -55,7 +55,8 @@ class RecipeTraining {
   const FeatureSet& part(const std::string& name);
   void check_stop() const;
   void tell_left_out(const std::string& what, const LeftOut& left_out) const;
-  void check_extra(const FeatureSet& train, const FeatureSet& extra) const;
+  std::string extra_transcripts() const { return recipe_.data.extra + "/text"; }
+  void check_extra() const;
   void tell_shared_speakers(const std::string& folder, const FeatureSet& trained, const FeatureSet& test) const;
   void tell_unknown_words(const FeatureSet& test, const Lexicon& lexicon) const;
   void train_pass(std::int64_t pass);

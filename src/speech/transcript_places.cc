@@ -52,6 +52,11 @@ std::string TranscriptPlaces::of(const std::string& id) const {
   return fmt::format("{}:{}", files_[file], line);
 }
 
+bool TranscriptPlaces::is_of(const std::string& id, const std::string& file) const {
+  const auto found = lines_.find(id);
+  return found != lines_.end() && files_[found->second.first] == file;
+}
+
 void check_words(const std::string& file, const Lexicon& lexicon) {
   std::set<std::string> unknown;
   std::string first, others;

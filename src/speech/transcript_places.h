@@ -20,6 +20,9 @@ class TranscriptPlaces {
   // FILE:LINE of an utterance; empty where no file has one of that name.
   std::string of(const std::string& id) const;
 
+  // Whether an utterance is one of this file.
+  bool is_of(const std::string& id, const std::string& file) const;
+
  private:
   std::vector<std::string> files_;
   std::map<std::string, std::pair<std::size_t, int>> lines_;  // which file, which line
