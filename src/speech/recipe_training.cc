@@ -303,7 +303,6 @@ void RecipeTraining::make_language() {
   if (log_.is_done("language", key)) return;
   log_.begin("language", key);
   const Lexicon lexicon = Lexicon::read(run_.lexicon());
-  // Extra utterances are spoken for their sounds: what is said in them need not be what people say.
   if (!arpa.empty()) {
     static_cast<void>(NgramModel::read(arpa));  // it is one
     write_file(run_.language(), text);
@@ -312,6 +311,7 @@ void RecipeTraining::make_language() {
     std::vector<std::vector<std::int32_t>> transcripts;
     LeftOut ignored;
     for (const UtteranceFeatures& utterance : train.utterances) {
+      // Extra utterances are there for their sounds: what they say need not be what people say.
       if (utterance.copy > 0 || places_.is_of(utterance.id, extra_transcripts())) continue;
       const auto words = lexicon.words_of(utterance.id, utterance.words, BadSample::skip, ignored);
       if (words) transcripts.push_back(*words);
